@@ -1,0 +1,86 @@
+package analyze
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/onceover/onceover/internal/report"
+)
+
+// A File is one regular file of a layer, opened.
+type File struct {
+	// Path is absolute within the image and clean.
+	Path string
+	// Info is its size and mode as the layer says.
+	Info fs.FileInfo
+	// Content is positioned nowhere: use ReadAt, or NewReader for a
+	// stream. It holds Size bytes, which may be fewer than Info.Size
+	// claims.
+	Content io.ReaderAt
+	Size    int64
+	// Sibling reads another file of the same layer from the directory of
+	// this one ("Packages.db-wal"), up to max bytes. It returns
+	// fs.ErrNotExist if the layer has none. It may be nil.
+	Sibling func(name string, max int64) ([]byte, error)
+}
+
+// Reader reads the file from its start.
+func (f File) Reader() *io.SectionReader { return io.NewSectionReader(f.Content, 0, f.Size) }
+
+// An Analyzer extracts facts from single files of one layer. Implementations
+// are safe for concurrent use and must not retain f after Analyze returns.
+type Analyzer interface {
+	// Key identifies the analyser and the shape of its output, for example
+	// "dpkg/3". It is part of the layer-report cache key: change it whenever
+	// the same bytes would give a different answer.
+	Key() string
+
+	// Wants reports, from the name and stat data alone, whether Analyze has
+	// to see the file. It is called once for every regular file of a layer,
+	// with an absolute, clean path.
+	Wants(path string, info fs.FileInfo) bool
+
+	// Analyze returns what f says; (nil, nil) if it says nothing. An error
+	// means that f is damaged: it becomes a problem of the report. Facts
+	// that were read before the damage may come with the error.
+	Analyze(ctx context.Context, f File) (*report.Facts, error)
+}
+
+// A Sniffer is an Analyzer that can rule a file out by its first bytes, so
+// that the rest is never read.
+type Sniffer interface {
+	// Sniff gets up to SniffBytes from the start of a file that Wants
+	// accepted, and reports whether Analyze has to see it.
+	Sniff(head []byte) bool
+}
+
+// SniffBytes is how much of a file a Sniffer sees.
+const SniffBytes = 4
+
+// A Set is an ordered list of analysers with one key.
+type Set struct {
+	analyzers []Analyzer
+	key       string
+}
+
+// NewSet makes a set. Its key changes with the key of any member.
+func NewSet(as ...Analyzer) *Set {
+	keys := make([]string, len(as))
+	for i, a := range as {
+		keys[i] = a.Key()
+	}
+	slices.Sort(keys)
+	sum := sha256.Sum256([]byte(strings.Join(keys, "\n")))
+	return &Set{analyzers: as, key: hex.EncodeToString(sum[:8])}
+}
+
+// Key is a short hash of the members' keys.
+func (s *Set) Key() string { return s.key }
+
+// Analyzers are the members. The caller must not change the slice.
+func (s *Set) Analyzers() []Analyzer { return s.analyzers }

@@ -1,0 +1,102 @@
+package report
+
+// A Distro is the distribution an image is built from, as os-release says.
+type Distro struct {
+	// ID is lower-case, "debian"; empty for an image without one.
+	ID        string   `json:"id"`
+	VersionID string   `json:"version_id,omitempty"`
+	IDLike    []string `json:"id_like,omitempty"`
+	Codename  string   `json:"codename,omitempty"`
+	// Name for people, "Debian GNU/Linux 12 (bookworm)".
+	Name string `json:"name,omitempty"`
+}
+
+// An Inventory is what is really in an image, after the merge.
+type Inventory struct {
+	Distro   Distro    `json:"distro"`
+	Packages []Package `json:"packages"`
+	Problems []Problem `json:"problems,omitempty"`
+	Ledger   Ledger    `json:"ledger"`
+	// Complete is false if any layer could not be read to its end.
+	Complete bool `json:"complete"`
+}
+
+// Severities, worst first. They are HSS's levels for vulnerabilities; a
+// vulnerability without vendor severity or CVSS is SeverityUnknown.
+const (
+	SeverityCritical = "Critical"
+	SeverityHigh     = "High"
+	SeverityMedium   = "Medium"
+	SeverityLow      = "Low"
+	SeverityUnknown  = "Unknown"
+)
+
+// SeverityRank orders severities: higher is worse, 0 is unknown.
+func SeverityRank(s string) int {
+	switch s {
+	case SeverityCritical:
+		return 4
+	case SeverityHigh:
+		return 3
+	case SeverityMedium:
+		return 2
+	case SeverityLow:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Fix states of a finding.
+const (
+	FixAvailable = "fixed"
+	FixNone      = "not-fixed"
+	FixWont      = "wont-fix"
+	FixUnknown   = "unknown"
+)
+
+// A Finding is one advisory that concerns one package of an image.
+type Finding struct {
+	// ID of the advisory: "DEBIAN-CVE-2024-1", "ALSA-2024:1", "GO-2024-1".
+	ID string `json:"id"`
+	// CVEs behind it, sorted; empty if none is assigned.
+	CVEs []string `json:"cves,omitempty"`
+	// Aliases are other ids of the same vulnerability, sorted; advisories
+	// folded into this one among them.
+	Aliases  []string `json:"aliases,omitempty"`
+	Severity string   `json:"severity"`
+	// Score is the CVSS base score, 0 if there is none; Vector its vector.
+	Score  float64 `json:"score,omitempty"`
+	Vector string  `json:"vector,omitempty"`
+	// SeverityFrom says where Severity comes from: "vendor", "cvss" or "".
+	SeverityFrom string `json:"severity_from,omitempty"`
+	Summary      string `json:"summary,omitempty"`
+	URL          string `json:"url,omitempty"`
+	// Published in Unix milliseconds, 0 if unknown.
+	Published int64 `json:"published,omitempty"`
+
+	Package Package `json:"package"`
+	PURL    string  `json:"purl"`
+
+	FixState string `json:"fix_state"`
+	// FixedVersion is the lowest version above the installed one that is
+	// not affected; empty if there is none.
+	FixedVersion string   `json:"fixed_version,omitempty"`
+	Evidence     Evidence `json:"evidence"`
+}
+
+// Evidence is why a finding is there.
+type Evidence struct {
+	// Source of the advisory record ("osv.dev/Debian"), Ecosystem as the
+	// record names it ("Debian:12").
+	Source    string `json:"source"`
+	Ecosystem string `json:"ecosystem"`
+	// Name that was looked up: the source package for deb and apk.
+	Name string `json:"name"`
+	// Range that holds the version, ">= 0, < 2.3-4".
+	Range string `json:"range"`
+	// Compared is the comparison that decided, "2.3-1 < 2.3-4".
+	Compared string `json:"compared"`
+	// BuildCommand is what brought the layer of the package.
+	BuildCommand string `json:"build_command,omitempty"`
+}

@@ -1,0 +1,226 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Package types. They are the types of package URLs
+// (https://github.com/package-url/purl-spec).
+const (
+	TypeDeb    = "deb"
+	TypeAPK    = "apk"
+	TypeRPM    = "rpm"
+	TypeGo     = "golang"
+	TypeNPM    = "npm"
+	TypePython = "pypi"
+	TypeJava   = "maven"
+	TypeGem    = "gem"
+)
+
+// OSType reports whether packages of type t come from a distribution's
+// package manager.
+func OSType(t string) bool { return t == TypeDeb || t == TypeAPK || t == TypeRPM }
+
+// A Package is one piece of installed software, as its own metadata tells.
+type Package struct {
+	// Type is one of the Type constants.
+	Type string `json:"type"`
+	// Name as the package manager writes it; "group:artifact" for Java,
+	// the module path for Go, normalised (PEP 503) for Python.
+	Name string `json:"name"`
+	// Version as the package manager writes it, epoch and release
+	// included ("1:2.3-4", "2.3-r0"). Empty if unknown: such a package
+	// is listed and never matched.
+	Version string `json:"version"`
+	Arch    string `json:"arch,omitempty"`
+	// Source names the source package of a deb, apk or rpm if it is not
+	// the package itself; SourceVersion its version if that differs.
+	Source        string `json:"source,omitempty"`
+	SourceVersion string `json:"source_version,omitempty"`
+	// Module is the modularity label of an rpm, "name:stream:…".
+	Module string `json:"module,omitempty"`
+	// Vendor is what an rpm says built it.
+	Vendor string `json:"vendor,omitempty"`
+	// Licenses as declared, not normalised.
+	Licenses []string `json:"licenses,omitempty"`
+	// Path is the file that says so, absolute within the image, with
+	// "!" between an archive and a file inside it.
+	Path string `json:"path"`
+	// Declared marks what a file asks for without proof that it is
+	// installed. Declared packages are not counted or matched by default.
+	Declared bool `json:"declared,omitempty"`
+
+	// Layer is the diff ID of the layer that brought the package. Set by
+	// Merge.
+	Layer string `json:"layer,omitempty"`
+	// OwnedBy is "type:name" of the distribution package that installed
+	// the file at Path, if one did. Set by Merge. Owned packages are
+	// matched only through their owner.
+	OwnedBy string `json:"owned_by,omitempty"`
+}
+
+// Compare orders packages by type, name, version, architecture and path.
+func (p Package) Compare(o Package) int {
+	return cmp.Or(
+		cmp.Compare(p.Type, o.Type),
+		cmp.Compare(p.Name, o.Name),
+		cmp.Compare(p.Version, o.Version),
+		cmp.Compare(p.Arch, o.Arch),
+		cmp.Compare(p.Path, o.Path),
+		cmp.Compare(p.Layer, o.Layer),
+	)
+}
+
+// A Database is one package database found in a layer: every package it
+// lists, and which files of interest each package owns. A database file
+// hides the one of the same path below it, packages and all.
+type Database struct {
+	// Path of the database, absolute within the image.
+	Path string `json:"path"`
+	// Packages it lists, installed ones only.
+	Packages []Package `json:"packages,omitempty"`
+}
+
+// An Ownership says that an installed distribution package put some files in
+// place. It stands apart from Database because some managers keep it in other
+// files (dpkg's info/NAME.list).
+type Ownership struct {
+	// Path of the file that says so; it is hidden together with it.
+	Path string `json:"path"`
+	// Owner is "type:name".
+	Owner string `json:"owner"`
+	// Files are the PathHash of each file owned for which Ownable holds,
+	// sorted.
+	Files []uint64 `json:"files,omitempty"`
+}
+
+// A Problem is something that could not be read. It never stops a scan.
+type Problem struct {
+	Path string `json:"path,omitempty"`
+	// Analyzer is the key of the analyser that met it, or "layer".
+	Analyzer string `json:"analyzer"`
+	Message  string `json:"message"`
+	// Layer is set by Merge.
+	Layer string `json:"layer,omitempty"`
+}
+
+// Facts are what one analyser learned from one file.
+type Facts struct {
+	// Packages stand on their own: each is hidden with its Path.
+	Packages []Package `json:"packages,omitempty"`
+	// Database is set by analysers of package databases, instead of
+	// Packages.
+	Database *Database `json:"database,omitempty"`
+	// Ownership by analysers of file lists.
+	Ownership []Ownership `json:"ownership,omitempty"`
+	// OSRelease is the content of an os-release file, key to value.
+	OSRelease map[string]string `json:"os_release,omitempty"`
+	// Problems met on the way that did not spoil the rest.
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// A Ledger counts every entry of a layer exactly once, so that nothing
+// vanishes.
+type Ledger struct {
+	// Files is the number of regular files and hard links.
+	Files int64 `json:"files"`
+	// Parsed is how many of them an analyser read and understood.
+	Parsed int64 `json:"parsed"`
+	// Examined is how many were opened and found to be of no interest.
+	Examined int64 `json:"examined"`
+	// Passed is how many were ruled out by name, size and mode.
+	Passed int64 `json:"passed"`
+	// Skipped counts what should have been read and was not, by reason.
+	Skipped map[string]int64 `json:"skipped,omitempty"`
+	// Dirs, Symlinks and Others (devices, pipes, sockets) are not files.
+	Dirs     int64 `json:"dirs"`
+	Symlinks int64 `json:"symlinks"`
+	Others   int64 `json:"others"`
+	// Bytes is how much file content was read.
+	Bytes int64 `json:"bytes"`
+}
+
+// Add adds o to l.
+func (l *Ledger) Add(o Ledger) {
+	l.Files += o.Files
+	l.Parsed += o.Parsed
+	l.Examined += o.Examined
+	l.Passed += o.Passed
+	l.Dirs += o.Dirs
+	l.Symlinks += o.Symlinks
+	l.Others += o.Others
+	l.Bytes += o.Bytes
+	for k, n := range o.Skipped {
+		l.Skip(k, n)
+	}
+}
+
+// Skip counts n files that were skipped for reason.
+func (l *Ledger) Skip(reason string, n int64) {
+	if l.Skipped == nil {
+		l.Skipped = map[string]int64{}
+	}
+	l.Skipped[reason] += n
+}
+
+// A LayerReport is everything known about one layer. It is a function of the
+// layer's bytes and the analyser set, nothing else.
+type LayerReport struct {
+	// DiffID of the layer.
+	DiffID string `json:"diff_id"`
+	// Analyzers is the key of the analyser set that made the report.
+	Analyzers string `json:"analyzers"`
+	// Complete is false if the layer could not be read to its end. Such
+	// a report is used and never cached as final.
+	Complete bool `json:"complete"`
+
+	Packages  []Package   `json:"packages,omitempty"`
+	Databases []Database  `json:"databases,omitempty"`
+	Ownership []Ownership `json:"ownership,omitempty"`
+	// OSReleases are os-release files by path.
+	OSReleases map[string]map[string]string `json:"os_releases,omitempty"`
+
+	// Whiteouts are paths the layer deletes, Opaques directories whose
+	// lower content it hides, both absolute and sorted.
+	Whiteouts []string `json:"whiteouts,omitempty"`
+	Opaques   []string `json:"opaques,omitempty"`
+	// Hides are the PathHash of every entry that is not a directory,
+	// sorted: each hides what lies at or beneath its path below.
+	Hides []uint64 `json:"hides,omitempty"`
+	// Symlinks by absolute path, with their targets as written.
+	Symlinks map[string]string `json:"symlinks,omitempty"`
+
+	Problems []Problem `json:"problems,omitempty"`
+	Ledger   Ledger    `json:"ledger"`
+}
+
+// Normalize sorts everything whose order carries no meaning, so that equal
+// reports are equal bytes.
+func (r *LayerReport) Normalize() {
+	slices.SortFunc(r.Packages, Package.Compare)
+	for i := range r.Databases {
+		slices.SortFunc(r.Databases[i].Packages, Package.Compare)
+	}
+	slices.SortFunc(r.Databases, func(a, b Database) int { return cmp.Compare(a.Path, b.Path) })
+	for i := range r.Ownership {
+		slices.Sort(r.Ownership[i].Files)
+		r.Ownership[i].Files = slices.Compact(r.Ownership[i].Files)
+	}
+	slices.SortFunc(r.Ownership, func(a, b Ownership) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Owner, b.Owner))
+	})
+	slices.Sort(r.Whiteouts)
+	r.Whiteouts = slices.Compact(r.Whiteouts)
+	slices.Sort(r.Opaques)
+	r.Opaques = slices.Compact(r.Opaques)
+	slices.Sort(r.Hides)
+	r.Hides = slices.Compact(r.Hides)
+	slices.SortFunc(r.Problems, Problem.Compare)
+}
+
+// Compare orders problems by path, analyser and message.
+func (p Problem) Compare(o Problem) int {
+	return cmp.Or(cmp.Compare(p.Layer, o.Layer), cmp.Compare(p.Path, o.Path),
+		cmp.Compare(p.Analyzer, o.Analyzer), cmp.Compare(p.Message, o.Message))
+}
