@@ -1,0 +1,35 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// Docker starts dockerd with overlay2 for one test.
+func Docker(t testing.TB) *Engine { t.Helper(); return forTest(t, KindDocker) }
+
+// Containerd starts containerd for one test.
+func Containerd(t testing.TB) *Engine { t.Helper(); return forTest(t, KindContainerd) }
+
+// DockerContainerdStore starts a dockerd that keeps its images in containerd
+// for one test. The first call on a machine builds a root file system for it.
+func DockerContainerdStore(t testing.TB) *Engine { t.Helper(); return forTest(t, KindDockerContainerd) }
+
+func forTest(t testing.TB, kind Kind) *Engine {
+	t.Helper()
+	e, err := Start(t.Context(), kind, "")
+	if errors.Is(err, ErrMissing) && os.Getenv("REQUIRE_RUNTIMES") != "1" {
+		t.Skipf("%s: %v", kind, err)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", kind, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", kind, e.logTail())
+		}
+		e.Stop()
+	})
+	return e
+}
