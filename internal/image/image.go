@@ -97,9 +97,19 @@ type Layer struct {
 	// or zstd; its first bytes decide. A reader that also implements
 	// io.ReaderAt and Size() int64 lets a plain tar be read by offset.
 	// The caller closes it. May be called again after a failure.
+	//
+	// Where the blob comes from an archive, the reader checks the bytes as
+	// stored and returns an error in place of io.EOF if their digest is
+	// wrong. That the uncompressed stream has the digest DiffID is for the
+	// one who decompresses it to check: an image may claim any diff ID.
 	Blob func(ctx context.Context) (io.ReadCloser, error)
 	// BlobSize is the size of the blob in bytes as stored, 0 if unknown.
 	BlobSize int64
+	// Check, if it is set, says whether the layer still lies where it lay
+	// when the image was opened. Call it after the last read: an error
+	// (fault.NotFound) means that the engine was deleting the layer
+	// meanwhile, and nothing that was read of it may be used or cached.
+	Check func(ctx context.Context) error
 }
 
 // Opened is one image opened for reading. It is valid until Close.
