@@ -188,6 +188,10 @@ type LayerReport struct {
 	// Hides are the PathHash of every entry that is not a directory,
 	// sorted: each hides what lies at or beneath its path below.
 	Hides []uint64 `json:"hides,omitempty"`
+	// Dirs are the PathHash of every directory the layer names, sorted. A
+	// named directory takes the place of a symbolic link below it; an
+	// unnamed parent is looked up through the link.
+	Dirs []uint64 `json:"dirs,omitempty"`
 	// Symlinks by absolute path, with their targets as written.
 	Symlinks map[string]string `json:"symlinks,omitempty"`
 
@@ -216,6 +220,8 @@ func (r *LayerReport) Normalize() {
 	r.Opaques = slices.Compact(r.Opaques)
 	slices.Sort(r.Hides)
 	r.Hides = slices.Compact(r.Hides)
+	slices.Sort(r.Dirs)
+	r.Dirs = slices.Compact(r.Dirs)
 	slices.SortFunc(r.Problems, Problem.Compare)
 }
 

@@ -1,0 +1,354 @@
+package report
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// layerOf makes a report of a layer from a listing: "/a" a file that carries a
+// package of the same name, "/a/" a named directory, "/a -> b" a link,
+// "!/a" a whiteout, "%/a" an opaque directory.
+func layerOf(id string, listing ...string) *LayerReport {
+	r := &LayerReport{DiffID: id, Complete: true, Symlinks: map[string]string{}}
+	for _, s := range listing {
+		if p, ok := strings.CutPrefix(s, "!"); ok {
+			r.Whiteouts = append(r.Whiteouts, p)
+		} else if p, ok := strings.CutPrefix(s, "%"); ok {
+			r.Opaques = append(r.Opaques, p)
+			r.Dirs = append(r.Dirs, PathHash(p))
+		} else if p, to, ok := strings.Cut(s, " -> "); ok {
+			r.Symlinks[p] = to
+			r.Hides = append(r.Hides, PathHash(p))
+		} else if p, ok := strings.CutSuffix(s, "/"); ok {
+			r.Dirs = append(r.Dirs, PathHash(p))
+		} else {
+			r.Hides = append(r.Hides, PathHash(s))
+			r.Packages = append(r.Packages, Package{Type: TypeNPM, Name: s, Version: id, Path: s})
+		}
+	}
+	r.Normalize()
+	return r
+}
+
+func survivors(inv Inventory) []string {
+	out := []string{}
+	for _, p := range inv.Packages {
+		out = append(out, p.Path+"@"+p.Layer)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestMergeHides(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		layers [][]string
+		want   []string
+	}{
+		{"alone", [][]string{{"/a"}}, []string{"/a@0"}},
+		{"replaced", [][]string{{"/a"}, {"/a"}}, []string{"/a@1"}},
+		{"whiteout", [][]string{{"/a", "/b"}, {"!/a"}}, []string{"/b@0"}},
+		{"whiteout of a parent", [][]string{{"/d/a", "/b"}, {"!/d"}}, []string{"/b@0"}},
+		{"whiteout acts before own entries", [][]string{{"/d/a"}, {"!/d", "/d/b"}}, []string{"/d/b@1"}},
+		{"opaque", [][]string{{"/d/a", "/e"}, {"%/d", "/d/b"}}, []string{"/d/b@1", "/e@0"}},
+		{"opaque keeps its siblings", [][]string{{"/da"}, {"%/d"}}, []string{"/da@0"}},
+		{"file hides a tree", [][]string{{"/d/a"}, {"/d"}}, []string{"/d@1"}},
+		{"link hides a tree", [][]string{{"/d/a"}, {"/d -> x"}}, []string{}},
+		{"directory hides a file", [][]string{{"/d"}, {"/d/", "/d/a"}}, []string{"/d/a@1"}},
+		{"written through a link", [][]string{{"/usr/lib/a", "/lib -> usr/lib"}, {"/lib/b"}}, []string{"/usr/lib/a@0", "/usr/lib/b@1"}},
+		{"replaced through a link", [][]string{{"/usr/lib/a", "/lib -> usr/lib"}, {"/lib/a"}}, []string{"/usr/lib/a@1"}},
+		{"deleted through a link", [][]string{{"/usr/lib/a", "/lib -> /usr/lib"}, {"!/lib/a"}}, []string{}},
+		{"named directory replaces a link", [][]string{{"/usr/lib/a", "/lib -> usr/lib"}, {"/lib/", "/lib/a"}}, []string{"/lib/a@1", "/usr/lib/a@0"}},
+		{"link loop ends", [][]string{{"/a -> b", "/b -> a"}, {"/a/x"}}, []string{"/a/x@1"}},
+		{"link out of the root", [][]string{{"/a -> ../../../etc"}, {"/a/x"}}, []string{"/etc/x@1"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var layers []*LayerReport
+			for i, l := range tc.layers {
+				layers = append(layers, layerOf(fmt.Sprint(i), l...))
+			}
+			if diff := cmp.Diff(tc.want, survivors(Merge(layers))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func db(id, p string, pkgs ...string) *LayerReport {
+	r := &LayerReport{DiffID: id, Complete: true, Hides: []uint64{PathHash(p)}}
+	d := Database{Path: p}
+	for _, s := range pkgs {
+		name, v, _ := strings.Cut(s, "=")
+		d.Packages = append(d.Packages, Package{Type: TypeDeb, Name: name, Version: v, Path: p})
+	}
+	r.Databases = []Database{d}
+	return r
+}
+
+func TestMergeDatabaseAttribution(t *testing.T) {
+	const p = "/var/lib/dpkg/status"
+	other := layerOf("x", "/srv/app")
+	for _, tc := range []struct {
+		name   string
+		layers []*LayerReport
+		want   []string
+	}{
+		{"kept", []*LayerReport{db("0", p, "a=1"), other, db("2", p, "a=1", "b=1")}, []string{"a=1@0", "b=1@2"}},
+		{"removed", []*LayerReport{db("0", p, "a=1", "b=1"), db("1", p, "b=1")}, []string{"b=1@0"}},
+		{"upgraded", []*LayerReport{db("0", p, "a=1"), db("1", p, "a=2")}, []string{"a=2@1"}},
+		{"removed and back", []*LayerReport{db("0", p, "a=1"), db("1", p), db("2", p, "a=1")}, []string{"a=1@2"}},
+		{"deleted", []*LayerReport{db("0", p, "a=1"), layerOf("1", "!/var")}, []string{}},
+		{"deleted and new", []*LayerReport{db("0", p, "a=1"), layerOf("1", "!"+p), db("2", p, "a=1")}, []string{"a=1@2"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := []string{}
+			for _, p := range Merge(tc.layers).Packages {
+				if p.Type == TypeDeb {
+					got = append(got, p.Name+"="+p.Version+"@"+p.Layer)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMergeOwnership(t *testing.T) {
+	base := db("0", "/var/lib/dpkg/status", "python3-six=1")
+	base.Ownership = []Ownership{
+		{Path: "/var/lib/dpkg/info/python3-six.list", Owner: "deb:python3-six", Files: []uint64{PathHash("/usr/lib/six.egg-info")}},
+		{Path: "/var/lib/dpkg/info/gone.list", Owner: "deb:gone", Files: []uint64{PathHash("/usr/lib/gone.egg-info")}},
+	}
+	base.Packages = []Package{
+		{Type: TypePython, Name: "six", Version: "1", Path: "/usr/lib/six.egg-info"},
+		{Type: TypePython, Name: "gone", Version: "1", Path: "/usr/lib/gone.egg-info"},
+	}
+	got := map[string]string{}
+	for _, p := range Merge([]*LayerReport{base}).Packages {
+		got[p.Name] = p.OwnedBy
+	}
+	want := map[string]string{"python3-six": "", "six": "deb:python3-six", "gone": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMergeDistro(t *testing.T) {
+	alpine := map[string]string{"ID": "alpine", "VERSION_ID": "3.18.9", "PRETTY_NAME": "Alpine Linux v3.18"}
+	debian := map[string]string{"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm", "PRETTY_NAME": "Debian 12"}
+	withRelease := func(l *LayerReport, p string, kv map[string]string) *LayerReport {
+		l.OSReleases = map[string]map[string]string{p: kv}
+		l.Hides = append(l.Hides, PathHash(p))
+		l.Normalize()
+		return l
+	}
+	for _, tc := range []struct {
+		name   string
+		layers []*LayerReport
+		want   Distro
+	}{
+		{"none", []*LayerReport{layerOf("0", "/a")}, Distro{}},
+		{"through the link", []*LayerReport{withRelease(layerOf("0", "/etc/os-release -> ../usr/lib/os-release"), "/usr/lib/os-release", debian)},
+			Distro{ID: "debian", VersionID: "12", Codename: "bookworm", Name: "Debian 12"}},
+		{"replaced", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", debian), withRelease(layerOf("1"), "/etc/os-release", alpine)},
+			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
+		{"etc before usr", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", alpine), withRelease(layerOf("1"), "/usr/lib/os-release", debian)},
+			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := Merge(tc.layers).Distro
+			if len(got.IDLike) == 0 {
+				got.IDLike = nil
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// node is one entry of the naive model: "" for a directory, "->target" for a
+// link, otherwise the layer that wrote the file.
+type tree map[string]string
+
+func (t tree) remove(p string) {
+	for q := range t {
+		if q == p || strings.HasPrefix(q, p+"/") {
+			delete(t, q)
+		}
+	}
+}
+
+// parent resolves the links among the parents of p in the tree; false if that
+// leads through one of own.
+func (t tree) parent(p string, own map[string]bool) (string, bool) {
+	rest := strings.Split(strings.Trim(p, "/"), "/")
+	cur := ""
+	for n := 0; len(rest) > 1; {
+		next := cur + "/" + rest[0]
+		rest = rest[1:]
+		to, ok := strings.CutPrefix(t[next], "->")
+		if !ok {
+			cur = next
+			continue
+		}
+		if n++; n > maxLinks || own[next] {
+			return "", false
+		}
+		if !path.IsAbs(to) {
+			to = path.Join("/", cur, to)
+		}
+		cur = ""
+		rest = append(strings.Split(strings.Trim(path.Clean(to), "/"), "/"), rest...)
+	}
+	return cur + "/" + rest[0], true
+}
+
+// apply unpacks one layer as an engine does; false if no engine could.
+func (t tree) apply(id string, listing []string) bool {
+	for _, s := range listing {
+		switch s[0] {
+		case '!':
+			p, ok := t.parent(s[1:], nil)
+			if !ok {
+				return false
+			}
+			t.remove(p)
+		case '%':
+			p, ok := t.parent(s[1:], nil)
+			if !ok {
+				return false
+			}
+			t.remove(p)
+			t[p] = ""
+		}
+	}
+	own := map[string]bool{}
+	for _, s := range listing {
+		if s[0] == '!' || s[0] == '%' {
+			continue
+		}
+		p, to, link := strings.Cut(s, " -> ")
+		p, dir := strings.CutSuffix(p, "/")
+		p, ok := t.parent(p, own)
+		if !ok {
+			return false
+		}
+		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+			if v, ok := t[d]; ok && v != "" {
+				return false // a file where a directory is needed
+			}
+			t[d] = ""
+		}
+		if own[p] {
+			return false // one path twice in a layer
+		}
+		own[p] = true
+		if strings.HasPrefix(t[p], "->") && p != cleaned(s) {
+			return false // replaces a link through a link: the order of entries decides
+		}
+		if v, ok := t[p]; ok && (v != "" || !dir) {
+			for q := range own {
+				if strings.HasPrefix(q, p+"/") {
+					return false // a layer that replaces its own entry
+				}
+			}
+			t.remove(p)
+		}
+		switch {
+		case link:
+			t[p] = "->" + to
+		case dir:
+			t[p] = ""
+		default:
+			t[p] = id
+		}
+	}
+	return true
+}
+
+func TestMergeAgainstModel(t *testing.T) {
+	seg := rapid.SampledFrom([]string{"a", "b", "c"})
+	p := rapid.Custom(func(t *rapid.T) string {
+		return "/" + strings.Join(rapid.SliceOfN(seg, 1, 3).Draw(t, "segments"), "/")
+	})
+	entry := rapid.Custom(func(t *rapid.T) string {
+		at := p.Draw(t, "path")
+		switch rapid.IntRange(0, 9).Draw(t, "kind") {
+		case 0:
+			return "!" + at
+		case 1:
+			return "%" + at
+		case 2:
+			return at + "/"
+		case 3:
+			return at + " -> " + p.Draw(t, "absolute target")
+		case 4:
+			return at + " -> " + strings.TrimPrefix(p.Draw(t, "relative target"), "/")
+		default:
+			return at
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		model := tree{}
+		var layers []*LayerReport
+		var listings [][]string
+		for i := range rapid.IntRange(1, 4).Draw(t, "layers") {
+			listing := rapid.SliceOfN(entry, 0, 4).Draw(t, "listing")
+			// Links first, so that a layer's own link is there when a
+			// path leads through it; then by depth.
+			slices.SortStableFunc(listing, func(a, b string) int {
+				return strings.Count(cleaned(a), "/") - strings.Count(cleaned(b), "/")
+			})
+			for _, a := range listing {
+				for _, b := range listing {
+					if throughOwn(a, b) {
+						t.Skip("a layer that writes through its own links or beneath its own whiteouts")
+					}
+				}
+			}
+			listings = append(listings, listing)
+			if !model.apply(fmt.Sprint(i), listing) {
+				t.Skip("no engine unpacks this")
+			}
+			layers = append(layers, layerOf(fmt.Sprint(i), listing...))
+		}
+		want := []string{}
+		for q, v := range model {
+			if v != "" && !strings.HasPrefix(v, "->") {
+				want = append(want, q+"@"+v)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, survivors(Merge(layers))); diff != "" {
+			t.Fatalf("%v\n%s", listings, diff)
+		}
+	})
+}
+
+// throughOwn reports whether a and b are one path twice, or b lies beneath an
+// entry a of the same layer that is not a plain directory. Such layers do not
+// come from any builder, and engines disagree about them.
+func throughOwn(a, b string) bool {
+	if a == b {
+		return false
+	}
+	ca, cb := cleaned(a), cleaned(b)
+	if ca == cb {
+		return true
+	}
+	return strings.HasPrefix(cb, ca+"/") && !strings.HasSuffix(a, "/")
+}
+
+// cleaned is the path alone.
+func cleaned(s string) string {
+	s, _, _ = strings.Cut(strings.TrimLeft(s, "!%"), " -> ")
+	return strings.TrimSuffix(s, "/")
+}
