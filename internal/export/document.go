@@ -1,0 +1,249 @@
+package export
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+)
+
+// SchemaVersion is the version of the JSON form. It grows when a field is
+// removed or changes its meaning; new fields do not change it.
+const SchemaVersion = 1
+
+// StarterNotice is what every output says that rests on the embedded starter
+// advisories.
+const StarterNotice = "these findings rest on the small starter database built into onceover; run 'onceover db update' for the full one"
+
+// A Document is the result of scanning some images.
+type Document struct {
+	SchemaVersion int  `json:"schema_version"`
+	Tool          Tool `json:"tool"`
+	// AnalyzerSet is the key of the analysers that read the layers.
+	AnalyzerSet string     `json:"analyzer_set"`
+	Advisories  Advisories `json:"advisories"`
+	Filters     Filters    `json:"filters"`
+	// Warnings concern the whole scan; sorted.
+	Warnings []string `json:"warnings"`
+	Images   []Image  `json:"images"`
+}
+
+// Tool is the program that made the document.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// Advisories names the generation of the advisory database that was asked.
+type Advisories struct {
+	// Generation is the id of the database: equal ids, equal content.
+	Generation string `json:"generation"`
+	// Date of the newest record in it, RFC 3339; empty if unknown.
+	Date string `json:"date,omitempty"`
+	// Starter is true for the small database built into the program.
+	Starter bool `json:"starter"`
+	// Notice says what to do about a starter database.
+	Notice string `json:"notice,omitempty"`
+}
+
+// Filters are what was asked to be left out of the findings.
+type Filters struct {
+	// Severities that are shown, worst first; empty shows all.
+	Severities []string `json:"severities,omitempty"`
+	// IgnoreUnfixed leaves out findings without a fixed version.
+	IgnoreUnfixed bool `json:"ignore_unfixed"`
+}
+
+// Shows reports whether f passes the filters.
+func (fs Filters) Shows(f report.Finding) bool {
+	if fs.IgnoreUnfixed && f.FixState != report.FixAvailable {
+		return false
+	}
+	return len(fs.Severities) == 0 || slices.Contains(fs.Severities, f.Severity)
+}
+
+// An Image is one image content, whatever it is called and whoever holds it.
+type Image struct {
+	// Names are "name:tag" in docker's short form, sorted; empty for an
+	// image without a tag.
+	Names []string `json:"names"`
+	// RepoDigests are "name@sha256:…", sorted.
+	RepoDigests  []string     `json:"repo_digests,omitempty"`
+	ConfigDigest image.Digest `json:"config_digest"`
+	// ManifestDigests as the engines know them, sorted. One content can
+	// have several: layers compressed in another way give another one.
+	ManifestDigests []image.Digest `json:"manifest_digests,omitempty"`
+	// Engines that hold the image, sorted.
+	Engines  []string `json:"engines"`
+	Platform string   `json:"platform"`
+	// Created is when the image was built, RFC 3339; empty if unknown.
+	Created string `json:"created,omitempty"`
+	// Size in bytes, as the engines say.
+	Size       int64         `json:"size"`
+	Distro     report.Distro `json:"distro"`
+	Layers     []Layer       `json:"layers"`
+	Containers []Container   `json:"containers,omitempty"`
+
+	Counts   Counts           `json:"counts"`
+	Packages []Package        `json:"packages"`
+	Findings []report.Finding `json:"findings"`
+	Problems []report.Problem `json:"problems,omitempty"`
+	Ledger   report.Ledger    `json:"ledger"`
+	// Complete is true if every layer was read to its end.
+	Complete bool `json:"complete"`
+	// Error says why the image could not be scanned at all.
+	Error string `json:"error,omitempty"`
+}
+
+// A Layer is one layer of an image.
+type Layer struct {
+	DiffID image.Digest `json:"diff_id"`
+	// BuildCommand that made it, as the image's history says.
+	BuildCommand string `json:"build_command,omitempty"`
+}
+
+// A Container uses an image.
+type Container struct {
+	image.Container
+	Engine string `json:"engine"`
+}
+
+// A Package is a package with its package URL.
+type Package struct {
+	report.Package
+	PURL string `json:"purl"`
+}
+
+// Counts sum up an image.
+type Counts struct {
+	// Packages that are installed; declared ones are not counted.
+	Packages int `json:"packages"`
+	// Findings that are shown, and by severity.
+	Findings int `json:"findings"`
+	Critical int `json:"critical"`
+	High     int `json:"high"`
+	Medium   int `json:"medium"`
+	Low      int `json:"low"`
+	Unknown  int `json:"unknown"`
+	// Fixable findings have a fixed version.
+	Fixable int `json:"fixable"`
+	// Hidden findings were left out by the filters.
+	Hidden int `json:"hidden"`
+}
+
+// Add adds o to c.
+func (c *Counts) Add(o Counts) {
+	c.Packages += o.Packages
+	c.Findings += o.Findings
+	c.Critical += o.Critical
+	c.High += o.High
+	c.Medium += o.Medium
+	c.Low += o.Low
+	c.Unknown += o.Unknown
+	c.Fixable += o.Fixable
+	c.Hidden += o.Hidden
+}
+
+// Finish applies the filters, counts, puts everything in its order and fills
+// what every document has. It is called once, when all images are there.
+func (d *Document) Finish() {
+	d.SchemaVersion = SchemaVersion
+	d.Tool.Name = cmp.Or(d.Tool.Name, "onceover")
+	if d.Advisories.Starter {
+		d.Advisories.Notice = StarterNotice
+	}
+	slices.Sort(d.Warnings)
+	d.Warnings = notNil(slices.Compact(d.Warnings))
+	for i := range d.Images {
+		d.Images[i].finish(d.Filters)
+	}
+	slices.SortFunc(d.Images, func(a, b Image) int {
+		return cmp.Or(slices.Compare(a.Names, b.Names), cmp.Compare(a.ConfigDigest, b.ConfigDigest), cmp.Compare(a.Platform, b.Platform))
+	})
+	d.Images = notNil(d.Images)
+}
+
+// Total sums up all images.
+func (d *Document) Total() Counts {
+	var c Counts
+	for i := range d.Images {
+		c.Add(d.Images[i].Counts)
+	}
+	return c
+}
+
+func (im *Image) finish(filters Filters) {
+	all := len(im.Findings)
+	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return !filters.Shows(f) })
+	im.Counts = Counts{Findings: len(im.Findings), Hidden: all - len(im.Findings)}
+	for _, f := range im.Findings {
+		im.Counts.add(f)
+	}
+	for _, p := range im.Packages {
+		if !p.Declared {
+			im.Counts.Packages++
+		}
+	}
+	slices.SortFunc(im.Findings, compareFindings)
+	slices.SortFunc(im.Packages, func(a, b Package) int { return a.Package.Compare(b.Package) })
+	slices.SortFunc(im.Problems, report.Problem.Compare)
+	slices.SortFunc(im.Containers, func(a, b Container) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Engine, b.Engine))
+	})
+	im.Names = sortedSet(im.Names)
+	im.RepoDigests = sortedSet(im.RepoDigests)
+	im.ManifestDigests = sortedSet(im.ManifestDigests)
+	im.Engines = notNil(sortedSet(im.Engines))
+	im.Names, im.Layers = notNil(im.Names), notNil(im.Layers)
+	im.Packages, im.Findings = notNil(im.Packages), notNil(im.Findings)
+}
+
+func (c *Counts) add(f report.Finding) {
+	switch f.Severity {
+	case report.SeverityCritical:
+		c.Critical++
+	case report.SeverityHigh:
+		c.High++
+	case report.SeverityMedium:
+		c.Medium++
+	case report.SeverityLow:
+		c.Low++
+	default:
+		c.Unknown++
+	}
+	if f.FixState == report.FixAvailable {
+		c.Fixable++
+	}
+}
+
+// compareFindings puts the worst first, then goes by package and advisory.
+func compareFindings(a, b report.Finding) int {
+	return cmp.Or(
+		cmp.Compare(report.SeverityRank(b.Severity), report.SeverityRank(a.Severity)),
+		cmp.Compare(b.Score, a.Score),
+		a.Package.Compare(b.Package),
+		cmp.Compare(a.ID, b.ID),
+	)
+}
+
+// Title is what to call the image: its first name, or its digest.
+func (im *Image) Title() string {
+	if len(im.Names) > 0 {
+		return im.Names[0]
+	}
+	return string(im.ConfigDigest)
+}
+
+func sortedSet[T cmp.Ordered](s []T) []T {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
+
+// notNil makes an empty list of none: JSON then has [] and not null.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -1,0 +1,248 @@
+package export
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onceover/onceover/internal/report"
+)
+
+// SARIF writes d as SARIF 2.1.0: one run, one rule for each advisory, one
+// result for each advisory and package. The location of a result is the image
+// and the file within it. Problems and warnings are notifications of the run;
+// an image that could not be scanned makes it unsuccessful.
+func SARIF(w io.Writer, d *Document) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(sarifLog(d)); err != nil {
+		return fmt.Errorf("write sarif: %w", err)
+	}
+	return nil
+}
+
+// The part of the format that we use. Names are the format's own.
+type (
+	sarifDocument struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool        sarifTool         `json:"tool"`
+		Invocations []sarifInvocation `json:"invocations"`
+		Results     []sarifResult     `json:"results"`
+		ColumnKind  string            `json:"columnKind"`
+		Properties  map[string]any    `json:"properties"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name    string      `json:"name"`
+		Version string      `json:"version,omitempty"`
+		Rules   []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string         `json:"id"`
+		ShortDescription sarifText      `json:"shortDescription"`
+		FullDescription  sarifText      `json:"fullDescription"`
+		HelpURI          string         `json:"helpUri,omitempty"`
+		Help             sarifText      `json:"help"`
+		Properties       map[string]any `json:"properties"`
+	}
+	sarifText struct {
+		Text string `json:"text"`
+	}
+	sarifInvocation struct {
+		ExecutionSuccessful bool                `json:"executionSuccessful"`
+		Notifications       []sarifNotification `json:"toolExecutionNotifications"`
+	}
+	sarifNotification struct {
+		Level     string          `json:"level"`
+		Message   sarifText       `json:"message"`
+		Locations []sarifLocation `json:"locations,omitempty"`
+	}
+	sarifResult struct {
+		RuleID              string            `json:"ruleId"`
+		RuleIndex           int               `json:"ruleIndex"`
+		Level               string            `json:"level"`
+		Message             sarifText         `json:"message"`
+		Locations           []sarifLocation   `json:"locations"`
+		PartialFingerprints map[string]string `json:"partialFingerprints"`
+		Properties          map[string]any    `json:"properties"`
+	}
+	sarifLocation struct {
+		Physical sarifPhysical  `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations,omitempty"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifLogical struct {
+		Name string `json:"name"`
+		Full string `json:"fullyQualifiedName"`
+		Kind string `json:"kind"`
+	}
+)
+
+func sarifLog(d *Document) sarifDocument {
+	rules, index := sarifRules(d)
+	run := sarifRun{
+		Tool:       sarifTool{Driver: sarifDriver{Name: d.Tool.Name, Version: d.Tool.Version, Rules: rules}},
+		Results:    []sarifResult{},
+		ColumnKind: "utf16CodeUnits",
+		Properties: map[string]any{
+			"analyzerSet":          d.AnalyzerSet,
+			"advisoriesGeneration": d.Advisories.Generation,
+			"advisoriesDate":       d.Advisories.Date,
+			"advisoriesStarter":    d.Advisories.Starter,
+		},
+	}
+	inv := sarifInvocation{ExecutionSuccessful: true, Notifications: []sarifNotification{}}
+	if d.Advisories.Notice != "" {
+		inv.Notifications = append(inv.Notifications, sarifNotification{Level: "warning", Message: sarifText{d.Advisories.Notice}})
+	}
+	for _, w := range d.Warnings {
+		inv.Notifications = append(inv.Notifications, sarifNotification{Level: "warning", Message: sarifText{w}})
+	}
+	for i := range d.Images {
+		im := &d.Images[i]
+		if im.Error != "" {
+			inv.ExecutionSuccessful = false
+			inv.Notifications = append(inv.Notifications, sarifNotification{
+				Level: "error", Message: sarifText{im.Title() + ": " + im.Error}})
+		}
+		for _, p := range im.Problems {
+			inv.Notifications = append(inv.Notifications, sarifNotification{
+				Level: "note", Message: sarifText{p.Analyzer + ": " + p.Message},
+				Locations: []sarifLocation{sarifPlace(im, p.Path)}})
+		}
+		for _, f := range im.Findings {
+			run.Results = append(run.Results, sarifFinding(im, f, index[f.ID]))
+		}
+	}
+	run.Invocations = []sarifInvocation{inv}
+	return sarifDocument{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
+}
+
+// sarifRules makes one rule of each advisory, from its worst finding.
+func sarifRules(d *Document) ([]sarifRule, map[string]int) {
+	worst := map[string]report.Finding{}
+	for i := range d.Images {
+		for _, f := range d.Images[i].Findings {
+			if w, ok := worst[f.ID]; !ok || compareFindings(f, w) < 0 {
+				worst[f.ID] = f
+			}
+		}
+	}
+	rules, index := make([]sarifRule, 0, len(worst)), map[string]int{}
+	for _, f := range worst {
+		ids := append([]string{f.ID}, otherIDs(f)...)
+		short := cmp.Or(f.Summary, f.ID)
+		rules = append(rules, sarifRule{
+			ID:               f.ID,
+			ShortDescription: sarifText{short},
+			FullDescription:  sarifText{f.Severity + " vulnerability " + strings.Join(ids, ", ")},
+			HelpURI:          f.URL,
+			Help:             sarifText{cmp.Or(f.URL, f.ID)},
+			Properties: map[string]any{
+				"security-severity": securitySeverity(f),
+				"tags":              []string{"security", "vulnerability", strings.ToLower(f.Severity)},
+			},
+		})
+	}
+	slices.SortFunc(rules, func(a, b sarifRule) int { return cmp.Compare(a.ID, b.ID) })
+	for i, r := range rules {
+		index[r.ID] = i
+	}
+	return rules, index
+}
+
+func sarifFinding(im *Image, f report.Finding, rule int) sarifResult {
+	text := fmt.Sprintf("%s %s in %s is affected by %s (%s)", f.Package.Name, f.Package.Version, im.Title(), f.ID, f.Severity)
+	if f.FixedVersion != "" {
+		text += "; fixed in " + f.FixedVersion
+	} else {
+		text += "; no fixed version is known"
+	}
+	props := map[string]any{
+		"purl":     f.PURL,
+		"severity": f.Severity,
+		"fixState": f.FixState,
+		"range":    f.Evidence.Range,
+		"compared": f.Evidence.Compared,
+		"layer":    f.Package.Layer,
+		"image":    im.ConfigDigest,
+	}
+	for k, v := range map[string]string{
+		"fixedVersion": f.FixedVersion, "buildCommand": f.Evidence.BuildCommand, "vector": f.Vector} {
+		if v != "" {
+			props[k] = v
+		}
+	}
+	return sarifResult{
+		RuleID:    f.ID,
+		RuleIndex: rule,
+		Level:     sarifLevel(f.Severity),
+		Message:   sarifText{text},
+		Locations: []sarifLocation{sarifPlace(im, f.Package.Path)},
+		// The same advisory for the same package at the same place of an
+		// image of the same name is one result, whatever the version:
+		// viewers follow it from scan to scan.
+		PartialFingerprints: map[string]string{
+			"onceover/v1": shortHash(im.Title(), f.ID, f.Package.Type, f.Package.Name, f.Package.Arch, f.Package.Path)},
+		Properties: props,
+	}
+}
+
+// sarifPlace is a path within an image, written as a relative URI: the name
+// of the image, then the path.
+func sarifPlace(im *Image, path string) sarifLocation {
+	name := im.Title()
+	u := url.URL{Path: name + path}
+	uri := u.EscapedPath()
+	// A first segment with a colon would read as a scheme.
+	if first, rest, ok := strings.Cut(uri, "/"); ok {
+		uri = strings.ReplaceAll(first, ":", "%3A") + "/" + rest
+	} else {
+		uri = strings.ReplaceAll(uri, ":", "%3A")
+	}
+	return sarifLocation{
+		Physical: sarifPhysical{sarifArtifact{uri}},
+		Logical:  []sarifLogical{{Name: name, Full: name + "@" + string(im.ConfigDigest) + ":" + path, Kind: "resource"}},
+	}
+}
+
+func sarifLevel(severity string) string {
+	switch severity {
+	case report.SeverityCritical, report.SeverityHigh:
+		return "error"
+	case report.SeverityMedium:
+		return "warning"
+	default:
+		return "note"
+	}
+}
+
+// securitySeverity is the number that code scanning services sort by: the CVSS
+// score, or the middle of the band that the vendor's severity stands for in
+// CVSS 3.1.
+func securitySeverity(f report.Finding) string {
+	score := f.Score
+	if score == 0 {
+		score = map[string]float64{
+			report.SeverityCritical: 9.5, report.SeverityHigh: 8, report.SeverityMedium: 5.5, report.SeverityLow: 2,
+		}[f.Severity]
+	}
+	return strconv.FormatFloat(score, 'f', 1, 64)
+}
