@@ -1,0 +1,144 @@
+package version
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/osv-scalibr/semantic"
+
+	"github.com/onceover/onceover/internal/fault"
+)
+
+// MaxBytes is the longest version that is compared. The longest in 70,000 real
+// advisory records is 78 bytes; a longer one comes from a damaged or hostile
+// file, and some algorithms need time that grows with its square.
+const MaxBytes = 512
+
+// ErrTooLong is wrapped by Compare if a version is longer than MaxBytes.
+var ErrTooLong = errors.New("version is too long")
+
+// Compare returns -1 if a is older than b, 0 if they are the same, and +1 if a
+// is newer, by the rules of the ecosystem. "0" is older than or equal to every
+// version, as it is in OSV ranges.
+//
+// An unknown ecosystem is a fault.Unsupported error; a version that the
+// ecosystem's rules cannot read is a plain error.
+func Compare(ecosystem, a, b string) (int, error) {
+	if len(a) > MaxBytes || len(b) > MaxBytes {
+		return 0, fmt.Errorf("compare versions of %s: %w", ecosystem, ErrTooLong)
+	}
+	base := Base(ecosystem)
+	switch schemeOf(base) {
+	case schemeDeb:
+		return compareDeb(a, b)
+	case schemeRPM:
+		return compareRPM(a, b), nil
+	case schemeAPK:
+		return compareAPK(a, b), nil
+	case schemeGo:
+		return compareSemantic("Go", goSemver(a), goSemver(b))
+	case schemeSemver:
+		return compareSemantic("npm", a, b)
+	case schemeNative:
+		return compareSemantic(base, a, b)
+	default:
+		return 0, fault.New(fault.Unsupported, "compare versions: ecosystem %q is not known", ecosystem)
+	}
+}
+
+// Known reports whether Compare knows the ecosystem.
+func Known(ecosystem string) bool { return schemeOf(Base(ecosystem)) != schemeNone }
+
+// Base is the ecosystem without its release: "Debian" for "Debian:12".
+func Base(ecosystem string) string {
+	base, _, _ := strings.Cut(ecosystem, ":")
+	return base
+}
+
+type scheme int
+
+const (
+	schemeNone scheme = iota
+	schemeDeb
+	schemeRPM
+	schemeAPK
+	schemeGo
+	schemeSemver
+	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
+)
+
+// schemeOf lists the ecosystems of the OSV schema
+// (https://ossf.github.io/osv-schema/#affectedpackage-field) by the rules that
+// order their versions. "DHI" and "CBL-Mariner" are names that published
+// records use beside the schema's.
+func schemeOf(base string) scheme {
+	switch base {
+	case "Debian", "Ubuntu", "Echo", "openKylin":
+		return schemeDeb
+	case "AlmaLinux", "Rocky Linux", "Red Hat", "openSUSE", "SUSE", "openEuler",
+		"Mageia", "Azure Linux", "CBL-Mariner", "Photon OS", "Oracle Linux",
+		"Amazon Linux", "CentOS", "Fedora", "TuxCare":
+		return schemeRPM
+	case "Alpine", "Alpaquita", "BellSoft Hardened Containers", "Chainguard",
+		"Wolfi", "MinimOS":
+		return schemeAPK
+	case "Go":
+		return schemeGo
+	case "npm", "crates.io", "Bitnami", "Docker Hardened Images", "DHI",
+		"Bioconductor", "ConanCenter", "GHC", "Hex", "Julia", "SwiftURL":
+		return schemeSemver
+	case "CRAN", "Hackage", "Maven", "NuGet", "Packagist", "Pub", "PyPI", "RubyGems":
+		return schemeNative
+	default:
+		return schemeNone
+	}
+}
+
+func compareSemantic(ecosystem, a, b string) (int, error) {
+	if a == b {
+		return 0, nil
+	}
+	v, err := semantic.Parse(a, ecosystem)
+	if err != nil {
+		return 0, fmt.Errorf("parse version %q of %s: %w", a, ecosystem, err)
+	}
+	c, err := v.CompareStr(b)
+	if err != nil {
+		return 0, fmt.Errorf("compare version %q of %s: %w", b, ecosystem, err)
+	}
+	return sign(c), nil
+}
+
+func sign(n int) int {
+	switch {
+	case n < 0:
+		return -1
+	case n > 0:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isAlpha(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
+// compareNumbers orders two strings of digits by value, whatever their length.
+func compareNumbers(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return sign(len(a) - len(b))
+	}
+	return strings.Compare(a, b)
+}
+
+// digits splits s after its leading digits.
+func digits(s string) (num, rest string) {
+	i := 0
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	return s[:i], s[i:]
+}
