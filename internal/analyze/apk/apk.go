@@ -113,9 +113,7 @@ func (d *decoder) add(line []byte) error {
 	case 'F':
 		d.folder = string(value)
 	case 'R':
-		if p := report.CleanPath(d.folder + "/" + string(value)); report.Ownable(p) {
-			d.files = append(d.files, report.PathHash(p))
-		}
+		d.files = analyze.AppendOwned(d.files, report.CleanPath(d.folder+"/"+string(value)))
 	}
 	return nil
 }

@@ -48,7 +48,14 @@ func TestSuite(t *testing.T) { analyzetest.Suite(t, New(), dbPath, []byte(good))
 
 func TestInstalled(t *testing.T) {
 	facts := analyzetest.Facts(t, New(), analyzetest.File(dbPath, []byte(good)))
-	hash := func(p string) []uint64 { return []uint64{report.PathHash(p)} }
+	hash := func(paths ...string) []uint64 {
+		var out []uint64
+		for _, p := range paths {
+			out = append(out, report.PathHash(p))
+		}
+		slices.Sort(out)
+		return out
+	}
 	want := &report.Facts{
 		Database: &report.Database{Path: dbPath, Packages: []report.Package{
 			{Type: report.TypeAPK, Name: "busybox", Version: "1.36.1-r29", Arch: "x86_64",
@@ -57,7 +64,7 @@ func TestInstalled(t *testing.T) {
 				Licenses: []string{"GPL-2.0-only"}, Path: dbPath},
 		}},
 		Ownership: []report.Ownership{
-			{Path: dbPath, Owner: "apk:busybox", Files: hash("/bin/busybox")},
+			{Path: dbPath, Owner: "apk:busybox", Files: hash("/bin/busybox", "/usr/bin/busybox")},
 			{Path: dbPath, Owner: "apk:ssl_client", Files: hash("/usr/bin/ssl_client")},
 		},
 	}

@@ -252,13 +252,7 @@ func ownership(ctx context.Context, f analyze.File, name string, file func(line 
 			continue
 		}
 		p := report.CleanPath(file(string(r.Line())))
-		if !report.Ownable(p) {
-			continue
-		}
-		o.Files = append(o.Files, report.PathHash(p))
-		if moved(p) {
-			o.Files = append(o.Files, report.PathHash("/usr"+p))
-		}
+		o.Files = analyze.AppendOwned(o.Files, p)
 	}
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read file list: %w", r.Err())
@@ -269,15 +263,4 @@ func ownership(ctx context.Context, f analyze.File, name string, file func(line 
 	slices.Sort(o.Files)
 	o.Files = slices.Compact(o.Files)
 	return &report.Facts{Ownership: []report.Ownership{o}}, nil
-}
-
-// moved reports whether p lies under /usr on a system with a merged /usr,
-// although the list still says the old place.
-func moved(p string) bool {
-	for _, dir := range []string{"/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/"} {
-		if strings.HasPrefix(p, dir) {
-			return true
-		}
-	}
-	return false
 }
