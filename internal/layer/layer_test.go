@@ -1,0 +1,295 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/onceover/onceover/internal/image"
+)
+
+// seen walks l, opens every file, and lists what it saw.
+func seen(t testing.TB, l image.Layer) ([]string, error) {
+	t.Helper()
+	var out []string
+	var st Stats
+	err := Walk(context.Background(), l, &st, func(e *Entry) error {
+		switch e.Kind {
+		case Dir:
+			out = append(out, e.Path+"/")
+		case Symlink:
+			out = append(out, e.Path+" -> "+e.Target)
+		case Other:
+			out = append(out, e.Path+" other")
+		case Whiteout:
+			out = append(out, "!"+e.Path)
+		case Opaque:
+			out = append(out, "%"+e.Path)
+		case File:
+			c, err := e.Open()
+			if errors.Is(err, ErrDeferred) {
+				return nil
+			}
+			if err != nil {
+				out = append(out, e.Path+" error")
+				return nil
+			}
+			defer c.Close()
+			b, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size))
+			if err != nil {
+				return err
+			}
+			out = append(out, fmt.Sprintf("%s=%s", e.Path, b))
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
+}
+
+func tarOf(t testing.TB, hs ...*tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range hs {
+		content := ""
+		if h.Typeflag == tar.TypeReg {
+			content = h.PAXRecords["TEST.content"]
+			h.PAXRecords = nil
+			h.Size = int64(len(content))
+		}
+		h.Mode = 0o644
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, content)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func file(name, content string) *tar.Header {
+	return &tar.Header{Name: name, Typeflag: tar.TypeReg, PAXRecords: map[string]string{"TEST.content": content}}
+}
+
+func blob(b []byte, id image.Digest) image.Layer {
+	return image.Layer{DiffID: id, Blob: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b)), nil
+	}}
+}
+
+func gz(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+func TestBlob(t *testing.T) {
+	plain := tarOf(t,
+		&tar.Header{Name: "./", Typeflag: tar.TypeDir},
+		&tar.Header{Name: "etc/", Typeflag: tar.TypeDir},
+		file("./etc/a", "1"),
+		file("../../escape", "2"),
+		&tar.Header{Name: "etc/b", Typeflag: tar.TypeLink, Linkname: "etc/a"},
+		&tar.Header{Name: "etc/c", Typeflag: tar.TypeLink, Linkname: "./etc/b"},
+		&tar.Header{Name: "etc/lost", Typeflag: tar.TypeLink, Linkname: "nowhere"},
+		&tar.Header{Name: "lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"},
+		&tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
+		file("var/.wh.gone", ""),
+		file("srv/.wh..wh..opq", ""),
+		file(".wh..wh.plnk", ""),
+		file(strings.Repeat("long/", 40)+"name", "3"),
+	)
+	want := []string{
+		"!/var/gone", "%/srv", "/.wh..wh.plnk other", "/dev/null other", "/escape=2", "/etc/", "/etc/a=1", "/etc/b=1",
+		"/etc/c=1", "/etc/lost error", "/lib -> usr/lib", "/" + strings.Repeat("long/", 40) + "name=3",
+	}
+	slices.Sort(want)
+	var zst bytes.Buffer
+	zw, _ := zstd.NewWriter(&zst)
+	zw.Write(plain)
+	zw.Close()
+	for name, b := range map[string][]byte{"plain": plain, "gzip": gz(plain), "zstd": zst.Bytes()} {
+		t.Run(name, func(t *testing.T) {
+			got, err := seen(t, blob(b, image.DigestOf(plain)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if _, err := seen(t, blob(b, image.DigestOf([]byte("other")))); !errors.Is(err, ErrDigest) {
+				t.Errorf("wrong diff ID: got %v", err)
+			}
+		})
+	}
+	t.Run("truncated", func(t *testing.T) {
+		z := gz(plain)
+		got, err := seen(t, blob(z[:len(z)-20], image.DigestOf(plain)))
+		if err == nil || len(got) == 0 {
+			t.Errorf("got %v, %v; want what came before the damage, and an error", got, err)
+		}
+	})
+	t.Run("empty", func(t *testing.T) {
+		if got, err := seen(t, blob(nil, image.DigestOf(nil))); err != nil || len(got) != 0 {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}
+
+func TestBlobLimits(t *testing.T) {
+	t.Run("path", func(t *testing.T) {
+		b := tarOf(t, file(strings.Repeat("x", maxPath+1), ""))
+		if _, err := seen(t, blob(b, "")); !errors.Is(err, ErrLimit) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("depth", func(t *testing.T) {
+		b := tarOf(t, file(strings.Repeat("d/", maxDepth+1)+"x", ""))
+		if _, err := seen(t, blob(b, "")); !errors.Is(err, ErrLimit) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("content", func(t *testing.T) {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		w.WriteHeader(&tar.Header{Name: "big", Typeflag: tar.TypeReg, Size: maxContent + 1})
+		got, _ := seen(t, blob(b.Bytes(), ""))
+		if diff := cmp.Diff([]string{"/big error"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("ratio", func(t *testing.T) {
+		l := image.Layer{Blob: func(context.Context) (io.ReadCloser, error) {
+			r, w := io.Pipe()
+			go func() {
+				z := gzip.NewWriter(w)
+				tw := tar.NewWriter(z)
+				tw.WriteHeader(&tar.Header{Name: "zeros", Typeflag: tar.TypeReg, Size: 4 << 30})
+				_, err := io.Copy(tw, io.LimitReader(zeros{}, 4<<30))
+				w.CloseWithError(err)
+			}()
+			return r, nil
+		}}
+		err := Walk(context.Background(), l, &Stats{}, func(*Entry) error { return nil })
+		if !errors.Is(err, ErrLimit) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestDir(t *testing.T) {
+	root := t.TempDir()
+	at := func(p string) string { return filepath.Join(root, p) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(at("etc"), 0o755))
+	must(os.WriteFile(at("etc/a"), []byte("1"), 0o644))
+	must(os.Link(at("etc/a"), at("etc/b")))
+	must(os.Symlink("/etc/shadow", at("etc/s")))
+	must(unix.Mkfifo(at("pipe"), 0o644))
+	want := []string{"/etc/", "/etc/a=1", "/etc/b=1", "/etc/s -> /etc/shadow", "/pipe other"}
+	if os.Getuid() == 0 {
+		must(unix.Mknod(at("gone"), unix.S_IFCHR, 0))
+		must(unix.Mknod(at("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+		must(os.Mkdir(at("opq"), 0o755))
+		want = append(want, "!/gone", "/null other", "/opq/")
+		if err := unix.Setxattr(at("opq"), "trusted.overlay.opaque", []byte("y"), 0); err == nil {
+			want = append(want, "%/opq")
+		}
+	}
+	slices.Sort(want)
+	got, err := seen(t, image.Layer{Dir: root})
+	must(err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+
+	t.Run("sibling", func(t *testing.T) {
+		err := Walk(context.Background(), image.Layer{Dir: root}, &Stats{}, func(e *Entry) error {
+			if e.Path != "/etc/a" {
+				return nil
+			}
+			if b, err := e.Sibling("b", 10); err != nil || string(b) != "1" {
+				t.Errorf("got %q, %v", b, err)
+			}
+			for _, bad := range []string{"s", "../pipe", "..", "none", ""} {
+				if b, err := e.Sibling(bad, 10); err == nil {
+					t.Errorf("%q: got %q", bad, b)
+				}
+			}
+			if _, err := e.Sibling("b", 0); !errors.Is(err, ErrLimit) {
+				t.Errorf("limit: got %v", err)
+			}
+			return nil
+		})
+		must(err)
+	})
+	t.Run("redirect", func(t *testing.T) {
+		if err := unix.Setxattr(at("etc"), "trusted.overlay.redirect", []byte("/x"), 0); err != nil {
+			t.Skip("no trusted attributes here: ", err)
+		}
+		if _, err := seen(t, image.Layer{Dir: root}); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("missing", func(t *testing.T) {
+		if _, err := seen(t, image.Layer{Dir: at("none")}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("too deep", func(t *testing.T) {
+		deep := t.TempDir()
+		must(os.MkdirAll(filepath.Join(deep, strings.Repeat("d/", maxDepth+2)), 0o755))
+		if _, err := seen(t, image.Layer{Dir: deep}); !errors.Is(err, ErrLimit) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func FuzzBlob(f *testing.F) {
+	plain := tarOf(f, file("a", "1"), &tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}, file("x/.wh.y", ""))
+	f.Add(plain)
+	f.Add(gz(plain))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = Walk(context.Background(), blob(b, ""), &Stats{}, func(e *Entry) error {
+			if !path.IsAbs(e.Path) || path.Clean(e.Path) != e.Path {
+				t.Errorf("path escapes: %q", e.Path)
+			}
+			if e.Kind == File {
+				if c, err := e.Open(); err == nil {
+					io.Copy(io.Discard, io.NewSectionReader(c, 0, c.Size))
+					c.Close()
+				}
+			}
+			return nil
+		})
+	})
+}
