@@ -1,0 +1,229 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/layer"
+	"github.com/onceover/onceover/internal/report"
+)
+
+// A Cache keeps complete layer reports. Safe for concurrent use.
+type Cache interface {
+	// Get returns the report of a layer made by an analyser set, if there
+	// is one. The caller must not change it.
+	Get(diffID, analyzers string) (*report.LayerReport, bool)
+	// Put keeps a complete report. An error means only that it is not
+	// kept.
+	Put(r *report.LayerReport) error
+}
+
+// Config says how to scan.
+type Config struct {
+	// Set is what looks at the files. Required.
+	Set *analyze.Set
+	// Cache may be nil.
+	Cache Cache
+	// Parallel is how many layers are read at once, 1 if not set.
+	Parallel int
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// A Scanner scans images. Safe for concurrent use.
+type Scanner struct {
+	cfg    Config
+	log    *slog.Logger
+	slots  chan struct{}
+	flight singleflight.Group
+
+	io       layer.Stats
+	analyzed atomic.Int64
+	cached   atomic.Int64
+}
+
+// New makes a scanner.
+func New(cfg Config) *Scanner {
+	if cfg.Parallel < 1 {
+		cfg.Parallel = 1
+	}
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Scanner{cfg: cfg, log: log, slots: make(chan struct{}, cfg.Parallel)}
+}
+
+// Stats is what scanning has cost so far.
+type Stats struct {
+	// LayersAnalyzed were read; LayersCached were not, since a report was
+	// at hand.
+	LayersAnalyzed, LayersCached int64
+	// FilesOpened counts files of layers and layer blobs, BytesRead what
+	// was read of them.
+	FilesOpened, BytesRead int64
+}
+
+// Stats returns the counters.
+func (s *Scanner) Stats() Stats {
+	return Stats{
+		LayersAnalyzed: s.analyzed.Load(), LayersCached: s.cached.Load(),
+		FilesOpened: s.io.FilesOpened.Load(), BytesRead: s.io.BytesRead.Load(),
+	}
+}
+
+// Analyzers is the key of the analyser set.
+func (s *Scanner) Analyzers() string { return s.cfg.Set.Key() }
+
+// A Result is one scanned image.
+type Result struct {
+	Image     image.Image
+	Config    image.Config
+	RawConfig []byte
+	// Layers are the reports, lowest first. Not to be changed.
+	Layers    []*report.LayerReport
+	Inventory report.Inventory
+}
+
+// BuildCommands are the build commands of the layers by diff ID.
+func (r *Result) BuildCommands() map[string]string {
+	out := map[string]string{}
+	for i, cmd := range r.Config.BuildCommands() {
+		if cmd != "" {
+			out[string(r.Config.DiffIDs[i])] = cmd
+		}
+	}
+	return out
+}
+
+// Image scans one image. onLayer, which may be nil, is called when a layer is
+// done, with the number done, the number of all, and whether a report was at
+// hand; never concurrently for one image. A layer that is damaged makes an
+// incomplete inventory with a problem that says so, not an error.
+func (s *Scanner) Image(ctx context.Context, src image.Source, img image.Image, onLayer func(done, all int, cached bool)) (*Result, error) {
+	if img.NonScanReason != "" {
+		return nil, fault.New(fault.Unsupported, "image cannot be scanned: %s", img.NonScanReason)
+	}
+	opened, err := src.Open(ctx, img)
+	if err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
+	}
+	defer opened.Close()
+	if len(opened.Layers) != len(opened.Config.DiffIDs) {
+		return nil, fault.New(fault.Invalid, "image has %d layers, its configuration names %d", len(opened.Layers), len(opened.Config.DiffIDs))
+	}
+
+	res := &Result{Image: img, Config: opened.Config, RawConfig: opened.RawConfig, Layers: make([]*report.LayerReport, len(opened.Layers))}
+	type done struct{ cached bool }
+	finished := make(chan done)
+	g, gctx := errgroup.WithContext(ctx)
+	for i, l := range opened.Layers {
+		g.Go(func() error {
+			r, cached, err := s.layer(gctx, l)
+			if err != nil {
+				return fmt.Errorf("scan layer %d: %w", i+1, err)
+			}
+			res.Layers[i] = r
+			select {
+			case finished <- done{cached}:
+			case <-gctx.Done():
+			}
+			return nil
+		})
+	}
+	go func() {
+		g.Wait() //nolint:errcheck // read again below
+		close(finished)
+	}()
+	n := 0
+	for d := range finished {
+		if n++; onLayer != nil {
+			onLayer(n, len(opened.Layers), d.cached)
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	res.Inventory = report.Merge(res.Layers)
+	return res, nil
+}
+
+// Layer returns the report of one layer, from the cache or by reading it. A
+// damaged layer gives an incomplete report; an error means that the layer is
+// not there, or that ctx is done.
+func (s *Scanner) Layer(ctx context.Context, l image.Layer) (*report.LayerReport, error) {
+	r, _, err := s.layer(ctx, l)
+	return r, err
+}
+
+func (s *Scanner) layer(ctx context.Context, l image.Layer) (r *report.LayerReport, cached bool, err error) {
+	if r, ok := s.get(l.DiffID); ok {
+		return r, true, nil
+	}
+	// One layer is read once, however many images wait for it. The reader
+	// works for all of them, so it must not end with the first one's
+	// context alone: whoever still wants the layer asks again.
+	v, err, shared := s.flight.Do(string(l.DiffID), func() (any, error) {
+		if r, ok := s.get(l.DiffID); ok {
+			return r, nil
+		}
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return s.analyze(ctx, l)
+	})
+	if err != nil {
+		if shared && ctx.Err() == nil && isContext(err) {
+			return s.layer(ctx, l)
+		}
+		return nil, false, err
+	}
+	return v.(*report.LayerReport), false, nil
+}
+
+func (s *Scanner) get(d image.Digest) (*report.LayerReport, bool) {
+	if s.cfg.Cache == nil {
+		return nil, false
+	}
+	r, ok := s.cfg.Cache.Get(string(d), s.cfg.Set.Key())
+	if ok {
+		s.cached.Add(1)
+	}
+	return r, ok
+}
+
+// analyze reads a layer and keeps its report.
+func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerReport, error) {
+	w := newWorker(ctx, s.cfg.Set, l)
+	err := layer.Walk(ctx, l, &s.io, w.visit)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil && isGone(err) && !w.started {
+		return nil, fault.New(fault.NotFound, "layer %s is gone: %w", l.DiffID.Short(), err)
+	}
+	s.analyzed.Add(1)
+	r := w.finish(err)
+	if !r.Complete {
+		s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "error", err)
+		return r, nil
+	}
+	if s.cfg.Cache != nil {
+		if err := s.cfg.Cache.Put(r); err != nil {
+			s.log.WarnContext(ctx, "layer report not kept", "diff_id", string(l.DiffID), "error", err)
+		}
+	}
+	return r, nil
+}
+
