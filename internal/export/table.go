@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/lipgloss/table"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/muesli/termenv"
 
 	"github.com/onceover/onceover/internal/report"
@@ -25,7 +25,9 @@ type TableOptions struct {
 
 const (
 	// minTableWidth keeps columns readable; a narrower terminal wraps.
-	minTableWidth = 60
+	minTableWidth = 75
+	tableIndent   = "  "
+	tableGap      = "  "
 	// maxNamed is how many packages of one advisory are named in a row.
 	maxNamed = 4
 )
@@ -93,10 +95,13 @@ func (t *tableWriter) image(im *Image) {
 
 func (t *tableWriter) findings(fs []report.Finding) {
 	rows := foldRows(fs)
-	headers := []string{"SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED IN"}
+	columns := []column{
+		{title: "SEVERITY", min: 8}, {title: "ADVISORY", min: 14}, {title: "PACKAGE", min: 16, flexible: true},
+		{title: "INSTALLED", min: 9}, {title: "FIXED IN", min: 8},
+	}
 	wide := slices.ContainsFunc(rows, func(r row) bool { return r.path != "" })
 	if wide {
-		headers = append(headers, "PATH")
+		columns = append(columns, column{title: "PATH", min: 16, flexible: true})
 	}
 	cells := make([][]string, len(rows))
 	for i, r := range rows {
@@ -105,32 +110,57 @@ func (t *tableWriter) findings(fs []report.Finding) {
 			cells[i] = append(cells[i], Printable(r.path))
 		}
 	}
-	base := t.r.NewStyle().PaddingRight(2)
-	head := base.Faint(true)
+	fit(columns, cells, t.opts.Width-len(tableIndent))
+	plain := t.r.NewStyle()
+	head := make([]string, len(columns))
+	for i, c := range columns {
+		head[i] = c.title
+	}
+	t.cells(columns, head, plain.Faint(true), plain.Faint(true))
 	colors := map[string]lipgloss.Style{
-		report.SeverityCritical: base.Bold(true).Foreground(lipgloss.ANSIColor(1)),
-		report.SeverityHigh:     base.Foreground(lipgloss.ANSIColor(1)),
-		report.SeverityMedium:   base.Foreground(lipgloss.ANSIColor(3)),
-		report.SeverityLow:      base.Foreground(lipgloss.ANSIColor(4)),
+		report.SeverityCritical: plain.Bold(true).Foreground(lipgloss.ANSIColor(1)),
+		report.SeverityHigh:     plain.Foreground(lipgloss.ANSIColor(1)),
+		report.SeverityMedium:   plain.Foreground(lipgloss.ANSIColor(3)),
+		report.SeverityLow:      plain.Foreground(lipgloss.ANSIColor(4)),
 	}
-	tb := table.New().Border(lipgloss.HiddenBorder()).
-		BorderTop(false).BorderBottom(false).BorderLeft(true).BorderRight(false).
-		BorderHeader(false).BorderColumn(false).
-		Headers(headers...).Rows(cells...).
-		StyleFunc(func(y, x int) lipgloss.Style {
-			if y == table.HeaderRow {
-				return head
-			}
-			if s, ok := colors[rows[y].severity]; ok && x == 0 {
-				return s
-			}
-			return base
-		})
-	if t.opts.Width > 0 && naturalWidth(headers, cells) > t.opts.Width {
-		tb = tb.Width(max(t.opts.Width, minTableWidth)).Wrap(true)
+	for i, r := range rows {
+		first, ok := colors[r.severity]
+		if !ok {
+			first = plain
+		}
+		t.cells(columns, cells[i], first, plain)
 	}
-	for line := range strings.Lines(tb.Render()) {
-		t.line(" " + strings.TrimRight(line, " \n"))
+}
+
+// cells writes one row, the first column in a style of its own. Cells that are
+// wider than their column go on in the lines below.
+func (t *tableWriter) cells(columns []column, cells []string, first, rest lipgloss.Style) {
+	wrapped, height := make([][]string, len(cells)), 1
+	for x, s := range cells {
+		wrapped[x] = strings.Split(ansi.Wrap(s, columns[x].width, "/,:!+~"), "\n")
+		height = max(height, len(wrapped[x]))
+	}
+	for y := range height {
+		var b strings.Builder
+		b.WriteString(tableIndent)
+		pending := 0 // spaces owed; none at the end of a line
+		for x, lines := range wrapped {
+			s := ""
+			if y < len(lines) {
+				s = lines[y]
+			}
+			if s != "" {
+				b.WriteString(strings.Repeat(" ", pending))
+				pending = 0
+				style := rest
+				if x == 0 {
+					style = first
+				}
+				b.WriteString(style.Render(s))
+			}
+			pending += columns[x].width - ansi.StringWidth(s) + len(tableGap)
+		}
+		t.line(b.String())
 	}
 }
 
@@ -222,16 +252,55 @@ func advisoryName(f report.Finding) string {
 	return f.ID
 }
 
-func naturalWidth(headers []string, cells [][]string) int {
-	total := 2
-	for x, h := range headers {
-		w := len(h)
+// A column of the table.
+type column struct {
+	title string
+	min   int
+	// flexible columns give way first when room is short.
+	flexible bool
+	width    int
+}
+
+// fit sets the widths of columns: as wide as their cells, or as much narrower
+// as it takes to keep within limit. Identifiers keep in one piece as long as
+// names and paths can give way. A limit of 0 or less is none.
+func fit(columns []column, cells [][]string, limit int) {
+	total := -len(tableGap)
+	for x := range columns {
+		columns[x].width = len(columns[x].title)
 		for _, r := range cells {
-			w = max(w, lipgloss.Width(r[x]))
+			columns[x].width = max(columns[x].width, ansi.StringWidth(r[x]))
 		}
-		total += w + 2
+		total += columns[x].width + len(tableGap)
 	}
-	return total
+	if limit <= 0 {
+		return
+	}
+	excess := total - max(limit, minTableWidth-len(tableIndent))
+	for _, flexible := range []bool{true, false} {
+		for excess > 0 {
+			// The widest goes first: take it down one by one.
+			at := -1
+			for x, c := range columns {
+				if c.flexible == flexible && c.width > c.min && (at < 0 || c.width > columns[at].width) {
+					at = x
+				}
+			}
+			if at < 0 {
+				break
+			}
+			columns[at].width--
+			excess--
+		}
+	}
+	// A terminal too narrow for the least widths: names and paths break.
+	for x := len(columns) - 1; x >= 0 && excess > 0; x-- {
+		if columns[x].flexible {
+			cut := min(excess, columns[x].width-8)
+			columns[x].width -= cut
+			excess -= cut
+		}
+	}
 }
 
 // Printable replaces what a terminal could take as a command, or what could
