@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -50,6 +51,22 @@ type Image struct {
 	// NonScanReason says why the image cannot be read here. Empty when it
 	// can.
 	NonScanReason string
+}
+
+// Compare orders images for lists: by first name, untagged ones last, then by
+// content and place.
+func (i Image) Compare(o Image) int {
+	if a, b := len(i.Names) == 0, len(o.Names) == 0; a != b {
+		if a {
+			return 1
+		}
+		return -1
+	} else if !a {
+		if c := cmp.Or(cmp.Compare(i.Names[0].Name, o.Names[0].Name), cmp.Compare(i.Names[0].Tag, o.Names[0].Tag)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(cmp.Compare(i.ConfigDigest, o.ConfigDigest), cmp.Compare(i.Engine, o.Engine), cmp.Compare(i.Locator, o.Locator))
 }
 
 // Container is one container made from an image.
