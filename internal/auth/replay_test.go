@@ -155,3 +155,20 @@ func TestThrottleIsBounded(t *testing.T) {
 		t.Error("the newest is gone")
 	}
 }
+
+func TestLimitFailures(t *testing.T) {
+	b := newBench()
+	asked := 0
+	h := b.LimitFailures(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		unauthenticated("wrong enrolment key").write(w, r)
+	}))
+	last := 0
+	for range failureBurst + 5 {
+		rec, _ := serve(h, request("POST", "/x", ""))
+		last = rec.Code
+	}
+	if last != 429 || asked != failureBurst {
+		t.Errorf("answer %d after asking %d times", last, asked)
+	}
+}
