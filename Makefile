@@ -1,0 +1,58 @@
+# Targets for people. `make` lists them.
+SHELL := /bin/bash
+GO    ?= go
+BIN   := bin/onceover
+export CGO_ENABLED ?= 0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help build demo test check format lint race contract e2e oracle fuzz bench generate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+build: ## build bin/onceover
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/onceover
+
+demo: build ## README command one: serve, and scan the images of this host
+	$(BIN) server --scan-now
+
+test: build format lint race contract e2e oracle fuzz ## README command two: every test there is
+
+check: format lint race ## the quick check: format, vet, staticcheck, layering, unit tests
+
+format: ## fail if a file is not formatted
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+
+lint: ## vet, staticcheck, layering
+	$(GO) vet ./...
+	cd test/contract && $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test ./test/layering
+
+race: ## unit tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race ./internal/... ./cmd/...
+
+contract: build ## the unmodified Huawei SDK against a real server
+	cd test/contract && $(GO) test -count=1 ./...
+
+e2e: build ## end to end, on real engines and images
+	$(GO) test -count=1 -timeout 20m ./test/e2e/... ./test/engine/...
+
+oracle: build ## package lists and findings beside syft and grype
+	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...
+
+fuzz: ## every fuzz test for a short time (FUZZTIME=10s)
+	.ci/fuzz $(or $(FUZZTIME),10s)
+
+bench: build ## CPU, wall, memory and bytes read beside syft and grype
+	$(GO) run ./test/bench $(BENCH)
+
+generate: ## write the generated code anew
+	$(GO) generate ./...
+
+clean: ## remove what was built
+	rm -rf bin build
