@@ -202,7 +202,7 @@ func (m *merger) names(p string, i int) []string {
 	return out
 }
 
-func has(sorted []uint64, h uint64) bool {
+func has(sorted Hashes, h uint64) bool {
 	_, ok := slices.BinarySearch(sorted, h)
 	return ok
 }

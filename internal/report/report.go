@@ -92,7 +92,7 @@ type Ownership struct {
 	Owner string `json:"owner"`
 	// Files are the PathHash of each file owned for which Ownable holds,
 	// sorted.
-	Files []uint64 `json:"files,omitempty"`
+	Files Hashes `json:"files,omitempty"`
 }
 
 // A Problem is something that could not be read. It never stops a scan.
@@ -187,11 +187,11 @@ type LayerReport struct {
 	Opaques   []string `json:"opaques,omitempty"`
 	// Hides are the PathHash of every entry that is not a directory,
 	// sorted: each hides what lies at or beneath its path below.
-	Hides []uint64 `json:"hides,omitempty"`
+	Hides Hashes `json:"hides,omitempty"`
 	// Dirs are the PathHash of every directory the layer names, sorted. A
 	// named directory takes the place of a symbolic link below it; an
 	// unnamed parent is looked up through the link.
-	Dirs []uint64 `json:"dirs,omitempty"`
+	Dirs Hashes `json:"dirs,omitempty"`
 	// Symlinks by absolute path, with their targets as written.
 	Symlinks map[string]string `json:"symlinks,omitempty"`
 
