@@ -1,0 +1,378 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+)
+
+// Defaults of Config.
+const (
+	DefaultListEvery     = 5 * time.Second
+	DefaultImageDeadline = 30 * time.Minute
+)
+
+const (
+	// discoverEvery is how often engines are looked for anew.
+	discoverEvery = 30 * time.Second
+	// parkFor is how long a sync is parked. Leases are renewed by syncs, so
+	// it is well below the shortest lease.
+	parkFor = 20 * time.Second
+	// After an error the sync loop waits from firstPause, doubling up to
+	// maxPause.
+	firstPause = 250 * time.Millisecond
+	maxPause   = 15 * time.Second
+	// enrolAgainEvery is how often a refused agent tries to enrol anew.
+	enrolAgainEvery = time.Minute
+)
+
+// A LayerScanner makes layer reports. An incomplete report is one of a damaged
+// layer; an error means that the layer is not there, or that ctx is done. Safe
+// for concurrent use.
+type LayerScanner interface {
+	Layer(ctx context.Context, l image.Layer) (*report.LayerReport, error)
+}
+
+// Config is what an Agent needs.
+type Config struct {
+	// Client reaches the server; it needs no key.
+	Client *fleet.Client
+	// StateDir keeps the identity of the agent, mode 0600.
+	StateDir string
+	// EnrollKey gives the enrolment key when one is needed: at the first
+	// start, or if the server no longer knows the agent. An error, or "",
+	// means that there is none.
+	EnrollKey func(ctx context.Context) (string, error)
+	// Discover finds the engines of this host. It is called again from
+	// time to time and must return the same sources while nothing changes.
+	// Never concurrently.
+	Discover func(ctx context.Context) ([]image.Source, []fleet.Engine)
+	Scanner  LayerScanner
+	// Analyzers is the key of the scanner's analyser set.
+	Analyzers string
+	// Jobs is how many images are scanned at once; 0 means 1.
+	Jobs int
+	// ImageDeadline bounds the scan of one image; 0 means
+	// DefaultImageDeadline.
+	ImageDeadline time.Duration
+	// ListEvery is how often images are listed; 0 means DefaultListEvery.
+	ListEvery time.Duration
+	// Version of the program.
+	Version string
+	// Log is slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// An Agent runs on one host.
+type Agent struct {
+	cfg  Config
+	log  *slog.Logger
+	host fleet.Host
+	inv  inventory
+	poke chan struct{}
+	list chan chan struct{} // requests to list now
+
+	mu      sync.Mutex
+	client  *fleet.Client // with the agent's key
+	running map[string]*running
+	jobs    sync.WaitGroup
+}
+
+// running is a job under way.
+type running struct{ cancel context.CancelCauseFunc }
+
+var (
+	errStopped = errors.New("the server stopped the job")
+	errPoked   = errors.New("there is news for the server")
+)
+
+// New makes an agent. It reads its state directory and does nothing else
+// until Run.
+func New(cfg Config) (*Agent, error) {
+	if cfg.Jobs < 1 {
+		cfg.Jobs = 1
+	}
+	cfg.Jobs = min(cfg.Jobs, fleet.MaxHolds)
+	if cfg.ImageDeadline <= 0 {
+		cfg.ImageDeadline = DefaultImageDeadline
+	}
+	if cfg.ListEvery <= 0 {
+		cfg.ListEvery = DefaultListEvery
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	id, err := hostID(machineIDFile, cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("make agent: %w", err)
+	}
+	a := &Agent{
+		cfg: cfg, log: cfg.Log, host: hostFacts(id, cfg.Version),
+		poke: make(chan struct{}, 1), list: make(chan chan struct{}),
+		running: map[string]*running{},
+	}
+	identity, ok, err := loadIdentity(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("make agent: %w", err)
+	}
+	if ok {
+		a.client = cfg.Client.WithKey(identity.AccessKey, identity.SecretKey)
+	}
+	return a, nil
+}
+
+// Run works until ctx is done. It returns an error only if the agent cannot
+// enrol: the key is wrong or there is none.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if a.client == nil {
+		if err := a.enroll(ctx); err != nil {
+			return err
+		}
+	}
+	first := make(chan struct{})
+	go a.watch(ctx, first)
+	select {
+	case <-first: // so that the first sync brings the images
+	case <-ctx.Done():
+		return nil
+	}
+	a.syncLoop(ctx)
+	a.jobs.Wait()
+	return nil
+}
+
+// enroll gets a key pair and waits for a server that is not there yet.
+func (a *Agent) enroll(ctx context.Context) error {
+	key, err := a.cfg.EnrollKey(ctx)
+	if err != nil {
+		return fmt.Errorf("get enrolment key: %w", err)
+	}
+	if key == "" {
+		return fault.New(fault.Invalid, "this agent is not enrolled: give an enrolment key")
+	}
+	pause := firstPause
+	for {
+		id, err := a.cfg.Client.Enroll(ctx, fleet.EnrollRequest{EnrollKey: key, Host: a.host})
+		if err == nil {
+			if err := saveIdentity(a.cfg.StateDir, id); err != nil {
+				return err
+			}
+			a.log.InfoContext(ctx, "enrolled", "agent", id.AgentID, "project", id.ProjectID)
+			a.mu.Lock()
+			a.client = a.cfg.Client.WithKey(id.AccessKey, id.SecretKey)
+			a.mu.Unlock()
+			return nil
+		}
+		if fault.CodeOf(err) != fault.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		a.log.WarnContext(ctx, "server not reached", "error", err)
+		if !sleep(ctx, fleet.Jitter(pause)) {
+			return ctx.Err()
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// watch lists the images now and then, and whenever a job asks for it.
+func (a *Agent) watch(ctx context.Context, first chan struct{}) {
+	var sources []image.Source
+	var engines []fleet.Engine
+	var discovered time.Time
+	ticker := time.NewTicker(a.cfg.ListEvery)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		var asked chan struct{}
+		if n > 0 {
+			select {
+			case <-ticker.C:
+			case asked = <-a.list:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if len(sources) == 0 || time.Since(discovered) > discoverEvery {
+			sources, engines = a.cfg.Discover(ctx)
+			discovered = time.Now()
+		}
+		changed := a.inv.list(ctx, sources, engines)
+		if asked != nil {
+			close(asked)
+		}
+		if n == 0 {
+			close(first)
+		} else if changed {
+			a.news()
+		}
+	}
+}
+
+// listNow waits for a fresh list.
+func (a *Agent) listNow(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case a.list <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// news cuts a parked sync short.
+func (a *Agent) news() {
+	select {
+	case a.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Agent) syncLoop(ctx context.Context) {
+	known := ""   // hash of the list that the server has, "" if we cannot say
+	send := false // the server asked for the list
+	pause := firstPause
+	var enrolled time.Time
+	for ctx.Err() == nil {
+		req := a.request(known, send)
+		resp, err := a.syncOnce(ctx, req)
+		switch {
+		case err == nil:
+			pause = firstPause
+			known, send = req.ImagesHash, resp.SendImages
+			a.stop(resp.Stop)
+			for _, job := range resp.Jobs {
+				a.start(ctx, job)
+			}
+			continue
+		case errors.Is(err, errPoked):
+			continue
+		case ctx.Err() != nil:
+			return
+		case fault.CodeOf(err) == fault.Unauthenticated && time.Since(enrolled) > enrolAgainEvery:
+			enrolled = time.Now()
+			a.log.WarnContext(ctx, "the server refuses this agent: enrolling anew", "error", err)
+			if err := a.enroll(ctx); err != nil {
+				a.log.ErrorContext(ctx, "enrol anew", "error", err)
+			} else {
+				known, send = "", false
+				continue
+			}
+		default:
+			a.log.WarnContext(ctx, "sync", "error", err)
+		}
+		if !sleep(ctx, fleet.Jitter(pause)) {
+			return
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// syncOnce is one sync, given up when there is news.
+func (a *Agent) syncOnce(ctx context.Context, req fleet.SyncRequest) (fleet.SyncResponse, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-a.poke:
+			cancel(errPoked)
+		case <-stop:
+		}
+	}()
+	resp, err := a.key().Sync(ctx, req)
+	close(stop)
+	<-watched
+	if err != nil && errors.Is(context.Cause(ctx), errPoked) {
+		return resp, errPoked
+	}
+	return resp, err
+}
+
+func (a *Agent) key() *fleet.Client {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.client
+}
+
+// request tells the server where this agent stands. The list of images goes
+// along once the server is known to lack it: the first sync says its hash
+// only.
+func (a *Agent) request(known string, send bool) fleet.SyncRequest {
+	engines, states, hash := a.inv.snapshot()
+	req := fleet.SyncRequest{
+		Host: a.host, Analyzers: a.cfg.Analyzers, ImagesHash: hash,
+		WaitMS: int(parkFor.Milliseconds()),
+	}
+	req.Host.Engines = engines[:min(len(engines), fleet.MaxEngines)]
+	if send || known != "" && known != hash {
+		req.Images = &states
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	req.Holds = slices.Sorted(maps.Keys(a.running))
+	req.Want = max(0, a.cfg.Jobs-len(a.running))
+	return req
+}
+
+// stop ends jobs that are no longer wanted.
+func (a *Agent) stop(ids []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		if r, ok := a.running[id]; ok {
+			r.cancel(errStopped)
+		}
+	}
+}
+
+// start runs a job beside the loop.
+func (a *Agent) start(ctx context.Context, job fleet.Job) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a.mu.Lock()
+	_, twice := a.running[job.ID]
+	if !twice {
+		a.running[job.ID] = &running{cancel: cancel}
+	}
+	a.mu.Unlock()
+	if twice {
+		cancel(nil)
+		return
+	}
+	a.jobs.Go(func() {
+		defer func() {
+			cancel(nil)
+			a.mu.Lock()
+			delete(a.running, job.ID)
+			a.mu.Unlock()
+			a.news()
+		}()
+		a.work(ctx, job)
+	})
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,210 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+)
+
+// sendTries is how often layer reports are sent for one job: the server may
+// lose some between the question and the end, when it discards old ones.
+const sendTries = 3
+
+// finishTime is how long the end of a job may take, apart from its deadline.
+const finishTime = 5 * time.Minute
+
+// work does one job and tells the server how it ended.
+func (a *Agent) work(ctx context.Context, job fleet.Job) {
+	start := time.Now()
+	log := a.log.With("job", job.ID, "image", job.ConfigDigest.Short())
+	scanCtx, cancel := context.WithTimeout(ctx, a.cfg.ImageDeadline)
+	err := a.scan(scanCtx, job)
+	cancel()
+	switch {
+	case err == nil:
+		log.InfoContext(ctx, "image scanned", "duration", time.Since(start).Round(time.Millisecond))
+		return
+	case errors.Is(context.Cause(ctx), errStopped):
+		log.InfoContext(ctx, "scan stopped")
+		return
+	case ctx.Err() != nil:
+		return // the agent ends; the job is given out again
+	}
+	var server *serverError
+	if errors.As(err, &server) && fault.CodeOf(server) == fault.Unavailable {
+		// Nobody to tell. The lease lapses and the job is given out again.
+		log.WarnContext(ctx, "scan given up", "error", err)
+		return
+	}
+	failure := failureOf(err)
+	log.WarnContext(ctx, "scan failed", "failure", failure, "error", err)
+	ctx, cancel = context.WithTimeout(ctx, finishTime)
+	defer cancel()
+	if err := a.key().Finish(ctx, job.ID, fleet.FinishRequest{Failure: failure, Message: oneLine(err)}); err != nil {
+		log.WarnContext(ctx, "failure not reported", "error", err)
+	}
+}
+
+// panicError is a panic of a job.
+type panicError struct{ value any }
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// serverError is what went wrong between us and the server, as opposed to
+// between us and an engine.
+type serverError struct{ err error }
+
+func (s *serverError) Error() string { return s.err.Error() }
+func (s *serverError) Unwrap() error { return s.err }
+
+func fromServer(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &serverError{err}
+}
+
+// scan does the job up to a successful finish. A panic is an error.
+func (a *Agent) scan(ctx context.Context, job fleet.Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.ErrorContext(ctx, "job panicked", "job", job.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = &panicError{p}
+		}
+	}()
+	opened, err := a.open(ctx, job.ConfigDigest)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	diffIDs := opened.Config.DiffIDs
+	if len(opened.Layers) != len(diffIDs) {
+		return fault.New(fault.Invalid, "the image has %d layers, its configuration names %d", len(opened.Layers), len(diffIDs))
+	}
+	if len(diffIDs) > fleet.MaxLayers {
+		return fault.New(fault.TooLarge, "the image has %d layers: the limit is %d", len(diffIDs), fleet.MaxLayers)
+	}
+
+	result := &fleet.ImageReport{
+		ConfigDigest: job.ConfigDigest, Analyzers: a.cfg.Analyzers,
+		DiffIDs: diffIDs, Config: opened.RawConfig,
+	}
+	partial := map[image.Digest]*report.LayerReport{}
+	for try := 1; ; try++ {
+		if err := a.sendLayers(ctx, opened.Layers, diffIDs, partial); err != nil {
+			return err
+		}
+		result.Partial = nil
+		for _, d := range diffIDs {
+			if r, ok := partial[d]; ok {
+				result.Partial = append(result.Partial, *r)
+				delete(partial, d) // a layer may be there twice
+			}
+		}
+		err := a.key().Finish(ctx, job.ID, fleet.FinishRequest{Image: result})
+		if fault.CodeOf(err) != fault.Conflict || try == sendTries {
+			return fromServer(err)
+		}
+	}
+}
+
+// open finds the image and opens it at the first engine that can.
+func (a *Agent) open(ctx context.Context, d image.Digest) (*image.Opened, error) {
+	candidates := a.inv.find(d)
+	if len(candidates) == 0 {
+		a.listNow(ctx)
+		candidates = a.inv.find(d)
+	}
+	if len(candidates) == 0 {
+		return nil, fault.New(fault.NotFound, "no engine here holds image %s", d.Short())
+	}
+	var errs []error
+	for _, c := range candidates {
+		if c.img.NonScanReason != "" {
+			errs = append(errs, fault.New(fault.Unsupported, "%s: %s", c.src.Engine(), c.img.NonScanReason))
+			continue
+		}
+		opened, err := c.src.Open(ctx, c.img)
+		if err == nil {
+			return opened, nil
+		}
+		errs = append(errs, fmt.Errorf("open image at %s: %w", c.src.Engine(), err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// sendLayers analyses and sends the layers that the server lacks. Reports of
+// damaged layers go into partial.
+func (a *Agent) sendLayers(ctx context.Context, layers []image.Layer, diffIDs []image.Digest, partial map[image.Digest]*report.LayerReport) error {
+	missing, err := a.key().MissingLayers(ctx, a.cfg.Analyzers, diffIDs)
+	if err != nil {
+		return fromServer(err)
+	}
+	lacks := make(map[image.Digest]bool, len(missing))
+	for _, d := range missing {
+		lacks[d] = true
+	}
+	for i, l := range layers {
+		d := diffIDs[i]
+		if !lacks[d] {
+			continue
+		}
+		delete(lacks, d)
+		r, err := a.cfg.Scanner.Layer(ctx, l)
+		if err != nil {
+			return fmt.Errorf("scan layer %d of %d: %w", i+1, len(layers), err)
+		}
+		if !r.Complete {
+			partial[d] = r
+			continue
+		}
+		if err := a.key().PutLayer(ctx, r); err != nil {
+			return fromServer(fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err))
+		}
+	}
+	return nil
+}
+
+// failureOf is the one table from errors to what HSS calls them.
+func failureOf(err error) string {
+	var panicked *panicError
+	var server *serverError
+	switch {
+	case errors.As(err, &panicked):
+		return fleet.FailureUnknown
+	case errors.As(err, &server) && fault.CodeOf(err) != fault.TooLarge:
+		return fleet.FailureUnknown
+	case errors.Is(err, context.DeadlineExceeded):
+		return fleet.FailureTimeout
+	case errors.Is(err, fs.ErrPermission):
+		return fleet.FailureNoRoot
+	}
+	switch fault.CodeOf(err) {
+	case fault.NotFound:
+		return fleet.FailureImageGone
+	case fault.Unavailable:
+		return fleet.FailureEngineOffline
+	case fault.TooLarge:
+		return fleet.FailureTooLarge
+	default:
+		return fleet.FailureUnknown
+	}
+}
+
+// oneLine is the text of err as a message of the protocol.
+func oneLine(err error) string {
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	if len(s) > fleet.MaxMessage {
+		s = s[:fleet.MaxMessage]
+	}
+	return strings.ToValidUTF8(s, "")
+}
