@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/onceover/onceover/internal/fleet"
+)
+
+const (
+	// sweepEvery is how often Run sweeps.
+	sweepEvery = 10 * time.Second
+	// keepGone is how long the results of a content are kept after its
+	// last image has left the fleet.
+	keepGone = 7 * 24 * time.Hour
+)
+
+const (
+	// Jobs that have waited too long, none of whose hosts is online.
+	sqlExpired = `SELECT j.id, j.content_id, j.attempts FROM scan_job j WHERE j.state = 'waiting' AND j.created_at < $1 AND j.not_before < $1
+AND NOT EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id JOIN agent a ON a.id = h.agent_id WHERE i.content_id = j.content_id AND a.last_seen >= $2)
+LIMIT 1000`
+	sqlGone        = `SELECT c.id FROM content c WHERE c.gone_at > 0 AND c.gone_at < $1 LIMIT 1000`
+	sqlDropContent = `DELETE FROM content WHERE id = $1`
+)
+
+// Run sweeps until ctx is done. Errors are logged and tried again.
+func (s *Store) Run(ctx context.Context) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := s.Sweep(ctx, s.now().UnixMilli()); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "sweep store", "err", err)
+			}
+		}
+	}
+}
+
+// Sweep frees leases that have lapsed, ends jobs that have waited too long for
+// hosts that are offline, and forgets contents that left the fleet a while
+// ago. It does a bounded amount of work at a time.
+func (s *Store) Sweep(ctx context.Context, nowMS int64) error {
+	var wake []string
+	err := s.inTx(ctx, func(tx *sql.Tx) (err error) {
+		if wake, err = s.freeLapsed(ctx, tx, nowMS); err != nil {
+			return err
+		}
+		jobs, err := readJobs(ctx, tx, sqlExpired, nowMS-s.cfg.WaitTimeout.Milliseconds(), nowMS-OnlineTime.Milliseconds())
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if err := s.failContent(ctx, tx, j.content, fleet.FailureNoAgent, "no host that holds the image came online in time", nowMS); err != nil {
+				return err
+			}
+		}
+		return dropGone(ctx, tx, nowMS-keepGone.Milliseconds())
+	})
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	s.wake.wakeAll(wake)
+	return nil
+}
+
+func dropGone(ctx context.Context, tx *sql.Tx, beforeMS int64) error {
+	var gone []int64
+	err := each(ctx, tx, sqlGone, []any{beforeMS}, func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		gone = append(gone, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read contents that are gone: %w", err)
+	}
+	for _, id := range gone {
+		for _, q := range []string{sqlDropFindings, sqlDropPackages, sqlDropContent} {
+			if _, err := tx.ExecContext(ctx, q, id); err != nil {
+				return fmt.Errorf("drop content: %w", err)
+			}
+		}
+	}
+	return nil
+}
