@@ -6,6 +6,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
+	"github.com/onceover/onceover/internal/analyze/rpm"
 )
 
 // Set is the set of all analysers.
@@ -14,6 +15,7 @@ func Set() *analyze.Set {
 		osrelease.New(),
 		dpkg.New(),
 		apk.New(),
+		rpm.New(),
 		gobinary.New(),
 	)
 }
