@@ -34,7 +34,13 @@ func newGraph(i info) (graph, error) {
 	if !filepath.IsAbs(i.DockerRootDir) || filepath.Clean(i.DockerRootDir) != i.DockerRootDir {
 		return graph{}, fault.New(fault.Unavailable, "docker's data root %q is no absolute path", i.DockerRootDir)
 	}
-	return graph{root: i.DockerRootDir}, nil
+	g := graph{root: i.DockerRootDir}
+	if _, err := os.Stat(filepath.Join(g.root, "image", driver, "imagedb", "content", "sha256")); errors.Is(err, fs.ErrNotExist) {
+		return graph{}, fault.New(fault.Unavailable, "docker's data root %s cannot be seen from here: run on the host itself, or mount it at the same path", g.root)
+	} else if err != nil {
+		return graph{}, g.fault(err, "docker's images")
+	}
+	return g, nil
 }
 
 func (g graph) configPath(id image.Digest) string {

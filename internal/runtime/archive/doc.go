@@ -1,0 +1,20 @@
+// Package archive reads images from files: the archives that docker save
+// writes (docker-archive), OCI layouts (a directory), and OCI layouts in a tar
+// (oci-archive).
+//
+// Nothing is unpacked. A tar is gone over once for the offsets of its members,
+// which takes as long as reading their headers; layers are then read through
+// offsets into the one file. Layers may be plain or compressed with gzip or
+// zstd, each for itself; a compressed outer tar has no offsets and is refused.
+//
+// Archives are untrusted. Whatever names content by digest is verified when it
+// is read: configurations and manifests at once, compressed layers as they
+// stream, and plain layers as a whole before the first byte is handed out,
+// since a layer report is kept under the diff ID and shared. Sizes, counts and
+// nesting are bounded, and a name in an archive never becomes a path of the
+// host.
+//
+// Formats: OCI image layout 1.1 ("image-layout.md"), docker image
+// specification 1.2 ("combined image JSON + filesystem changeset format") and
+// POSIX pax tar.
+package archive
