@@ -1,0 +1,268 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/version"
+)
+
+const testAnalyzers = "0123456789abcdef"
+
+// advisory is a fact that the tests match with: DSA-5764-1 and DSA-5532-1 are
+// real, CVE-2023-45853 has no fix in Debian 12.
+type advisory struct {
+	id, cve, typ, source, ecosystem, fixed, severity string
+	score                                            float64
+}
+
+var advisories = []advisory{
+	{"DEBIAN-CVE-2024-6119", "CVE-2024-6119", report.TypeDeb, "openssl", "Debian:12", "3.0.14-1~deb12u2", report.SeverityHigh, 7.5},
+	{"DEBIAN-CVE-2023-5363", "CVE-2023-5363", report.TypeDeb, "openssl", "Debian:12", "3.0.11-1~deb12u2", report.SeverityHigh, 7.5},
+	{"DEBIAN-CVE-2023-45853", "CVE-2023-45853", report.TypeDeb, "zlib", "Debian:12", "", report.SeverityCritical, 9.8},
+	{"GHSA-9wx4-h78v-vm56", "CVE-2024-35195", report.TypePython, "requests", "PyPI", "2.32.0", report.SeverityMedium, 5.6},
+}
+
+// matchTable matches by the table above and the real comparison of versions.
+func matchTable(_ context.Context, inv report.Inventory, _ map[string]string) ([]report.Finding, []string, error) {
+	var out []report.Finding
+	for _, p := range inv.Packages {
+		if p.OwnedBy != "" || p.Declared {
+			continue
+		}
+		name := p.Source
+		if name == "" {
+			name = p.Name
+		}
+		for _, a := range advisories {
+			if a.typ != p.Type || a.source != name {
+				continue
+			}
+			f := report.Finding{
+				ID: a.id, CVEs: []string{a.cve}, Severity: a.severity, Score: a.score, Package: p,
+				Summary: "about " + a.source, URL: "https://example.org/" + a.id, Published: 1725235200000,
+				FixState: report.FixNone, Evidence: report.Evidence{Ecosystem: a.ecosystem, Name: name},
+			}
+			if a.fixed != "" {
+				n, err := version.Compare(a.ecosystem, p.Version, a.fixed)
+				if err != nil {
+					return nil, nil, err
+				}
+				if n >= 0 {
+					continue
+				}
+				f.FixState, f.FixedVersion = report.FixAvailable, a.fixed
+			}
+			out = append(out, f)
+		}
+	}
+	return out, nil, nil
+}
+
+// clock is a time that tests move.
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time      { return c.t }
+func (c *clock) ms() int64           { return c.t.UnixMilli() }
+func (c *clock) add(d time.Duration) { c.t = c.t.Add(d) }
+func digest(n int) image.Digest      { return image.Digest(fmt.Sprintf("sha256:%064x", n)) }
+func ref(name, tag string) image.Ref { return image.Ref{Name: name, Tag: tag} }
+
+// world is a store with one project and some agents.
+type world struct {
+	t *testing.T
+	*Store
+	clk   *clock
+	first First
+	path  string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, path: filepath.Join(t.TempDir(), FileName)}
+	w.open()
+	created, first, err := w.Bootstrap(t.Context())
+	if err != nil || !created {
+		t.Fatalf("bootstrap: created %v, %v", created, err)
+	}
+	w.first = first
+	t.Cleanup(func() { _ = w.Store.Close() })
+	return w
+}
+
+func (w *world) open() {
+	w.t.Helper()
+	s, err := Open(w.t.Context(), Config{
+		Path: w.path, SealKey: []byte(strings.Repeat("k", SealKeyBytes)), Match: matchTable,
+		Now: w.clk.now, Log: slog.New(slog.DiscardHandler),
+		Generation: func() string { return "test" },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Store = s
+}
+
+// reopen closes the store and opens it again, as a restart does.
+func (w *world) reopen() {
+	w.t.Helper()
+	if err := w.Store.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.open()
+}
+
+func (w *world) ms() int64           { return w.clk.ms() }
+func (w *world) add(d time.Duration) { w.clk.add(d) }
+
+func (w *world) project() string { return w.first.Project.ID }
+
+// agent enrols a host and syncs its images.
+func (w *world) agent(name string, images ...fleet.ImageState) auth.Key {
+	w.t.Helper()
+	key, err := w.CreateEnrollKey(w.t.Context(), w.project(), 1, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := w.Enroll(w.t.Context(), fleet.EnrollRequest{EnrollKey: key, Host: fleet.Host{ID: "id-" + name, Name: name}}, w.ms())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	k, err := w.Key(w.t.Context(), resp.AccessKey)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.sync(k, 0, nil, append([]fleet.ImageState{}, images...))
+	return k
+}
+
+// sync sends a heartbeat; images nil keeps the list.
+func (w *world) sync(k auth.Key, want int, holds []string, images []fleet.ImageState) fleet.SyncResponse {
+	w.t.Helper()
+	resp, err := w.Store.Sync(w.t.Context(), k, w.request(k, want, holds, images), w.ms())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return resp
+}
+
+func (w *world) request(k auth.Key, want int, holds []string, images []fleet.ImageState) fleet.SyncRequest {
+	w.t.Helper()
+	var id, name string
+	if err := w.write.QueryRow("SELECT host_id, host_name FROM agent WHERE id = $1", k.AgentID).Scan(&id, &name); err != nil {
+		w.t.Fatal(err)
+	}
+	req := fleet.SyncRequest{
+		Host: fleet.Host{ID: id, Name: name, PrivateIP: "10.0.0.7", Version: "1",
+			Engines: []fleet.Engine{{Name: "docker", Version: "20.10.24"}}},
+		Analyzers: testAnalyzers, ImagesHash: "same", Want: want, Holds: holds,
+	}
+	if images != nil {
+		req.Images = &images
+	}
+	return req
+}
+
+// state is an image with one layer.
+func state(n int, names ...image.Ref) fleet.ImageState {
+	return fleet.ImageState{
+		Engine: "docker", ConfigDigest: configDigest(n), ManifestDigest: digest(1_000_000 + n), Names: names,
+		Size: int64(n) * 1000, CreatedMS: int64(n) * 1000,
+	}
+}
+
+func config(n int) json.RawMessage {
+	return json.RawMessage(fmt.Sprintf(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[%q]},"history":[{"created_by":"COPY %d /"}]}`, digest(n), n))
+}
+
+func configDigest(n int) image.Digest { return image.DigestOf(config(n)) }
+
+// layer is a Debian 12 with an openssl, an older one for odd n, zlib, and
+// Python software.
+func layer(n int) *report.LayerReport {
+	v := "3.0.15-1~deb12u1"
+	if n%2 == 1 {
+		v = "3.0.9-1"
+	}
+	return &report.LayerReport{
+		DiffID: string(digest(n)), Analyzers: testAnalyzers, Complete: true,
+		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12"}},
+		Databases: []report.Database{{Path: "/var/lib/dpkg/status", Packages: []report.Package{
+			{Type: report.TypeDeb, Name: "libssl3", Version: v, Arch: "amd64", Source: "openssl", Path: "/var/lib/dpkg/status"},
+			{Type: report.TypeDeb, Name: "openssl", Version: v, Arch: "amd64", Path: "/var/lib/dpkg/status"},
+			{Type: report.TypeDeb, Name: "zlib1g", Version: "1:1.2.13.dfsg-1", Arch: "amd64", Source: "zlib", Path: "/var/lib/dpkg/status"},
+		}}},
+		Packages: []report.Package{
+			{Type: report.TypePython, Name: "requests", Version: "2.28.1", Path: "/opt/venv/requests-2.28.1.dist-info/METADATA"},
+			{Type: report.TypePython, Name: "declared-only", Version: "1", Path: "/srv/requirements.txt", Declared: true},
+		},
+	}
+}
+
+func imageReport(n int) *fleet.ImageReport {
+	return &fleet.ImageReport{ConfigDigest: configDigest(n), Analyzers: testAnalyzers, DiffIDs: []image.Digest{digest(n)}, Config: config(n)}
+}
+
+// scanAll queues everything and lets the agent do it, images by number.
+func (w *world) scanAll(k auth.Key, numbers ...int) {
+	w.t.Helper()
+	if _, err := w.Scan(w.t.Context(), w.project(), ScanRequest{All: true, TaskType: TaskManual}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.work(k, numbers...)
+}
+
+// work leases and finishes every job that waits for the agent.
+func (w *world) work(k auth.Key, numbers ...int) {
+	w.t.Helper()
+	for {
+		jobs := w.sync(k, maxLease, nil, nil).Jobs
+		if len(jobs) == 0 {
+			return
+		}
+		for _, j := range jobs {
+			w.finish(k, j, numbers...)
+		}
+	}
+}
+
+func (w *world) finish(k auth.Key, j fleet.Job, numbers ...int) {
+	w.t.Helper()
+	for _, n := range numbers {
+		if configDigest(n) != j.ConfigDigest {
+			continue
+		}
+		if err := w.PutLayer(w.t.Context(), layer(n)); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.Finish(w.t.Context(), k, j.ID, fleet.FinishRequest{Image: imageReport(n)}, w.ms()); err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	w.t.Fatalf("job for unexpected image %s", j.ConfigDigest)
+}
+
+// images lists all images by "name:version".
+func (w *world) images() map[string]Image {
+	w.t.Helper()
+	rows, _, err := w.Images(w.t.Context(), w.project(), ImageFilter{}, Page{Limit: 200})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]Image{}
+	for _, r := range rows {
+		out[r.Name+":"+r.Version] = r
+	}
+	return out
+}
