@@ -1,0 +1,267 @@
+package advisory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/onceover/onceover/internal/fault"
+)
+
+// Buckets of a generation. Their keys are sorted, which is what "the content
+// in order" means for the id.
+var (
+	bucketCVE      = []byte("cve")     // CVE id -> CVE
+	bucketMeta     = []byte("meta")    // metaKey -> Meta as JSON
+	bucketPackages = []byte("package") // ecosystem NUL name -> list of Affected
+	bucketVulns    = []byte("vuln")    // advisory id -> Vuln
+
+	metaKey = []byte("meta")
+)
+
+const (
+	// pageSize is fixed, so that a file is the same on every machine.
+	pageSize = 4096
+	// lockWait is how long Open waits for a writer to go away. Nothing
+	// writes to a finished generation, so any wait is a mistake.
+	lockWait = 2 * time.Second
+	// maxMetaBytes bounds the meta record of a foreign file.
+	maxMetaBytes = 8 << 20
+)
+
+// A DB is an open generation. It is safe for concurrent use.
+type DB struct {
+	bolt *bolt.DB
+	meta Meta
+}
+
+// Open opens the generation at path. Without a file the error is
+// fault.NotFound and says how to get one; a file that is damaged or of another
+// schema is fault.Unavailable.
+func Open(path string) (*DB, error) {
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound,
+			"no advisory database at %s: get one with `onceover db update --to %s`, or without a network `onceover db build` or `onceover db import`", path, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open advisory database: %w", err)
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fault.New(fault.Invalid, "advisory database %s: not a regular file", path)
+	}
+	b, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockWait, NoStatistics: true})
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	db := &DB{bolt: b}
+	if err := db.load(fi); err != nil {
+		b.Close()
+		return nil, damaged(path, err)
+	}
+	if db.meta.Schema != Schema {
+		b.Close()
+		return nil, fault.New(fault.Unavailable,
+			"advisory database %s has schema %d, this program reads %d: get a new one with `onceover db update` or `onceover db build`", path, db.meta.Schema, Schema)
+	}
+	return db, nil
+}
+
+func damaged(path string, err error) error {
+	return fault.New(fault.Unavailable,
+		"advisory database %s cannot be read, get a new one with `onceover db update` or `onceover db build`: %w", path, err)
+}
+
+func (db *DB) load(fi fs.FileInfo) error {
+	return db.view(func(tx *bolt.Tx) error {
+		if size := tx.Size(); size > fi.Size() {
+			return fmt.Errorf("%w: %d bytes of %d", errCorrupt, fi.Size(), size)
+		}
+		b := tx.Bucket(bucketMeta)
+		if b == nil || tx.Bucket(bucketPackages) == nil || tx.Bucket(bucketVulns) == nil || tx.Bucket(bucketCVE) == nil {
+			return errors.New("not an advisory database")
+		}
+		raw := b.Get(metaKey)
+		if len(raw) > maxMetaBytes {
+			return fmt.Errorf("%w: a description of %d bytes", errCorrupt, len(raw))
+		}
+		if err := json.Unmarshal(raw, &db.meta); err != nil {
+			return fmt.Errorf("read its description: %w", err)
+		}
+		db.meta.Built = fi.ModTime().UTC()
+		db.meta.Bytes = fi.Size()
+		return nil
+	})
+}
+
+// view runs fn in a read transaction. Damage that bbolt meets in the map (a
+// page that makes no sense, a file that was cut short under us) surfaces as a
+// panic or a memory fault, and becomes an error here.
+func (db *DB) view(fn func(*bolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := db.bolt.Begin(false)
+	if err != nil {
+		return fmt.Errorf("read advisory database: %w", err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("read advisory database: %w: %v", errCorrupt, p)
+		}
+		if e := tx.Rollback(); e != nil && err == nil {
+			err = fmt.Errorf("read advisory database: %w", e)
+		}
+	}()
+	return fn(tx)
+}
+
+// Close closes the file. It waits for queries that are running.
+func (db *DB) Close() error {
+	if err := db.bolt.Close(); err != nil {
+		return fmt.Errorf("close advisory database: %w", err)
+	}
+	return nil
+}
+
+// Meta describes the generation. The caller must not change its maps.
+func (db *DB) Meta() Meta { return db.meta }
+
+// Starter reports whether this is the generation that is part of the program.
+func (db *DB) Starter() bool { return db.meta.Starter }
+
+// HasEcosystem reports whether there are records for exactly this ecosystem,
+// release included: "Debian:12".
+func (db *DB) HasEcosystem(ecosystem string) bool {
+	_, ok := db.meta.Ecosystems[ecosystem]
+	return ok
+}
+
+// Affected returns what concerns a package, by advisory id; nil if nothing
+// does. The name is brought into the ecosystem's form first (see Name).
+func (db *DB) Affected(ecosystem, name string) ([]Affected, error) {
+	var raw string
+	err := db.view(func(tx *bolt.Tx) error {
+		raw = string(tx.Bucket(bucketPackages).Get(packageKey(ecosystem, name)))
+		return nil
+	})
+	if err != nil || raw == "" {
+		return nil, err
+	}
+	d := decoder{s: raw}
+	out := make([]Affected, d.count())
+	for i := range out {
+		out[i] = d.affected()
+		out[i].Ecosystem, out[i].Name = ecosystem, name
+	}
+	if err := d.err(); err != nil {
+		return nil, fmt.Errorf("read advisories of %s %s: %w", ecosystem, name, err)
+	}
+	return out, nil
+}
+
+func packageKey(ecosystem, name string) []byte {
+	return []byte(ecosystem + "\x00" + Name(ecosystem, name))
+}
+
+// Vuln returns an advisory by its id; nil if there is none.
+func (db *DB) Vuln(id string) (*Vuln, error) {
+	raw, err := db.get(bucketVulns, id)
+	if err != nil || raw == "" {
+		return nil, err
+	}
+	v, err := decodeVuln(id, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read advisory %s: %w", id, err)
+	}
+	return &v, nil
+}
+
+// CVE returns what is known about a CVE; nil if that is nothing.
+func (db *DB) CVE(id string) (*CVE, error) {
+	raw, err := db.get(bucketCVE, id)
+	if err != nil || raw == "" {
+		return nil, err
+	}
+	c, err := decodeCVE(id, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", id, err)
+	}
+	return &c, nil
+}
+
+func (db *DB) get(bucket []byte, key string) (raw string, err error) {
+	if key == "" {
+		return "", nil
+	}
+	err = db.view(func(tx *bolt.Tx) error {
+		raw = string(tx.Bucket(bucket).Get([]byte(key)))
+		return nil
+	})
+	return raw, err
+}
+
+// Verify reads everything and compares it with the id.
+func (db *DB) Verify(ctx context.Context) error {
+	h := newContentHash()
+	err := db.view(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketCVE, bucketPackages, bucketVulns} {
+			c := tx.Bucket(name).Cursor()
+			n := 0
+			for k, v := c.First(); k != nil; k, v = c.Next() {
+				h.add(name, k, v)
+				if n++; n%1024 == 0 && ctx.Err() != nil {
+					return fmt.Errorf("verify advisory database: %w", ctx.Err())
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	got, err := h.sum(db.meta)
+	if err != nil {
+		return err
+	}
+	if got != db.meta.ID {
+		return fault.New(fault.Unavailable, "advisory database: %w: its content is not that of generation %.12s", errCorrupt, db.meta.ID)
+	}
+	return nil
+}
+
+// contentHash makes the id of a generation.
+type contentHash struct{ h hash.Hash }
+
+func newContentHash() contentHash { return contentHash{sha256.New()} }
+
+func (c contentHash) add(bucket, k, v []byte) {
+	var e encoder
+	e.string(string(bucket))
+	e.uint(uint64(len(k)))
+	e.uint(uint64(len(v)))
+	c.h.Write(e)
+	c.h.Write(k)
+	c.h.Write(v)
+}
+
+func (c contentHash) sum(m Meta) (string, error) {
+	m.ID = ""
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("encode description: %w", err)
+	}
+	if _, err := io.WriteString(c.h, string(b)); err != nil {
+		return "", fmt.Errorf("hash description: %w", err)
+	}
+	return hex.EncodeToString(c.h.Sum(nil)), nil
+}

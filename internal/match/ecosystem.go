@@ -1,0 +1,304 @@
+package match
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/onceover/onceover/internal/report"
+)
+
+// A lookup is one place of the database where a package's advisories stand.
+type lookup struct {
+	ecosystem, name, version string
+}
+
+// languageEcosystems are the ecosystems of language package types. The types
+// beside report's constants are those of package URLs.
+func languageEcosystem(packageType string) string {
+	switch packageType {
+	case report.TypeGo:
+		return "Go"
+	case report.TypeNPM:
+		return "npm"
+	case report.TypePython:
+		return "PyPI"
+	case report.TypeJava:
+		return "Maven"
+	case report.TypeGem:
+		return "RubyGems"
+	case "cargo":
+		return "crates.io"
+	case "nuget":
+		return "NuGet"
+	case "composer":
+		return "Packagist"
+	case "bitnami":
+		return "Bitnami"
+	case "cran":
+		return "CRAN"
+	case "hackage":
+		return "Hackage"
+	case "pub":
+		return "Pub"
+	case "hex":
+		return "Hex"
+	case "swift":
+		return "SwiftURL"
+	case "conan":
+		return "ConanCenter"
+	default:
+		return ""
+	}
+}
+
+// distroEcosystems are the OSV ecosystems of a distribution, in the spelling
+// of the OSV schema (https://ossf.github.io/osv-schema/#defined-ecosystems).
+// all lists the ecosystems of the database, for distributions whose releases
+// are spread over many. No result means that the distribution is not
+// supported, or that its release is not known.
+func distroEcosystems(d report.Distro, all []string) []string {
+	v := d.VersionID
+	major, _, _ := strings.Cut(v, ".")
+	with := func(eco, release string) []string {
+		if release == "" {
+			return nil
+		}
+		return []string{eco + ":" + release}
+	}
+	switch strings.ToLower(d.ID) {
+	case "debian":
+		if major == "" {
+			major = debianReleases(d.Codename)
+		}
+		return with("Debian", major)
+	case "ubuntu":
+		// Releases with long support carry a suffix.
+		if v == "" {
+			return nil
+		}
+		return []string{"Ubuntu:" + v + ":LTS", "Ubuntu:" + v}
+	case "alpine":
+		return alpineEcosystems(v)
+	case "almalinux":
+		return with("AlmaLinux", major)
+	case "rocky":
+		return with("Rocky Linux", major)
+	case "rhel", "redhat", "centos":
+		return redHatEcosystems(major, all)
+	case "opensuse-leap", "opensuse":
+		return with("openSUSE", prefixed("Leap ", v))
+	case "opensuse-tumbleweed":
+		return []string{"openSUSE:Tumbleweed"}
+	case "sles", "sled", "sles_sap", "sle_hpc", "sle-micro", "sl-micro":
+		return suseEcosystems(strings.ToLower(d.ID), v, all)
+	case "openeuler":
+		return with("openEuler", openEulerRelease(d))
+	case "mageia":
+		return with("Mageia", major)
+	case "azurelinux":
+		return with("Azure Linux", major)
+	case "mariner":
+		return []string{"Azure Linux:" + major, "CBL-Mariner:" + v}
+	case "photon":
+		return with("Photon OS", v)
+	case "wolfi":
+		return []string{"Wolfi"}
+	case "chainguard":
+		return []string{"Chainguard", "Wolfi"}
+	case "minimos":
+		return []string{"MinimOS"}
+	case "alpaquita":
+		return with("Alpaquita", strings.ToLower(v))
+	case "bellsoft-hardened-containers":
+		return with("BellSoft Hardened Containers", strings.ToLower(v))
+	case "echo":
+		return []string{"Echo"}
+	default:
+		return nil
+	}
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// debianReleases gives the number of releases that do not carry it yet.
+func debianReleases(codename string) string {
+	switch codename {
+	case "buster":
+		return "10"
+	case "bullseye":
+		return "11"
+	case "bookworm":
+		return "12"
+	case "trixie":
+		return "13"
+	case "forky":
+		return "14"
+	default:
+		return ""
+	}
+}
+
+// alpineEcosystems: releases are "v3.18"; a version with a suffix
+// ("3.21.0_alpha20240807") is the development branch.
+func alpineEcosystems(v string) []string {
+	if strings.Contains(v, "_") || v == "edge" {
+		return []string{"Alpine:edge"}
+	}
+	part := strings.SplitN(v, ".", 3)
+	if len(part) < 2 {
+		return nil
+	}
+	return []string{"Alpine:v" + part[0] + "." + part[1]}
+}
+
+// redHatEcosystems are the streams of one major release of Red Hat Enterprise
+// Linux: "Red Hat:enterprise_linux:9::baseos" and its like. The streams with
+// extended support (rhel_eus, rhel_aus …) are for subscriptions that an image
+// does not show, and are left out.
+func redHatEcosystems(major string, all []string) []string {
+	if major == "" {
+		return nil
+	}
+	want := regexp.MustCompile(`^Red Hat:enterprise_linux:` + regexp.QuoteMeta(major) + `(\.[0-9]+)?(::.*)?$`)
+	out := selected(all, want.MatchString)
+	if len(out) == 0 {
+		return []string{"Red Hat:enterprise_linux:" + major}
+	}
+	return out
+}
+
+// suseEcosystems are the products and modules of one service pack: "SUSE:Linux
+// Enterprise Server 15 SP5", "SUSE:Linux Enterprise Module for Basesystem 15
+// SP5".
+func suseEcosystems(id, v string, all []string) []string {
+	major, minor, _ := strings.Cut(v, ".")
+	if major == "" {
+		return nil
+	}
+	if strings.Contains(id, "micro") {
+		return []string{"SUSE:Linux Enterprise Micro " + v, "SUSE:Linux Micro " + v}
+	}
+	release := major
+	if minor != "" && minor != "0" {
+		release += " SP" + minor
+	}
+	out := selected(all, func(eco string) bool {
+		rest, ok := strings.CutPrefix(eco, "SUSE:Linux Enterprise ")
+		rest = strings.TrimSuffix(strings.TrimSuffix(rest, "-LTSS"), "-ESPOS")
+		return ok && (rest == release || strings.HasSuffix(rest, " "+release))
+	})
+	if len(out) == 0 {
+		return []string{"SUSE:Linux Enterprise Server " + release}
+	}
+	return out
+}
+
+func selected(all []string, want func(string) bool) []string {
+	var out []string
+	for _, e := range all {
+		if want(e) {
+			out = append(out, e)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+var openEulerPack = regexp.MustCompile(`\(([^)]+)\)`)
+
+// openEulerRelease is "22.03-LTS-SP3": the service pack stands only in the
+// name, "openEuler 22.03 (LTS-SP3)".
+func openEulerRelease(d report.Distro) string {
+	if d.VersionID == "" {
+		return ""
+	}
+	if m := openEulerPack.FindStringSubmatch(d.Name); m != nil {
+		return d.VersionID + "-" + strings.ReplaceAll(m[1], " ", "-")
+	}
+	return d.VersionID
+}
+
+// sourceNamed reports whether the distribution writes advisories for source
+// packages although its packages are rpms. AlmaLinux and Red Hat name every
+// binary package; looking up sources there would compare versions that have
+// nothing to do with each other (perl-Carp 1.50 and perl 5.32).
+func sourceNamed(base string) bool {
+	switch base {
+	case "Rocky Linux", "SUSE", "openSUSE", "openEuler", "Mageia", "Azure Linux", "CBL-Mariner", "Photon OS":
+		return true
+	default:
+		return false
+	}
+}
+
+// lookups are the places where the advisories of p stand, in an image whose
+// distribution has the ecosystems ecos.
+func lookups(ecos []string, p report.Package) []lookup {
+	v := p.Version
+	switch {
+	case v == "" || p.Name == "" || p.Declared || p.OwnedBy != "":
+		return nil
+	case !report.OSType(p.Type):
+		eco := languageEcosystem(p.Type)
+		if eco == "" || unversioned(p.Type, v) {
+			return nil
+		}
+		return []lookup{{eco, p.Name, v}}
+	case p.Type == report.TypeRPM:
+		return rpmLookups(ecos, p)
+	}
+	name := p.Name
+	if p.Source != "" {
+		name = p.Source
+	}
+	if p.SourceVersion != "" {
+		v = p.SourceVersion
+	}
+	var out []lookup
+	for _, e := range ecos {
+		out = append(out, lookup{e, name, v})
+		if rest, ok := strings.CutPrefix(e, "Ubuntu:"); ok && strings.Contains(v, "esm") {
+			// The package came from Ubuntu Pro, whose advisories
+			// concern it too.
+			out = append(out, lookup{"Ubuntu:Pro:" + rest, name, v})
+		}
+	}
+	return out
+}
+
+func rpmLookups(ecos []string, p report.Package) []lookup {
+	var out []lookup
+	for _, e := range ecos {
+		out = append(out, lookup{e, p.Name, p.Version})
+		base, _, _ := strings.Cut(e, ":")
+		if p.Source == "" || p.Source == p.Name || !sourceNamed(base) {
+			continue
+		}
+		sv := p.Version
+		if p.SourceVersion != "" {
+			sv = p.SourceVersion
+			// A source rpm's file name, from which its version is
+			// known, has no epoch; the packages made from it do.
+			if epoch, _, ok := strings.Cut(p.Version, ":"); ok && !strings.Contains(sv, ":") {
+				sv = epoch + ":" + sv
+			}
+		}
+		out = append(out, lookup{e, p.Source, sv})
+	}
+	return out
+}
+
+// unversioned reports versions that say nothing: those of Go binaries built
+// from a working copy.
+func unversioned(packageType, v string) bool {
+	if packageType != report.TypeGo {
+		return false
+	}
+	return v == "(devel)" || v == "devel" || strings.HasPrefix(v, "devel ") || v == "unknown"
+}
