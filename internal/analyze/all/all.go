@@ -4,8 +4,11 @@ import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/apk"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
+	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
+	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
+	"github.com/onceover/onceover/internal/analyze/python"
 	"github.com/onceover/onceover/internal/analyze/rpm"
 )
 
@@ -17,5 +20,8 @@ func Set() *analyze.Set {
 		apk.New(),
 		rpm.New(),
 		gobinary.New(),
+		npm.New(),
+		python.New(),
+		gem.New(),
 	)
 }

@@ -170,6 +170,7 @@ func makeSQLite(t testing.TB, wal bool, records ...[]byte) (db, log []byte) {
 			t.Fatal(err)
 		}
 	}
+	exec("PRAGMA page_size=512") // small, so that a few records make a deep tree
 	if wal {
 		exec("PRAGMA journal_mode=WAL")
 		exec("PRAGMA wal_autocheckpoint=0")
