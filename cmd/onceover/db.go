@@ -1,0 +1,227 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/export"
+)
+
+// maxShownProblems is how many unreadable records are named one by one.
+const maxShownProblems = 20
+
+// dbCmd is "onceover db".
+type dbCmd struct {
+	Build  dbBuildCmd  `cmd:"" help:"Build a database from OSV archives at hand."`
+	Status dbStatusCmd `cmd:"" help:"Show the age, sources and size of the database."`
+}
+
+// dbBuildCmd is "onceover db build".
+type dbBuildCmd struct {
+	From  string `required:"" help:"Directory or URL that holds <ecosystem>.zip or <ecosystem>/all.zip." placeholder:"DIR|URL"`
+	To    string `help:"File to write. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	Quiet bool   `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
+}
+
+// Help is shown by --help.
+func (*dbBuildCmd) Help() string {
+	return `The archives hold records in the OSV format, one archive for each ecosystem, as osv.dev offers them. Records that cannot be read are left out, counted and named. The same records give the same file. The file appears when it is complete.
+
+Examples:
+
+  onceover db build --from osv/ --to advisories.db
+  onceover db build --from https://mirror.example.org/osv --to advisories.db`
+}
+
+// Run builds.
+func (c *dbBuildCmd) Run(ctx context.Context, std streams) error {
+	to := cmp.Or(c.To, databaseFile())
+	if err := makeParent(to); err != nil {
+		return err
+	}
+	p := newProgress(std.Err, c.Quiet)
+	defer p.end()
+	bad := problemList{progress: p}
+	meta, err := advisory.Build(ctx, advisory.BuildOptions{From: c.From, To: to, Progress: showStage(p), Problem: bad.add})
+	if err != nil {
+		return err
+	}
+	bad.conclude()
+	p.say("%s", builtText(to, meta))
+	return nil
+}
+
+// dbStatusCmd is "onceover db status".
+type dbStatusCmd struct {
+	DB     string `name:"db" help:"Database file. Default: ${database_file}, or else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	Format string `short:"f" help:"How to write the result: ${enum}." enum:"table,json" default:"table"`
+}
+
+// Help is shown by --help.
+func (*dbStatusCmd) Help() string {
+	return `Examples:
+
+  onceover db status
+  onceover db status --format json`
+}
+
+// Run shows the status.
+func (c *dbStatusCmd) Run(std streams) error {
+	db, err := openDatabase(c.DB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s := newStatus(db.Meta(), time.Now())
+	if !s.Starter {
+		s.Path = cmp.Or(c.DB, databaseFile())
+	}
+	if c.Format == "json" {
+		enc := json.NewEncoder(std.Out)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(s)
+	}
+	return s.write(std.Out)
+}
+
+// status is the result of "db status" as JSON; see docs/configuration.md.
+type status struct {
+	SchemaVersion int `json:"schema_version"`
+	// Path of the file; empty for the starter.
+	Path       string `json:"path,omitempty"`
+	Generation string `json:"generation"`
+	Source     string `json:"source"`
+	Starter    bool   `json:"starter"`
+	Note       string `json:"note,omitempty"`
+	// NewestRecord is when the newest record was changed, RFC 3339;
+	// AgeDays the whole days since.
+	NewestRecord string                            `json:"newest_record,omitempty"`
+	AgeDays      int                               `json:"age_days"`
+	Built        string                            `json:"built,omitempty"`
+	Bytes        int64                             `json:"bytes"`
+	Records      int64                             `json:"records"`
+	Packages     int64                             `json:"packages"`
+	CVEs         int64                             `json:"cves"`
+	KEV          int64                             `json:"kev"`
+	EPSS         int64                             `json:"epss"`
+	Left         map[string]int64                  `json:"left,omitempty"`
+	Ecosystems   map[string]advisory.EcosystemMeta `json:"ecosystems"`
+	Files        []advisory.FileMeta               `json:"files,omitempty"`
+}
+
+func newStatus(m advisory.Meta, now time.Time) status {
+	s := status{
+		SchemaVersion: 1, Generation: m.ID, Source: m.Source, Starter: m.Starter, Note: m.Note,
+		NewestRecord: formatMillis(m.DataDate), Bytes: m.Bytes, Records: m.Records, Packages: m.Packages,
+		CVEs: m.CVEs, KEV: m.KEV, EPSS: m.EPSS, Left: m.Left, Ecosystems: m.Ecosystems, Files: m.Files,
+	}
+	if m.DataDate > 0 {
+		s.AgeDays = max(0, int(now.Sub(time.UnixMilli(m.DataDate)).Hours()/24))
+	}
+	if !m.Built.IsZero() {
+		s.Built = m.Built.UTC().Format(time.RFC3339)
+	}
+	return s
+}
+
+func (s status) write(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, export.Printable(fmt.Sprintf(format, args...)))
+	}
+	line("database", "%s", cmp.Or(s.Path, "starter, built into onceover"))
+	line("generation", "%s", s.Generation)
+	line("source", "%s", s.Source)
+	if s.NewestRecord != "" {
+		line("newest record", "%s, %d days old", s.NewestRecord, s.AgeDays)
+	}
+	if s.Built != "" && !s.Starter {
+		line("written", "%s, %s", s.Built, bytesText(s.Bytes))
+	}
+	line("advisories", "%d, for %d packages", s.Records, s.Packages)
+	line("cves", "%d, known to be exploited %d, with a score of epss %d", s.CVEs, s.KEV, s.EPSS)
+	for _, reason := range slices.Sorted(maps.Keys(s.Left)) {
+		line("left out", "%d %s", s.Left[reason], reason)
+	}
+	fmt.Fprintf(w, "\nECOSYSTEM\tENTRIES\tPACKAGES\n")
+	for _, name := range slices.Sorted(maps.Keys(s.Ecosystems)) {
+		e := s.Ecosystems[name]
+		fmt.Fprintf(w, "%s\t%d\t%d\n", export.Printable(name), e.Records, e.Packages)
+	}
+	if len(s.Files) > 0 {
+		fmt.Fprintf(w, "\nFILE\tRECORDS\tUNREADABLE\tNEWEST\tLICENCES\n")
+		for _, f := range s.Files {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", export.Printable(f.Name), f.Records, f.Bad,
+				formatMillis(f.Newest), export.Printable(strings.Join(f.Licences, ", ")))
+		}
+	}
+	if s.Note != "" {
+		fmt.Fprintf(w, "\nnote: %s\n", export.Printable(s.Note))
+	}
+	if s.Starter {
+		fmt.Fprintf(w, "\nnote: %s\n", export.StarterNotice)
+	}
+	return w.Flush()
+}
+
+// problemList names the first unreadable records and counts the others.
+type problemList struct {
+	progress *progress
+	n        int
+}
+
+func (l *problemList) add(p advisory.Problem) {
+	l.progress.mu.Lock()
+	l.n++
+	n := l.n
+	l.progress.mu.Unlock()
+	if n <= maxShownProblems {
+		l.progress.warn("left out: %s: %v", strings.Trim(p.File+": "+p.Record, ": "), p.Err)
+	}
+}
+
+func (l *problemList) conclude() {
+	if l.n > maxShownProblems {
+		l.progress.warn("left out %d records in all that cannot be read", l.n)
+	}
+}
+
+// showStage shows how far a build has come.
+func showStage(p *progress) func(advisory.Progress) {
+	return func(s advisory.Progress) {
+		switch {
+		case s.Stage == "download" && s.Total > 0:
+			p.now("download %s: %s of %s", s.File, bytesText(s.Done), bytesText(s.Total))
+		case s.Stage == "download":
+			p.now("download %s: %s", s.File, bytesText(s.Done))
+		case s.Total > 0:
+			p.now("%s %s: %d of %d", s.Stage, s.File, s.Done, s.Total)
+		default:
+			p.now("%s %s: %d", s.Stage, s.File, s.Done)
+		}
+	}
+}
+
+func builtText(to string, m advisory.Meta) string {
+	return fmt.Sprintf("%s: generation %.12s, %d advisories for %d packages in %d ecosystems, newest record %s",
+		to, m.ID, m.Records, m.Packages, len(m.Ecosystems), cmp.Or(formatMillis(m.DataDate), "undated"))
+}
+
+func makeParent(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make directory of the database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,440 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/cache"
+	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/match"
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/runtime"
+	"github.com/onceover/onceover/internal/scan"
+)
+
+// scanCmd is "onceover scan".
+type scanCmd struct {
+	Targets []string `arg:"" optional:"" name:"target" help:"Image name, image ID, digest, docker-archive:FILE, oci:DIR[:TAG] or oci-archive:FILE[:TAG]."`
+	All     bool     `help:"Scan every image on this host."`
+
+	Format   string `short:"f" help:"How to write the result: ${enum}." enum:"table,json,cyclonedx,sarif" default:"table" env:"ONCEOVER_FORMAT"`
+	Output   string `short:"o" help:"Write the result to FILE instead of standard output." placeholder:"FILE" type:"path"`
+	Severity string `short:"s" help:"Show findings of this severity and worse; of several, separated by commas, exactly those. Levels: critical, high, medium, low, unknown." placeholder:"LEVEL[,...]" env:"ONCEOVER_SEVERITY"`
+
+	IgnoreUnfixed bool `help:"Leave out findings without a fixed version." env:"ONCEOVER_IGNORE_UNFIXED"`
+	ExitCode      int  `help:"Exit with N if findings remain." placeholder:"N"`
+
+	DB      string `name:"db" help:"Advisory database. Default: ${database_file}, or else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	Cache   string `help:"Keep layer reports in DIR. Default: onceover in the user's cache directory." placeholder:"DIR" type:"path" env:"ONCEOVER_CACHE_DIR"`
+	NoCache bool   `help:"Keep layer reports for this run only." env:"ONCEOVER_NO_CACHE"`
+
+	DockerSocket     []string `help:"Ask the docker engine at this socket, and no engine that is not named; repeatable. Default: all in the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
+	ContainerdSocket []string `help:"Likewise for containerd." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
+
+	Parallel int  `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
+	Quiet    bool `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
+
+	opened []image.Source // to be closed
+}
+
+// Help is shown by --help.
+func (*scanCmd) Help() string {
+	return `Images are read where they lie; nothing is exported or copied. A target is an image name as the engines know it, the beginning of an image ID, a digest, or a file: docker-archive:FILE as 'docker save' writes it, oci:DIR and oci-archive:FILE for an OCI layout. Images of the same content are scanned once and listed with all their names.
+
+Exit codes: 0 if all went well, 1 if something failed or an image could not be read to its end, 2 if the command line is wrong, N as chosen by --exit-code if findings remain.
+
+Examples:
+
+  onceover scan nginx:1.25
+  onceover scan --all --severity high --ignore-unfixed
+  onceover scan docker-archive:web.tar --format json --output web.json
+  onceover scan oci:build/layout --severity critical,high --exit-code 3`
+}
+
+// Validate checks what the flags mean together.
+func (c *scanCmd) Validate() error {
+	switch {
+	case len(c.Targets) == 0 && !c.All:
+		return errors.New("name the images to scan, or use --all for every image on this host")
+	case len(c.Targets) > 0 && c.All:
+		return errors.New("--all scans every image: it takes no targets")
+	case c.ExitCode < 0 || c.ExitCode > 255:
+		return errors.New("--exit-code: want a number from 0 to 255")
+	case c.Parallel < 0:
+		return errors.New("--parallel: want a number from 1")
+	case c.NoCache && c.Cache != "":
+		return errors.New("--cache and --no-cache exclude each other")
+	}
+	_, err := parseSeverities(c.Severity)
+	return err
+}
+
+// parseSeverities reads the value of --severity: one level stands for itself
+// and everything worse, several for exactly themselves, none for all.
+func parseSeverities(s string) ([]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	levels := []string{report.SeverityCritical, report.SeverityHigh, report.SeverityMedium, report.SeverityLow, report.SeverityUnknown}
+	wanted := map[string]bool{}
+	names := strings.Split(s, ",")
+	for _, name := range names {
+		i := slices.IndexFunc(levels, func(l string) bool { return strings.EqualFold(l, strings.TrimSpace(name)) })
+		if i < 0 {
+			return nil, fmt.Errorf("--severity: no such level: %q", name)
+		}
+		wanted[levels[i]] = true
+		if len(names) == 1 {
+			for _, l := range levels[:i] {
+				wanted[l] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(levels, func(l string) bool { return !wanted[l] }), nil
+}
+
+// Run scans.
+func (c *scanCmd) Run(ctx context.Context, std streams) error {
+	started := time.Now()
+	db, err := openDatabase(c.DB)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	p := newProgress(std.Err, c.Quiet)
+	defer p.end()
+	layers, err := c.openCache(p)
+	if err != nil {
+		return err
+	}
+	defer layers.Close()
+	defer func() { runtime.CloseAll(c.opened...) }()
+	places, err := c.places(ctx, p)
+	if err != nil {
+		return err
+	}
+	severities, err := parseSeverities(c.Severity)
+	if err != nil {
+		return err
+	}
+	meta := db.Meta()
+	s := scanRun{
+		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: parallel(c.Parallel), Log: slog.Default()}),
+		matcher: match.New(db), progress: p, lenient: c.All,
+		doc: &export.Document{
+			Tool:        export.Tool{Version: programVersion()},
+			AnalyzerSet: all.Set().Key(),
+			Advisories:  export.Advisories{Generation: meta.ID, Date: formatMillis(meta.DataDate), Starter: meta.Starter},
+			Filters:     export.Filters{Severities: severities, IgnoreUnfixed: c.IgnoreUnfixed},
+		},
+	}
+	if s.general, err = s.generalWarnings(); err != nil {
+		return err
+	}
+	subjects := gather(places)
+	for i, sub := range subjects {
+		if err := s.scan(ctx, sub, i+1, len(subjects)); err != nil {
+			return err
+		}
+	}
+	s.doc.Finish()
+	p.end()
+	if err := writeOutput(std.Out, c.Output, func(w io.Writer) error { return c.write(w, s.doc) }); err != nil {
+		return err
+	}
+	return c.conclude(std, &s, time.Since(started))
+}
+
+// conclude says what was done and chooses the exit code.
+func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
+	st := s.scanner.Stats()
+	s.progress.say("%d images, %d layers analysed, %d from cache, %d files opened, %s read in %.1f s",
+		len(s.doc.Images), st.LayersAnalyzed, st.LayersCached, st.FilesOpened, bytesText(st.BytesRead), took.Seconds())
+	if c.Format != "table" || c.Output != "" {
+		s.progress.say("%s", s.doc.Total())
+		for _, w := range s.doc.Warnings {
+			s.progress.warn("warning: %s", w)
+		}
+		if n := s.doc.Advisories.Notice; n != "" {
+			s.progress.warn("note: %s", n)
+		}
+	}
+	if s.failed > 0 {
+		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
+		return exitCode(exitError)
+	}
+	if c.ExitCode != 0 && s.doc.Total().Findings > 0 {
+		return exitCode(c.ExitCode)
+	}
+	return nil
+}
+
+// openCache opens the cache of layer reports. A default directory that cannot
+// be used is no reason not to scan.
+func (c *scanCmd) openCache(p *progress) (*cache.Cache, error) {
+	if c.NoCache {
+		return cache.New(cache.Config{})
+	}
+	if c.Cache != "" {
+		return cache.New(cache.Config{Dir: c.Cache})
+	}
+	dir, err := os.UserCacheDir()
+	if err == nil {
+		var layers *cache.Cache
+		if layers, err = cache.New(cache.Config{Dir: filepath.Join(dir, "onceover")}); err == nil {
+			return layers, nil
+		}
+	}
+	p.warn("layer reports are not kept: %v", err)
+	return cache.New(cache.Config{})
+}
+
+// places finds the images that the targets mean.
+func (c *scanCmd) places(ctx context.Context, p *progress) ([]held, error) {
+	var out []held
+	var named []string
+	for _, target := range c.Targets {
+		src, ok, err := runtime.Open(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			named = append(named, target)
+			continue
+		}
+		c.opened = append(c.opened, src)
+		images, err := src.Images(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", target, err)
+		}
+		if len(images) == 0 {
+			return nil, fault.New(fault.NotFound, "%s holds no image", target)
+		}
+		for _, img := range images {
+			out = append(out, held{src, img})
+		}
+	}
+	if len(named) == 0 && !c.All {
+		return out, nil
+	}
+	here, asked, err := c.engineImages(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if c.All {
+		if len(here) == 0 {
+			p.warn("there is no image in %s", asked)
+		}
+		return here, nil
+	}
+	for _, target := range named {
+		images, err := find(here, target)
+		if fault.CodeOf(err) == fault.NotFound {
+			return nil, fault.New(fault.NotFound, "%w (asked: %s; 'onceover scan --all' scans every image)", err, asked)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n := len(gather(images)); n > 1 {
+			p.warn("%s names %d different images: all are scanned", target, n)
+		}
+		out = append(out, images...)
+	}
+	return out, nil
+}
+
+// engineImages lists the images of every engine that answers, and says which
+// engines were asked.
+func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held, asked string, err error) {
+	p.now("looking for container engines")
+	sources, states := runtime.Discover(ctx, c.enginePlaces())
+	c.opened = append(c.opened, sources...)
+	var names []string
+	for _, st := range states {
+		if st.Error != "" {
+			p.warn("%s at %s: %s", st.Name, st.Socket, st.Error)
+			continue
+		}
+		names = append(names, strings.TrimSpace(st.Name+" "+st.Version))
+	}
+	if len(sources) == 0 {
+		return nil, "", fault.New(fault.Unavailable, "no container engine can be read here: start docker or containerd, run this as root, name a socket with --docker-socket or --containerd-socket, or scan a file (docker-archive:FILE, oci:DIR, oci-archive:FILE)")
+	}
+	for _, src := range sources {
+		list, err := src.Images(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, "", ctx.Err()
+			}
+			if len(sources) == 1 {
+				return nil, "", fmt.Errorf("list images of %s: %w", src.Engine(), err)
+			}
+			p.warn("list images of %s: %v", src.Engine(), err)
+			continue
+		}
+		for _, img := range list {
+			images = append(images, held{src, img})
+		}
+	}
+	return images, strings.Join(names, ", "), nil
+}
+
+// enginePlaces says where engines are looked for: where the flags say, or in
+// the usual places if they say nothing.
+func (c *scanCmd) enginePlaces() runtime.Config {
+	if len(c.DockerSocket)+len(c.ContainerdSocket) == 0 {
+		return runtime.Config{}
+	}
+	// A list that is empty and not nil keeps an engine from being looked for.
+	return runtime.Config{
+		Docker:     append([]string{}, c.DockerSocket...),
+		Containerd: append([]string{}, c.ContainerdSocket...),
+	}
+}
+
+// write writes the document in the format asked for.
+func (c *scanCmd) write(w io.Writer, doc *export.Document) error {
+	switch c.Format {
+	case "json":
+		return export.JSON(w, doc)
+	case "cyclonedx":
+		return export.CycloneDX(w, doc)
+	case "sarif":
+		return export.SARIF(w, doc)
+	}
+	opts := export.TableOptions{}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			opts.Width = width
+		}
+		opts.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return export.Table(w, doc, opts)
+}
+
+// scanRun is one run over some images.
+type scanRun struct {
+	scanner  *scan.Scanner
+	matcher  *match.Matcher
+	progress *progress
+	// lenient runs do not fail on images that are known not to be readable.
+	lenient bool
+	// general are the warnings that concern every image alike.
+	general []string
+	doc     *export.Document
+	failed  int
+}
+
+// generalWarnings are what the matcher says whatever the image: how old the
+// database is, for example. About the starter the document itself has a word.
+func (s *scanRun) generalWarnings() ([]string, error) {
+	_, general, err := s.matcher.Inventory(report.Inventory{}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read advisory database: %w", err)
+	}
+	if !s.doc.Advisories.Starter {
+		s.doc.Warnings = append(s.doc.Warnings, general...)
+	}
+	return general, nil
+}
+
+// scan adds one subject to the document. Only the end of ctx is an error: an
+// image that cannot be read stands in the document with the reason.
+func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
+	out := describe(sub)
+	var res *scan.Result
+	var err error
+	for _, place := range sub.places {
+		res, err = s.scanner.Image(ctx, place.source, place.image, func(done, all int, cached bool) {
+			s.progress.now("image %d of %d: %s, layer %d of %d", n, of, sub.title(), done, all)
+		})
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err != nil {
+		out.Error = err.Error()
+		if !s.lenient || sub.places[0].image.NonScanReason == "" {
+			s.failed++
+		}
+		s.progress.warn("%s: %v", sub.title(), err)
+		s.doc.Images = append(s.doc.Images, out)
+		return nil
+	}
+	findings, warnings, err := s.matcher.Inventory(res.Inventory, res.BuildCommands())
+	if err != nil {
+		return fmt.Errorf("match packages of %s: %w", sub.title(), err)
+	}
+	for _, w := range warnings {
+		if !slices.Contains(s.general, w) {
+			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
+		}
+	}
+	fillIn(&out, res, findings)
+	if !out.Complete {
+		s.failed++
+	}
+	s.doc.Images = append(s.doc.Images, out)
+	s.progress.done("image %d of %d: %s: %d packages, %d findings", n, of, sub.title(), len(out.Packages), len(findings))
+	return nil
+}
+
+// describe is what the engines say about a subject.
+func describe(sub subject) export.Image {
+	out := export.Image{ConfigDigest: sub.digest}
+	for _, p := range sub.places {
+		img := p.image
+		for _, n := range img.Names {
+			out.Names = append(out.Names, n.String())
+		}
+		out.RepoDigests = append(out.RepoDigests, img.RepoDigests...)
+		if img.ManifestDigest != "" {
+			out.ManifestDigests = append(out.ManifestDigests, img.ManifestDigest)
+		}
+		out.Engines = append(out.Engines, img.Engine)
+		if img.Platform != (image.Platform{}) {
+			out.Platform = img.Platform.String()
+		}
+		out.Size = max(out.Size, img.Size)
+		for _, c := range img.Containers {
+			out.Containers = append(out.Containers, export.Container{Container: c, Engine: img.Engine})
+		}
+	}
+	return out
+}
+
+// fillIn adds what scanning and matching found.
+func fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
+	if p := res.Config.Platform; p.OS != "" {
+		out.Platform = p.String()
+	}
+	if !res.Config.Created.IsZero() {
+		out.Created = res.Config.Created.Format(time.RFC3339)
+	}
+	commands := res.BuildCommands()
+	for _, d := range res.Config.DiffIDs {
+		out.Layers = append(out.Layers, export.Layer{DiffID: d, BuildCommand: commands[string(d)]})
+	}
+	inv := res.Inventory
+	out.Distro, out.Problems, out.Ledger, out.Complete = inv.Distro, inv.Problems, inv.Ledger, inv.Complete
+	for _, p := range inv.Packages {
+		out.Packages = append(out.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})
+	}
+	out.Findings = findings
+}
