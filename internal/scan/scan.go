@@ -213,6 +213,11 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 	if err != nil && isGone(err) && !w.started {
 		return nil, fault.New(fault.NotFound, "layer %s is gone: %w", l.DiffID.Short(), err)
 	}
+	if l.Check != nil {
+		if err := l.Check(ctx); err != nil {
+			return nil, fmt.Errorf("layer %s was deleted while it was read: %w", l.DiffID.Short(), err)
+		}
+	}
 	s.analyzed.Add(1)
 	r := w.finish(err)
 	if !r.Complete {
@@ -226,4 +231,3 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 	}
 	return r, nil
 }
-
