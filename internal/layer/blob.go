@@ -45,17 +45,32 @@ type blobWalker struct {
 	stats *Stats
 	visit Visitor
 	// files are the regular files seen, by path hash, for hard links.
-	files map[uint64]fs.FileInfo
+	files map[uint64]seenFile
 	// targets are the files that hard links lead to, link by link.
 	targets map[string]string
 	// links are the hard links to be shown again, by target.
-	links map[string][]string
+	links map[string][]hardLink
+	// gone counts how often a target has gone by in the second pass.
+	gone map[string]int
+}
+
+// seenFile is a regular file of a stream. A path may come more than once; nth
+// counts from 1.
+type seenFile struct {
+	info fs.FileInfo
+	nth  int
+}
+
+// hardLink is another name of the file that came as the nth of its path.
+type hardLink struct {
+	path string
+	nth  int
 }
 
 func walkBlob(ctx context.Context, l image.Layer, stats *Stats, visit Visitor) error {
 	w := &blobWalker{
 		ctx: ctx, layer: l, stats: stats, visit: visit,
-		files: map[uint64]fs.FileInfo{}, targets: map[string]string{}, links: map[string][]string{},
+		files: map[uint64]seenFile{}, targets: map[string]string{}, links: map[string][]hardLink{}, gone: map[string]int{},
 	}
 	if err := w.pass(w.first); err != nil {
 		return err
@@ -139,23 +154,25 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 		return w.visit(&Entry{Kind: Symlink, Path: p, Target: h.Linkname})
 	case tar.TypeReg, tar.TypeGNUSparse:
 		info := tarInfo{h.FileInfo(), path.Base(p)}
-		w.files[report.PathHash(p)] = info
+		key := report.PathHash(p)
+		w.files[key] = seenFile{info, w.files[key].nth + 1}
+		delete(w.targets, p)
 		return w.visit(&Entry{Kind: File, Path: p, Info: info, open: w.opener(h, tr)})
 	case tar.TypeLink:
 		target := report.CleanPath(h.Linkname)
 		if t, ok := w.targets[target]; ok { // a link to a link
 			target = t
 		}
-		info, ok := w.files[report.PathHash(target)]
+		file, ok := w.files[report.PathHash(target)]
 		if !ok {
-			info = tarInfo{h.FileInfo(), path.Base(p)}
+			info := tarInfo{h.FileInfo(), path.Base(p)}
 			return w.visit(&Entry{Kind: File, Path: p, Info: info, LinkTo: target, open: func() (*Content, error) {
 				return nil, fmt.Errorf("hard link to %s: %w", target, fs.ErrNotExist)
 			}})
 		}
 		w.targets[p] = target
-		return w.visit(&Entry{Kind: File, Path: p, Info: tarInfo{info, path.Base(p)}, LinkTo: target, open: func() (*Content, error) {
-			w.links[target] = append(w.links[target], p)
+		return w.visit(&Entry{Kind: File, Path: p, Info: tarInfo{file.info, path.Base(p)}, LinkTo: target, open: func() (*Content, error) {
+			w.links[target] = append(w.links[target], hardLink{p, file.nth})
 			return nil, ErrDeferred
 		}})
 	case tar.TypeXGlobalHeader:
@@ -175,19 +192,25 @@ func (w *blobWalker) second(h *tar.Header, tr *tar.Reader) error {
 	if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
 		return nil
 	}
-	delete(w.links, target)
-	c, err := w.opener(h, tr)()
-	if err == nil {
-		defer c.Close()
-	}
-	for _, p := range links {
+	w.gone[target]++
+	var c *Content
+	var err error
+	for _, l := range links {
+		if l.nth != w.gone[target] {
+			continue
+		}
+		if c == nil && err == nil {
+			if c, err = w.opener(h, tr)(); err == nil {
+				defer c.Close()
+			}
+		}
 		open := func() (*Content, error) {
 			if err != nil {
 				return nil, err
 			}
 			return &Content{ReaderAt: c.ReaderAt, Size: c.Size}, nil
 		}
-		if err := w.visit(&Entry{Kind: File, Path: p, Info: tarInfo{h.FileInfo(), path.Base(p)}, open: open}); err != nil {
+		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: tarInfo{h.FileInfo(), path.Base(l.path)}, open: open}); err != nil {
 			return err
 		}
 	}

@@ -118,10 +118,15 @@ func TestBlob(t *testing.T) {
 		file("srv/.wh..wh..opq", ""),
 		file(".wh..wh.plnk", ""),
 		file(strings.Repeat("long/", 40)+"name", "3"),
+		file("twice", "first"),
+		&tar.Header{Name: "link1", Typeflag: tar.TypeLink, Linkname: "twice"},
+		file("twice", "second"),
+		&tar.Header{Name: "link2", Typeflag: tar.TypeLink, Linkname: "twice"},
 	)
 	want := []string{
 		"!/var/gone", "%/srv", "/.wh..wh.plnk other", "/dev/null other", "/escape=2", "/etc/", "/etc/a=1", "/etc/b=1",
 		"/etc/c=1", "/etc/lost error", "/lib -> usr/lib", "/" + strings.Repeat("long/", 40) + "name=3",
+		"/twice=first", "/twice=second", "/link1=first", "/link2=second",
 	}
 	slices.Sort(want)
 	var zst bytes.Buffer
