@@ -26,6 +26,8 @@ type Finding struct {
 // selects all.
 type VulFilter struct {
 	ID, App, CVE string
+	// Name is matched against the id, which is all the name there is.
+	Name string
 	// Type is VulLinux, VulApp, or "" for both.
 	Type string
 	// Severities are report.SeverityRanks; nil for all.
@@ -58,6 +60,7 @@ JOIN content c ON c.id = t.content_id ORDER BY t.name, t.version, t.id`
 
 func (f VulFilter) add(w *where) {
 	w.contains("f.vul_id", f.ID)
+	w.contains("f.vul_id", f.Name)
 	w.equal("f.vul_type", f.Type)
 	if f.Severities != nil {
 		w.in("f.severity", f.Severities)

@@ -1,0 +1,178 @@
+package hss
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/wire"
+)
+
+// Config is what the API is made of.
+type Config struct {
+	// Store answers.
+	Store *store.Store
+	// Authenticate lets a request pass only with an auth.Key in its
+	// context: auth.Authenticator's Middleware.
+	Authenticate func(http.Handler) http.Handler
+	// Log is slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// api carries the handlers.
+type api struct {
+	store *store.Store
+	log   *slog.Logger
+	built map[string]endpoint
+}
+
+// endpoint answers one operation; a nil answer is a success without content.
+type endpoint func(r *http.Request, op *operation, c call) (any, error)
+
+// call is what every operation knows of a request.
+type call struct {
+	project string
+	page    store.Page
+	// empty says that a parameter has a value that selects nothing.
+	empty bool
+}
+
+// New makes the handler for everything below /v5/. It authenticates, routes,
+// checks and answers; each answer carries a request id.
+func New(cfg Config) http.Handler {
+	a := &api{store: cfg.Store, log: cfg.Log, built: map[string]endpoint{}}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	a.routes()
+	r := chi.NewRouter()
+	r.Use(wire.WithRequestID, a.recoverPanics, cfg.Authenticate)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		wire.WriteError(w, r, http.StatusNotFound, codeNoRoute, "the API does not exist: "+r.URL.Path)
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		wire.WriteError(w, r, http.StatusMethodNotAllowed, codeNoMethod, "the API does not know the method "+r.Method)
+	})
+	for i := range operations {
+		op := &operations[i]
+		r.MethodFunc(op.Method, op.Path, a.serve(op))
+	}
+	return r
+}
+
+// Operation tells what the API does with an operation of the contract.
+type Operation struct {
+	ID, Method, Path, Tag, Summary string
+	// Built is false for those that answer 501.
+	Built bool
+}
+
+// Operations lists all operations of the contract by path and method.
+func Operations() []Operation {
+	a := &api{built: map[string]endpoint{}}
+	a.routes()
+	out := make([]Operation, len(operations))
+	for i, op := range operations {
+		out[i] = Operation{op.ID, op.Method, op.Path, op.Tag, op.Summary, a.built[op.ID] != nil}
+	}
+	return out
+}
+
+// Handle makes an endpoint from the function of an operation. In is a struct
+// that decode fills: generated parameters (embedded), path parameters, and a
+// Body. Out is the generated answer; a nil pointer is an answer without
+// content.
+func Handle[In, Out any](f func(ctx context.Context, c call, in *In) (*Out, error)) endpoint {
+	return func(r *http.Request, op *operation, c call) (any, error) {
+		var in In
+		if err := decode(r, op, &in); err != nil {
+			return nil, err
+		}
+		out, err := f(r.Context(), c, &in)
+		if err != nil || out == nil {
+			return nil, err
+		}
+		return out, nil
+	}
+}
+
+// none is the Out of operations that answer without content.
+type none struct{}
+
+func (a *api) serve(op *operation) http.HandlerFunc {
+	run := a.built[op.ID]
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := a.begin(r)
+		if err == nil && run == nil {
+			err = fault.New(fault.Unsupported, "%s (%s) is not built yet", op.ID, op.Summary)
+		}
+		if err == nil {
+			err = check(r, op, &c)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		out, err := run(r, op, c)
+		switch {
+		case err != nil:
+			a.fail(w, r, err)
+		case out == nil:
+			// Clients take a success with a body of zero bytes, and
+			// choke on a lone newline.
+			w.WriteHeader(http.StatusOK)
+		default:
+			wire.WriteJSON(w, http.StatusOK, out)
+		}
+	}
+}
+
+// begin checks whose call it is.
+func (a *api) begin(r *http.Request) (call, error) {
+	key, ok := auth.FromContext(r.Context())
+	if !ok {
+		return call{}, fault.New(fault.Unauthenticated, "Incorrect IAM authentication information: none given")
+	}
+	project, err := pathParam(r, "project_id")
+	if err != nil {
+		return call{}, err
+	}
+	if project == "{project_id}" {
+		// A client with a bare endpoint and no project sends its own
+		// placeholder.
+		return call{}, fault.New(fault.Invalid, "the client sends no project id: configure one")
+	}
+	if project != key.ProjectID {
+		return call{}, fault.New(fault.Forbidden, "no permission for project %s", project)
+	}
+	eps := r.URL.Query().Get("enterprise_project_id")
+	if !slices.Contains([]string{"", "0", "all_granted_eps"}, eps) {
+		return call{}, fault.New(fault.Forbidden, "no permission for enterprise project %s", eps)
+	}
+	return call{project: project}, nil
+}
+
+// recoverPanics answers 500 where a handler fails badly.
+func (a *api) recoverPanics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			a.fail(w, r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,153 @@
+package hss
+
+import (
+	"context"
+	"math"
+
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/store"
+)
+
+func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalParams) (*ListImageLocalResponse, error) {
+	var rows []store.Image
+	var total int64
+	if !c.empty {
+		var err error
+		if rows, total, err = a.store.Images(ctx, c.project, imageFilter(in), c.page); err != nil {
+			return nil, err
+		}
+	}
+	list := make([]ImageLocalInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ImageLocalInfo{
+			ImageName: &r.Name, ImageId: &r.ID, ImageDigest: &r.ConfigDigest, ImageVersion: &r.Version,
+			LocalImageType: &r.LocalType, ScanStatus: &r.Status, ImageSize: &r.Size,
+			LatestUpdateTime: &r.UpdatedAt, LatestScanTime: &r.LatestScanTime,
+			VulNum: &r.VulNum, UnsafeSettingNum: new(int64), MaliciousFileNum: new(int64),
+			HostNum: &r.HostNum, ContainerNum: &r.ContainerNum, ComponentNum: &r.ComponentNum,
+			ScanFailedDesc: &r.FailedDesc, SeverityLevel: given(r.SeverityLevel),
+			HostName: &r.HostName, HostId: &r.HostID, AgentId: &r.AgentID, NonScanReason: &r.NonScanReason,
+		}
+	}
+	return &ListImageLocalResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+func imageFilter(in *ListImageLocalParams) store.ImageFilter {
+	return store.ImageFilter{
+		Name: value(in.ImageName), Version: value(in.ImageVersion),
+		Status: scanStatus(value(in.ScanStatus)), LocalType: value(in.LocalImageType), Size: in.ImageSize,
+		UpdatedFrom: in.StartLatestUpdateTime, UpdatedTo: in.EndLatestUpdateTime,
+		ScannedFrom: in.StartLatestScanTime, ScannedTo: in.EndLatestScanTime,
+		HasVul: in.HasVul, HasContainer: in.HasContainer,
+		HostName: value(in.HostName), HostID: value(in.HostId), HostIP: value(in.HostIp),
+		ContainerID: value(in.ContainerId), ContainerName: value(in.ContainerName),
+		PodID: value(in.PodId), PodName: value(in.PodName), AppName: value(in.AppName),
+	}
+}
+
+// scanStatus takes both spellings of the queued state.
+func scanStatus(v string) string {
+	if v == "waiting_for_scan" {
+		return store.StatusWaiting
+	}
+	return v
+}
+
+func (a *api) listLocalImageAppInfo(ctx context.Context, c call, in *ListLocalImageAppInfoParams) (*ListLocalImageAppInfoResponse, error) {
+	rows, total, err := a.store.Apps(ctx, c.project, in.ImageId, value(in.AppName), c.page)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]LocalImageAppList, len(rows))
+	for i, r := range rows {
+		list[i] = LocalImageAppList{AppName: &r.Name, AppType: &r.Type, AppVersion: &r.Version, VulNum: int32p(r.VulNum)}
+	}
+	return &ListLocalImageAppInfoResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+// Agent states, as HSS names them on hosts.
+const (
+	agentOnline  = "online"
+	agentOffline = "offline"
+)
+
+func (a *api) listLocalImageHosts(ctx context.Context, c call, in *ListLocalImageHostsParams) (*ListLocalImageHostsResponse, error) {
+	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
+	rows, total, err := a.store.Hosts(ctx, c.project, key, value(in.HostName), c.page)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]LocalImageHostInfo, len(rows))
+	for i, r := range rows {
+		status := agentOffline
+		if r.Online {
+			status = agentOnline
+		}
+		list[i] = LocalImageHostInfo{
+			AgentId: &r.AgentID, AgentStatus: &status, HostName: &r.HostName, HostId: &r.HostID,
+			PrivateIp: &r.PrivateIP, PublicIp: &r.PublicIP, DockerName: &r.Engine, DockerType: &r.Engine,
+		}
+	}
+	return &ListLocalImageHostsResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+func (a *api) listLocalImageContainers(ctx context.Context, c call, in *ListLocalImageContainersParams) (*ListLocalImageContainersResponse, error) {
+	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
+	rows, total, err := a.store.Containers(ctx, c.project, key, value(in.ContainerId), c.page)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]LocalImageContainerInfo, len(rows))
+	for i, r := range rows {
+		list[i] = LocalImageContainerInfo{
+			AgentId: &r.AgentID, ContainerName: &r.Name, ContainerId: &r.ID, HostId: &r.HostID, HostName: &r.HostName,
+			PodId: &r.PodID, PodName: &r.PodName, PrivateIp: &r.PrivateIP, PublicIp: &r.PublicIP, EntryPoint: &r.EntryPoint,
+		}
+	}
+	return &ListLocalImageContainersResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+func (a *api) showImageAssetStatistics(ctx context.Context, c call, _ *ShowImageAssetStatisticsParams) (*ShowImageAssetStatisticsResponse, error) {
+	n, err := a.store.ImageNum(ctx, c.project)
+	if err != nil {
+		return nil, err
+	}
+	return &ShowImageAssetStatisticsResponse{LocalNum: int32p(n), CicdNum: new(int32), RegistryNum: new(int32)}, nil
+}
+
+// value is what a pointer points to, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// given is nil for an empty text: for members that have no empty value.
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// int32p bounds a number to what the wire type holds.
+func int32p(n int64) *int32 {
+	v := int32(min(max(n, 0), math.MaxInt32))
+	return &v
+}
+
+// severity is the name of a rank on the wire, which has no word for unknown:
+// the contract calls all below 4 low.
+func severity(rank int64) string {
+	switch int(rank) {
+	case report.SeverityRank(report.SeverityCritical):
+		return report.SeverityCritical
+	case report.SeverityRank(report.SeverityHigh):
+		return report.SeverityHigh
+	case report.SeverityRank(report.SeverityMedium):
+		return report.SeverityMedium
+	default:
+		return report.SeverityLow
+	}
+}

@@ -1,0 +1,23 @@
+package hss
+
+// routes names the operations that are built. Every other one of the table
+// answers 501.
+func (a *api) routes() {
+	built := a.built
+	built["ListImageLocal"] = Handle(a.listImageLocal)
+	built["ListLocalImageAppInfo"] = Handle(a.listLocalImageAppInfo)
+	built["ListLocalImageHosts"] = Handle(a.listLocalImageHosts)
+	built["ListLocalImageContainers"] = Handle(a.listLocalImageContainers)
+	built["ShowImageAssetStatistics"] = Handle(a.showImageAssetStatistics)
+
+	built["BatchScanLocalImage"] = Handle(a.batchScanLocalImage)
+	built["CreateManualImageScanTask"] = Handle(a.createManualImageScanTask)
+	built["ListImageScanTask"] = Handle(a.listImageScanTask)
+	built["StopImageScanTask"] = Handle(a.stopImageScanTask)
+
+	built["ListImageVulnerabilities"] = Handle(a.listImageVulnerabilities)
+	built["ListVulnerabilityCve"] = Handle(a.listVulnerabilityCve)
+	built["ListGlobalVulnerabilities"] = Handle(a.listGlobalVulnerabilities)
+	built["ListGeneralImageVuls"] = Handle(a.listGeneralImageVuls)
+	built["ListVulAffectImages"] = Handle(a.listVulAffectImages)
+}
