@@ -43,13 +43,32 @@ func (e *Engine) Load(ctx context.Context, file string) error {
 	}
 }
 
+// ImportPlatforms imports an archive without unpacking it, for the platform of
+// this host or for all that it has.
+func (e *Engine) ImportPlatforms(ctx context.Context, namespace, file string, all bool) error {
+	args := []string{"images", "import", "--no-unpack"}
+	if all {
+		args = append(args, "--all-platforms")
+	}
+	if _, err := e.ctr(ctx, namespace, append(args, file)...); err != nil {
+		return fmt.Errorf("import %s: %w", file, err)
+	}
+	return nil
+}
+
+// Tag gives an image of containerd another name, taking it from another image.
+func (e *Engine) Tag(ctx context.Context, namespace, name, other string) error {
+	_, err := e.ctr(ctx, namespace, "images", "tag", "--force", name, other)
+	return err
+}
+
 // DefaultNamespace is the containerd namespace that Load and Run use.
 const DefaultNamespace = "default"
 
 // Import imports a docker-archive or OCI archive into a namespace of the
 // containerd behind the engine, with or without unpacking it.
 func (e *Engine) Import(ctx context.Context, namespace, file string, unpack bool) error {
-	args := []string{"images", "import", "--digests"}
+	args := []string{"images", "import"}
 	if !unpack {
 		args = append(args, "--no-unpack")
 	}
@@ -146,13 +165,6 @@ func (e *Engine) RemoveImage(ctx context.Context, namespace, name string) error 
 		return err
 	}
 	return e.docker(ctx, http.MethodDelete, "/images/"+name+"?force=1", nil, nil)
-}
-
-// Untag takes a name from an image of a docker kind and keeps the image
-// listed, by giving it to another image: that is how dangling images arise.
-func (e *Engine) Untag(ctx context.Context, name, other string) error {
-	repo, tag, _ := strings.Cut(name, ":")
-	return e.docker(ctx, http.MethodPost, "/images/"+other+"/tag?repo="+url.QueryEscape(repo)+"&tag="+url.QueryEscape(tag), nil, nil)
 }
 
 func (e *Engine) remove(ctx context.Context, c started) error {

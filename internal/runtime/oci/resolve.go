@@ -88,8 +88,8 @@ func (r *resolver) visit(ctx context.Context, d Descriptor, depth int) error {
 
 // attached reports whether d is something about an image, not an image.
 func attached(d Descriptor) bool {
-	return d.Annotations[annotationReferenceType] != "" || d.ArtifactType != "" ||
-		d.Platform != nil && d.Platform.OS == "unknown"
+	return d.Annotations[annotationReferenceType] != "" || d.Platform != nil && d.Platform.OS == "unknown" ||
+		d.ArtifactType != "" && !isConfigType(d.ArtifactType) // some builders repeat the configuration's type there
 }
 
 // isImage leaves out artifacts (charts, signatures), whose configuration is
@@ -98,8 +98,11 @@ func isImage(d Descriptor, doc Document) bool {
 	if attached(d) {
 		return false
 	}
-	mt := doc.Config.MediaType
-	return mt == "" || strings.HasPrefix(mt, "application/vnd.oci.image.config.") ||
+	return doc.Config.MediaType == "" || isConfigType(doc.Config.MediaType)
+}
+
+func isConfigType(mt string) bool {
+	return strings.HasPrefix(mt, "application/vnd.oci.image.config.") ||
 		strings.HasPrefix(mt, "application/vnd.docker.container.image.")
 }
 

@@ -1,0 +1,555 @@
+package archive_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/runtime/archive"
+	"github.com/onceover/onceover/internal/runtime/oci"
+	"github.com/onceover/onceover/internal/runtime/runtimetest"
+)
+
+func opener(file, tag string, open func(t *testing.T, file, tag string) (*archive.Source, error)) func(t *testing.T) image.Source {
+	return func(t *testing.T) image.Source {
+		src, err := open(t, file, tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { src.Close() })
+		return src
+	}
+}
+
+func openDocker(t *testing.T, file, _ string) (*archive.Source, error) {
+	return archive.OpenDocker(t.Context(), file)
+}
+
+func openLayout(t *testing.T, dir, tag string) (*archive.Source, error) {
+	return archive.OpenLayout(t.Context(), dir, tag)
+}
+
+func openOCIArchive(t *testing.T, file, tag string) (*archive.Source, error) {
+	return archive.OpenOCIArchive(t.Context(), file, tag)
+}
+
+// images are one of each compression, and real Alpine if it is there.
+func images(t *testing.T) []runtimetest.Image {
+	imgs := []runtimetest.Image{
+		runtimetest.Debian(t, "base:1", runtimetest.Gzip),
+		runtimetest.Build(t, "plain:1", runtimetest.Plain, map[string]string{"a": "1"}, map[string]string{"b": "2"}),
+		runtimetest.Build(t, "zstd:1", runtimetest.Zstd, map[string]string{"c": "3"}),
+	}
+	if img, ok := runtimetest.Alpine(t, "alpine:3.20"); ok {
+		imgs = append(imgs, img)
+	}
+	return imgs
+}
+
+func wants(imgs []runtimetest.Image) (ws []runtimetest.WantImage) {
+	for _, img := range imgs {
+		ws = append(ws, img.Want)
+	}
+	return ws
+}
+
+func TestSuite(t *testing.T) {
+	imgs := images(t)
+	dir := runtimetest.Layout(t, imgs...)
+	for _, tc := range []struct {
+		name string
+		path string
+		open func(t *testing.T, file, tag string) (*archive.Source, error)
+	}{
+		{"docker-archive", runtimetest.DockerArchive(t, imgs...), openDocker},
+		{"oci", dir, openLayout},
+		{"oci-archive", runtimetest.PackDir(t, dir), openOCIArchive},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			runtimetest.Suite(t, opener(tc.path, "", tc.open), runtimetest.Want{Images: wants(imgs), Watch: []string{filepath.Dir(tc.path)}})
+		})
+	}
+}
+
+// plainDocker is a docker-archive as dockerd before 25 writes it: plain layers
+// in directories, and a link where two images share one.
+func plainDocker(t *testing.T, change func(*[]tarEntry)) (string, runtimetest.WantImage) {
+	t.Helper()
+	img := runtimetest.Build(t, "web:1", runtimetest.Plain, map[string]string{"a": "1"}, map[string]string{"b": "2"})
+	cfg, err := img.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blobs []string
+	for _, l := range layers {
+		rc, err := l.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(rc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blobs = append(blobs, string(b))
+	}
+	configName := img.Want.Config.Hex() + ".json"
+	manifest, err := json.Marshal([]any{map[string]any{
+		"Config": configName, "RepoTags": []string{"web:1"}, "Layers": []string{"one/layer.tar", "two/layer.tar"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []tarEntry{
+		{name: "three/layer.tar", body: blobs[0]},
+		{name: "one/layer.tar", link: "../three/layer.tar"},
+		{name: "two/layer.tar", body: blobs[1]},
+		{name: configName, body: string(cfg)},
+		{name: "manifest.json", body: string(manifest)},
+	}
+	if change != nil {
+		change(&entries)
+	}
+	return writeTar(t, entries), img.Want
+}
+
+type tarEntry struct {
+	name, body, link string
+	typ              byte
+}
+
+func writeTar(t *testing.T, entries []tarEntry) string {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, e := range entries {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: e.name, Mode: 0o644, Size: int64(len(e.body))}
+		if e.link != "" {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeSymlink, e.link, 0
+		}
+		if e.typ != 0 {
+			h.Typeflag = e.typ
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, e.body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "images.tar")
+	if err := os.WriteFile(file, buf.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestPlainDockerArchive(t *testing.T) {
+	file, want := plainDocker(t, nil)
+	runtimetest.Suite(t, opener(file, "", openDocker), runtimetest.Want{Images: []runtimetest.WantImage{want}})
+
+	src := opener(file, "", openDocker)(t)
+	imgs, err := src.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := src.Open(t.Context(), imgs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range o.Layers {
+		rc, err := l.Blob(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sized, ok := rc.(interface {
+			io.ReaderAt
+			Size() int64
+		})
+		if !ok || sized.Size() != l.BlobSize {
+			t.Errorf("layer %d of a plain archive cannot be read by offset: %T", i, rc)
+		}
+		rc.Close()
+	}
+}
+
+func TestDamagedDockerArchives(t *testing.T) {
+	huge := strings.Repeat(" ", oci.MaxManifestBytes+1)
+	rename := func(name, to string) func(*[]tarEntry) {
+		return func(es *[]tarEntry) {
+			for i := range *es {
+				if (*es)[i].name == name {
+					(*es)[i].name = to
+				}
+			}
+		}
+	}
+	body := func(name string, f func(string) string) func(*[]tarEntry) {
+		return func(es *[]tarEntry) {
+			for i := range *es {
+				if (*es)[i].name == name {
+					(*es)[i].body = f((*es)[i].body)
+				}
+			}
+		}
+	}
+	manifest := func(layers int, images int) func(*[]tarEntry) {
+		return body("manifest.json", func(s string) string {
+			var m []map[string]any
+			if err := json.Unmarshal([]byte(s), &m); err != nil {
+				t.Fatal(err)
+			}
+			if layers > 0 {
+				m[0]["Layers"] = strings.Split(strings.Repeat("two/layer.tar,", layers-1)+"two/layer.tar", ",")
+			}
+			for len(m) < images {
+				m = append(m, m[0])
+			}
+			b, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		})
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*[]tarEntry)
+		want   string // in the error of opening the archive, the image or reading the layers
+	}{
+		{"no manifest", rename("manifest.json", "x.json"), "no manifest.json"},
+		{"huge manifest", body("manifest.json", func(string) string { return huge }), "the limit is"},
+		{"manifest is no JSON", body("manifest.json", func(string) string { return "[{" }), "parse manifest.json"},
+		{"too many layers", manifest(1001, 0), "1001 layers: the limit is 1000"},
+		{"most layers, not as in the configuration", manifest(1000, 0), "1000 layers in the manifest and 2 in the configuration"},
+		{"too many images", manifest(0, 1001), "1001 images: the limit is 1000"},
+		{"layer missing", rename("two/layer.tar", "x/layer.tar"), "two/layer.tar is not in"},
+		{"link to nothing", rename("three/layer.tar", "x/layer.tar"), "is a link to three/layer.tar, which is not there"},
+		{"configuration damaged", func(es *[]tarEntry) { (*es)[3].body += " " }, "is damaged"},
+		{"plain layer of another content", body("two/layer.tar", func(s string) string { return strings.Replace(s, "2", "3", 1) }), "is not the layer that the image names"},
+		{"member twice", func(es *[]tarEntry) { *es = append(*es, (*es)[2]) }, "more than once"},
+		{"manifest twice", func(es *[]tarEntry) { *es = append(*es, (*es)[4]) }, "more than once"},
+		{"layer leads out", body("manifest.json", func(s string) string { return strings.Replace(s, "two/layer.tar", "../../etc/passwd", 1) }), "leads out of the archive"},
+		{"layer is absolute", body("manifest.json", func(s string) string { return strings.Replace(s, "two/layer.tar", "/etc/passwd", 1) }), "leads out of the archive"},
+		{"member leads out", rename("two/layer.tar", "../layer.tar"), "leads out of the archive"},
+		{"link leads out", func(es *[]tarEntry) { (*es)[1].link = "../../../etc/passwd" }, "is no plain file"},
+		{"link is absolute", func(es *[]tarEntry) { (*es)[1].link = "/etc/passwd" }, "is no plain file"},
+		{"links in a circle", func(es *[]tarEntry) { (*es)[0] = tarEntry{name: "three/layer.tar", link: "../one/layer.tar"} }, "goes over more than"},
+		{"layer is a device", func(es *[]tarEntry) { (*es)[2].typ = tar.TypeFifo; (*es)[2].body = "" }, "is no plain file"},
+		{"empty", func(es *[]tarEntry) { *es = nil }, "is no tar archive"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file, _ := plainDocker(t, tc.change)
+			if err := readEverything(t, file, "", openDocker); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// readEverything reads every layer of every image and gives the first error.
+func readEverything(t *testing.T, file, tag string, open func(t *testing.T, file, tag string) (*archive.Source, error)) error {
+	t.Helper()
+	src, err := open(t, file, tag)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	imgs, err := src.Images(t.Context())
+	if err != nil {
+		return err
+	}
+	for _, img := range imgs {
+		o, err := src.Open(t.Context(), img)
+		if err != nil {
+			return err
+		}
+		defer o.Close()
+		for _, l := range o.Layers {
+			rc, err := l.Blob(t.Context())
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, rc)
+			rc.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func TestNotAnArchive(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	whole, _ := plainDocker(t, nil)
+	b, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var gz bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var many bytes.Buffer
+	tw := tar.NewWriter(&many)
+	for i := range 100_001 {
+		if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names bytes.Buffer
+	nw := tar.NewWriter(&names)
+	for i := range 17 {
+		if err := nw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint(i) + strings.Repeat("x", 1<<20-200)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		file string
+		want string
+		code fault.Code
+	}{
+		{"missing", filepath.Join(dir, "nothing"), "no such file", fault.NotFound},
+		{"directory", dir, "no regular file", fault.Invalid},
+		{"text", write("text", []byte(strings.Repeat("not a tar\n", 200))), "read the archive", fault.Invalid},
+		{"empty", write("empty", nil), "no tar archive", fault.Invalid},
+		{"compressed as a whole", write("gz", gz.Bytes()), "compressed with gzip as a whole", fault.Invalid},
+		{"cut off", write("cut", b[:700]), "cut off", fault.Invalid},
+		{"too many members", write("many", many.Bytes()), "more than 100000 members", fault.TooLarge},
+		{"too long names", write("names", names.Bytes()), "names of more than", fault.TooLarge},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := archive.OpenDocker(t.Context(), tc.file)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || fault.CodeOf(err) != tc.code {
+				t.Errorf("got %v (%v), want an error with %q (%v)", err, fault.CodeOf(err), tc.want, tc.code)
+			}
+		})
+	}
+}
+
+func TestMultiPlatform(t *testing.T) {
+	host := oci.Host()
+	other := image.Platform{OS: "linux", Arch: "s390x"}
+	third := image.Platform{OS: "linux", Arch: "riscv64"}
+	mine := runtimetest.BuildFor(t, "app:1", host, map[string]string{"mine": "1"})
+	theirs := runtimetest.BuildFor(t, "app:1", other, map[string]string{"theirs": "1"})
+	thirds := runtimetest.BuildFor(t, "app:1", third, map[string]string{"thirds": "1"})
+
+	flat := filepath.Join(t.TempDir(), "layout")
+	if _, err := layout.Write(flat, runtimetest.Index(t, theirs, mine)); err != nil {
+		t.Fatal(err)
+	}
+	deep := runtimetest.Layout(t)
+	nested := runtimetest.Index(t, mine)
+	for range 5 {
+		nested = wrapIndex(nested)
+	}
+	p, err := layout.FromPath(deep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.AppendIndex(nested); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, tc := range []struct {
+		name string
+		dir  string
+		want image.Digest // "" for an error
+		err  string
+	}{
+		{"host is chosen", runtimetest.MultiPlatformLayout(t, "app:1", theirs, mine), mine.Want.Config, ""},
+		{"index.json itself lists the platforms", flat, mine.Want.Config, ""},
+		{"the only one", runtimetest.MultiPlatformLayout(t, "app:1", theirs), theirs.Want.Config, ""},
+		{"none for the host", runtimetest.MultiPlatformLayout(t, "app:1", theirs, thirds), "", "no image for " + host.String() + "; there are linux/riscv64, linux/s390x"},
+		{"nested too deep", deep, "", "nested deeper than"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.want == "" {
+				if err := readEverything(t, tc.dir, "", openLayout); err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("got %v, want an error with %q", err, tc.err)
+				}
+				return
+			}
+			src := opener(tc.dir, "", openLayout)(t)
+			imgs, err := src.Images(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(imgs) != 1 || imgs[0].ConfigDigest != tc.want {
+				t.Errorf("got %+v, want one image with configuration %s", imgs, tc.want)
+			}
+		})
+	}
+}
+
+func TestTags(t *testing.T) {
+	one := runtimetest.Build(t, "app:1", runtimetest.Gzip, map[string]string{"a": "1"})
+	two := runtimetest.Build(t, "app:2", runtimetest.Gzip, map[string]string{"a": "2"})
+	dir := runtimetest.Layout(t, one, two)
+	for _, tc := range []struct {
+		tag  string
+		want []string
+		err  string
+	}{
+		{"", []string{"app:1", "app:2"}, ""},
+		{"2", []string{"app:2"}, ""},
+		{"app:1", []string{"app:1"}, ""},
+		{"docker.io/library/app:2", []string{"app:2"}, ""},
+		{"3", nil, `no image "3"; there is app:1, app:2`},
+	} {
+		t.Run("tag "+tc.tag, func(t *testing.T) {
+			src, err := archive.OpenLayout(t.Context(), dir, tc.tag)
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) || fault.CodeOf(err) != fault.NotFound {
+					t.Errorf("got %v, want not found with %q", err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer src.Close()
+			imgs, err := src.Images(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, img := range imgs {
+				got = append(got, img.Names[0].String())
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDamagedLayouts(t *testing.T) {
+	img := runtimetest.Debian(t, "base:1", runtimetest.Gzip)
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := func(hex string) string { return "blobs/sha256/" + hex }
+	damage := func(name string) func(dir string) error {
+		return func(dir string) error {
+			p := filepath.Join(dir, name)
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			b[len(b)-9] ^= 1
+			return os.WriteFile(p, b, 0o600)
+		}
+	}
+	remove := func(name string) func(dir string) error {
+		return func(dir string) error { return os.Remove(filepath.Join(dir, name)) }
+	}
+	write := func(name, content string) func(dir string) error {
+		return func(dir string) error { return os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600) }
+	}
+	link := func(name, target string) func(dir string) error {
+		return func(dir string) error {
+			if err := remove(name)(dir); err != nil {
+				return err
+			}
+			return os.Symlink(target, filepath.Join(dir, name))
+		}
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(dir string) error
+		want   string
+	}{
+		{"no oci-layout", remove("oci-layout"), "no oci-layout file"},
+		{"version 2", write("oci-layout", `{"imageLayoutVersion":"2.0.0"}`), "only version 1 is known"},
+		{"no index", remove("index.json"), "index.json is not in"},
+		{"index is no JSON", write("index.json", "{"), "parse manifest"},
+		{"index of nothing", write("index.json", `{"schemaVersion":2,"manifests":[]}`), "no image in it"},
+		{"index with a wrong digest", write("index.json", `{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../etc/passwd","size":1}]}`), "want sha256: and 64"},
+		{"huge index", write("index.json", strings.Repeat(" ", oci.MaxManifestBytes+1)), "the limit is"},
+		{"manifest damaged", damage(blob(digest.Hex)), "is damaged"},
+		{"manifest missing", remove(blob(digest.Hex)), "no image whose manifest is here"},
+		{"configuration damaged", damage(blob(m.Config.Digest.Hex)), "is damaged"},
+		{"configuration missing", remove(blob(m.Config.Digest.Hex)), "is not in"},
+		{"layer damaged", damage(blob(m.Layers[2].Digest.Hex)), "is damaged"},
+		{"layer missing", remove(blob(m.Layers[1].Digest.Hex)), "is not in"},
+		{"layer is a link out", link(blob(m.Layers[0].Digest.Hex), "/etc/passwd"), "escapes"},
+		{"layer is a directory", func(dir string) error {
+			p := filepath.Join(dir, blob(m.Layers[0].Digest.Hex))
+			if err := os.Remove(p); err != nil {
+				return err
+			}
+			return os.Mkdir(p, 0o700)
+		}, "no regular file"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := runtimetest.Layout(t, img)
+			if err := tc.change(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := readEverything(t, dir, "", openLayout); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzDockerArchive(f *testing.F) {
+	f.Add([]byte("x"), "manifest.json")
+	f.Fuzz(func(t *testing.T, body []byte, name string) {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for _, n := range []string{"manifest.json", name} {
+			if w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: n, Size: int64(len(body))}) != nil {
+				return
+			}
+			w.Write(body)
+		}
+		w.Close()
+		file := filepath.Join(t.TempDir(), "a.tar")
+		for _, b := range [][]byte{body, buf.Bytes()} {
+			if err := os.WriteFile(file, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := readEverything(t, file, "", openDocker); err == nil {
+				t.Skip("a whole image")
+			}
+		}
+	})
+}
