@@ -45,7 +45,8 @@ func ociEntries(ctx context.Context, ms members, base, tag string) ([]entry, err
 		}
 		// Two names of one image.
 		if i := slices.IndexFunc(out, func(o entry) bool { return o.img.Locator == e.img.Locator }); i >= 0 {
-			e, out = out[i], slices.Delete(out, i, i+1)
+			e = out[i] // on its own: Delete clears what it moves from
+			out = slices.Delete(out, i, i+1)
 		}
 		if !ref.IsZero() && !slices.Contains(e.img.Names, ref) {
 			e.img.Names = append(e.img.Names, ref)
