@@ -82,6 +82,9 @@ type Agent struct {
 	poke chan struct{}
 	list chan chan struct{} // requests to list now
 
+	ready     chan struct{}
+	readyOnce sync.Once
+
 	mu      sync.Mutex
 	client  *fleet.Client // with the agent's key
 	running map[string]*running
@@ -119,6 +122,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, log: cfg.Log, host: hostFacts(id, cfg.Version),
 		poke: make(chan struct{}, 1), list: make(chan chan struct{}),
+		ready:   make(chan struct{}),
 		running: map[string]*running{},
 	}
 	identity, ok, err := loadIdentity(cfg.StateDir)
@@ -152,6 +156,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.jobs.Wait()
 	return nil
 }
+
+// Ready is closed when the server knows the images of this host.
+func (a *Agent) Ready() <-chan struct{} { return a.ready }
 
 // enroll gets a key pair and waits for a server that is not there yet.
 func (a *Agent) enroll(ctx context.Context) error {
@@ -253,6 +260,9 @@ func (a *Agent) syncLoop(ctx context.Context) {
 		case err == nil:
 			pause = firstPause
 			known, send = req.ImagesHash, resp.SendImages
+			if !send {
+				a.readyOnce.Do(func() { close(a.ready) })
+			}
 			a.stop(resp.Stop)
 			for _, job := range resp.Jobs {
 				a.start(ctx, job)
@@ -322,6 +332,9 @@ func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 	req.Host.Engines = engines[:min(len(engines), fleet.MaxEngines)]
 	if send || known != "" && known != hash {
 		req.Images = &states
+	}
+	if known == "" || req.Images != nil {
+		req.WaitMS = 0 // there is an answer to wait for that is no work
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

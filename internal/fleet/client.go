@@ -72,6 +72,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return &Client{cfg: cfg, base: url.URL{Scheme: u.Scheme, Host: u.Host}}, nil
 }
 
+// TLS reports whether the client speaks HTTPS.
+func (c *Client) TLS() bool { return c.base.Scheme == "https" }
+
+// Host is the name or address of the server, without its port.
+func (c *Client) Host() string { return c.base.Hostname() }
+
 // WithKey is a client of the same server with another key pair.
 func (c *Client) WithKey(accessKey, secretKey string) *Client {
 	cfg := c.cfg
