@@ -83,3 +83,11 @@ func parallel(n int) int {
 	}
 	return runtime.GOMAXPROCS(0)
 }
+
+// plural counts things: "1 image", "2 images".
+func plural[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

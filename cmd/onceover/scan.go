@@ -161,8 +161,8 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 // conclude says what was done and chooses the exit code.
 func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 	st := s.scanner.Stats()
-	s.progress.say("%d images, %d layers analysed, %d from cache, %d files opened, %s read in %.1f s",
-		len(s.doc.Images), st.LayersAnalyzed, st.LayersCached, st.FilesOpened, bytesText(st.BytesRead), took.Seconds())
+	s.progress.say("%s, %s analysed, %d from cache, %s opened, %s read in %.1f s", plural(len(s.doc.Images), "image"),
+		plural(st.LayersAnalyzed, "layer"), st.LayersCached, plural(st.FilesOpened, "file"), bytesText(st.BytesRead), took.Seconds())
 	if c.Format != "table" || c.Output != "" {
 		s.progress.say("%s", s.doc.Total())
 		for _, w := range s.doc.Warnings {
@@ -391,7 +391,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 		s.failed++
 	}
 	s.doc.Images = append(s.doc.Images, out)
-	s.progress.done("image %d of %d: %s: %d packages, %d findings", n, of, sub.title(), len(out.Packages), len(findings))
+	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(len(out.Packages), "package"), plural(len(findings), "finding"))
 	return nil
 }
 
