@@ -6,6 +6,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
+	"github.com/onceover/onceover/internal/analyze/java"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
 	"github.com/onceover/onceover/internal/analyze/python"
@@ -23,5 +24,6 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		java.New(),
 	)
 }
