@@ -23,8 +23,57 @@ const maxShownProblems = 20
 
 // dbCmd is "onceover db".
 type dbCmd struct {
+	Update dbUpdateCmd `cmd:"" help:"Fetch the advisories that are new and replace the database."`
 	Build  dbBuildCmd  `cmd:"" help:"Build a database from OSV archives at hand."`
+	Import dbImportCmd `cmd:"" help:"Put a database file that was built elsewhere in place."`
 	Status dbStatusCmd `cmd:"" help:"Show the age, sources and size of the database."`
+}
+
+// dbUpdateCmd is "onceover db update".
+type dbUpdateCmd struct {
+	URL       string   `name:"url" help:"Directory of archives laid out like that of osv.dev. Default: ${advisory_url}." placeholder:"URL" env:"ONCEOVER_ADVISORY_URL"`
+	To        string   `help:"File to replace. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	Ecosystem []string `help:"Fetch these ecosystems only, named as OSV names them; repeatable. Default: all that the server has." placeholder:"NAME" env:"ONCEOVER_ECOSYSTEMS"`
+	Sources   string   `help:"Keep what was downloaded in DIR. Default: the file with .sources behind it." placeholder:"DIR" type:"path" env:"ONCEOVER_ADVISORY_SOURCES"`
+	Quiet     bool     `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
+}
+
+// Help is shown by --help.
+func (*dbUpdateCmd) Help() string {
+	return `What was downloaded before is asked for only if it has changed, and a download that was cut off goes on where it ended. The database is replaced when the new one is complete; if anything fails, the old one stays.
+
+Examples:
+
+  onceover db update
+  onceover db update --ecosystem Debian --ecosystem Go --to advisories.db
+  onceover db update --url https://mirror.example.org/osv`
+}
+
+// Run updates.
+func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
+	to := cmp.Or(c.To, databaseFile())
+	if err := makeParent(to); err != nil {
+		return err
+	}
+	p := newProgress(std.Err, c.Quiet)
+	defer p.end()
+	bad := problemList{progress: p}
+	res, err := advisory.Update(ctx, advisory.UpdateOptions{
+		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Progress: showStage(p), Problem: bad.add})
+	if err != nil {
+		return err
+	}
+	bad.conclude()
+	if len(res.Missing) > 0 {
+		p.warn("the server does not have: %s", strings.Join(res.Missing, ", "))
+	}
+	if !res.Rebuilt {
+		p.say("%s is up to date: nothing has changed in %s", to, plural(res.Unchanged, "file"))
+		return nil
+	}
+	p.say("%s downloaded, %d unchanged", plural(res.Downloaded, "file"), res.Unchanged)
+	p.say("%s", builtText(to, res.Meta))
+	return nil
 }
 
 // dbBuildCmd is "onceover db build".
@@ -59,6 +108,35 @@ func (c *dbBuildCmd) Run(ctx context.Context, std streams) error {
 	}
 	bad.conclude()
 	p.say("%s", builtText(to, meta))
+	return nil
+}
+
+// dbImportCmd is "onceover db import".
+type dbImportCmd struct {
+	File string `arg:"" help:"Database file." type:"existingfile"`
+	To   string `help:"Where to put it. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+}
+
+// Help is shown by --help.
+func (*dbImportCmd) Help() string {
+	return `The file is checked before it replaces the database that is there.
+
+Examples:
+
+  onceover db import /media/usb/advisories.db`
+}
+
+// Run imports.
+func (c *dbImportCmd) Run(ctx context.Context, std streams) error {
+	to := cmp.Or(c.To, databaseFile())
+	if err := makeParent(to); err != nil {
+		return err
+	}
+	meta, err := advisory.Import(ctx, c.File, to)
+	if err != nil {
+		return err
+	}
+	std.notice("%s", builtText(to, meta))
 	return nil
 }
 

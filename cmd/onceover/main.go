@@ -22,6 +22,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/export"
 )
 
@@ -91,7 +92,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(n int) { exited, code = true, n }),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, WrapUpperBound: 100}),
-		kong.Vars{"config_file": defaultConfigFile, "database_file": databaseFile()},
+		kong.Vars{"config_file": defaultConfigFile, "database_file": databaseFile(), "advisory_url": advisory.DefaultURL},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)

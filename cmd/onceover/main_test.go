@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,13 +28,14 @@ import (
 	"github.com/onceover/onceover/test/shareddata"
 )
 
-// TestMain gives the scripts the program itself and two tools that make what
-// it reads.
+// TestMain gives the scripts the program itself and tools that make what it
+// reads.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"onceover": main,
 		"mkimage":  tool(makeImage),
 		"mkzip":    tool(makeZip),
+		"serve":    tool(serve),
 	})
 }
 
@@ -235,4 +238,23 @@ func makeZip(args []string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// serve is "serve DIR FILE": an HTTP server on loopback that writes its URL to
+// FILE and runs until it is killed.
+func serve(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("usage: serve DIR FILE")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(args[1]+".tmp", []byte("http://"+l.Addr().String()), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(args[1]+".tmp", args[1]); err != nil {
+		return err
+	}
+	return http.Serve(l, http.FileServer(http.Dir(args[0])))
 }
