@@ -37,6 +37,8 @@ const (
 type cli struct {
 	Config string `help:"Read settings from FILE. Without this, ${config_file} is read if it is there." placeholder:"FILE" type:"path" env:"ONCEOVER_CONFIG"`
 
+	Server  serverCmd  `cmd:"" help:"Serve the API and the agents of a fleet, with an agent for this host."`
+	Agent   agentCmd   `cmd:"" help:"Run the agent of this host for a server."`
 	Scan    scanCmd    `cmd:"" help:"Scan images of this host or image files, without a server."`
 	DB      dbCmd      `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -50,7 +52,8 @@ Examples:
 
   onceover scan nginx:1.25
   onceover scan --all --format json --output report.json
-  onceover db update`
+  onceover db update
+  onceover server`
 
 // streams are where commands read and write.
 type streams struct {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/onceover/onceover/internal/fleet"
+)
+
+// agentCmd is "onceover agent".
+type agentCmd struct {
+	Server    string `required:"" help:"The server, https://HOST:PORT." placeholder:"URL" env:"ONCEOVER_SERVER"`
+	EnrollKey string `help:"Enrolment key, for the first start. Better given in the environment or in a file." placeholder:"KEY" env:"ONCEOVER_ENROLL_KEY"`
+	KeyFile   string `name:"enroll-key-file" help:"Read the enrolment key from FILE: the key alone, or a line ONCEOVER_ENROLL_KEY=key." placeholder:"FILE" type:"path" env:"ONCEOVER_ENROLL_KEY_FILE"`
+	Data      string `help:"Keep identity and layer reports in DIR. Default: agent below the server's default." placeholder:"DIR" type:"path" env:"ONCEOVER_AGENT_DATA"`
+	TLSCA     string `name:"tls-ca" help:"Trust these certificates (PEM) instead of the system's." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CA"`
+	Jobs      int    `help:"How many images to scan at once." default:"1" env:"ONCEOVER_JOBS"`
+
+	InsecureHTTP bool `name:"insecure-http" help:"Speak plain HTTP beyond this machine." env:"ONCEOVER_INSECURE_HTTP"`
+
+	Engines engineFlags `embed:""`
+	Logging logFlags    `embed:""`
+}
+
+// Help is shown by --help.
+func (*agentCmd) Help() string {
+	return `Lists the images of this host's engines, scans those that the server asks for, and sends what is in them. The enrolment key is traded once for a key pair of the agent's own, which is kept in the data directory; later starts need no key.
+
+Examples:
+
+  ONCEOVER_ENROLL_KEY=... onceover agent --server https://scan.example.org:8443
+  onceover agent --server https://scan.example.org:8443 --tls-ca ca.pem`
+}
+
+// Validate checks what the flags mean together.
+func (c *agentCmd) Validate() error {
+	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
+		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
+	}
+	if c.EnrollKey != "" && c.KeyFile != "" {
+		return fmt.Errorf("--enroll-key and --enroll-key-file exclude each other")
+	}
+	return nil
+}
+
+// Run works until ctx is done.
+func (c *agentCmd) Run(ctx context.Context, std streams) error {
+	c.Logging.set(std.Err)
+	transport, err := c.transport()
+	if err != nil {
+		return err
+	}
+	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: c.Server, HTTP: &http.Client{Transport: transport}})
+	if err != nil {
+		return usageError{err}
+	}
+	if !client.TLS() && !isLoopback(client.Host()) && !c.InsecureHTTP {
+		return usagef("--server %s is not on this machine and not https: say --insecure-http to send findings in the clear", c.Server)
+	}
+	if c.Data == "" {
+		dir, err := defaultStateDir()
+		if err != nil {
+			return err
+		}
+		c.Data = filepath.Join(dir, "agent")
+	}
+	unlock, err := prepareDir(c.Data, "agent")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := newAgent(agentParts{
+		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
+		engines: &engines{cfg: c.Engines.config()}, jobs: c.Jobs,
+		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },
+	})
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	return a.agent.Run(ctx)
+}
+
+func (c *agentCmd) enrollKey() (string, error) {
+	if c.KeyFile == "" {
+		return c.EnrollKey, nil
+	}
+	b, err := readSmallFile(c.KeyFile)
+	if err != nil {
+		return "", fmt.Errorf("read enrolment key: %w", err)
+	}
+	values, err := readEnvFile(c.KeyFile)
+	if err != nil {
+		return "", fmt.Errorf("read enrolment key: %w", err)
+	}
+	return cmp.Or(values[envEnroll], firstWord(string(b))), nil
+}
+
+// transport keeps to what a parked request needs: no timeout of its own.
+func (c *agentCmd) transport() (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSHandshakeTimeout: 20 * time.Second,
+		IdleConnTimeout:     idleTimeout,
+		MaxIdleConnsPerHost: 8,
+	}
+	if c.TLSCA == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(c.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("read --tls-ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usagef("--tls-ca %s: no certificate in it", c.TLSCA)
+	}
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
+}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onceover/onceover/internal/agent"
+	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/cache"
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/hss"
+	"github.com/onceover/onceover/internal/scan"
+	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/wire"
+)
+
+// serverCmd is "onceover server".
+type serverCmd struct {
+	Listen       string `help:"Address to serve on. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
+	Data         string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
+	DB           string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	TLSCert      string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
+	TLSKey       string `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
+	InsecureHTTP bool   `name:"insecure-http" help:"Serve plain HTTP beyond this machine: for a proxy that does TLS." env:"ONCEOVER_INSECURE_HTTP"`
+
+	NoAgent bool   `help:"Run no agent for this host in the server." env:"ONCEOVER_NO_AGENT"`
+	Jobs    int    `help:"How many images the agent for this host scans at once." default:"1" env:"ONCEOVER_JOBS"`
+	ScanNow bool   `help:"Scan all images at the start and print the result."`
+	Sample  string `help:"Scan a sample image made of this machine: ${enum}. auto means: if no engine answers." enum:"auto,never,always" default:"auto" env:"ONCEOVER_SAMPLE"`
+
+	Engines engineFlags `embed:""`
+	Logging logFlags    `embed:""`
+}
+
+// logFlags are shared by the commands that run on.
+type logFlags struct {
+	LogFormat string `help:"How to write the log: ${enum}." enum:"text,json" default:"text" env:"ONCEOVER_LOG_FORMAT"`
+	LogLevel  string `help:"What to log: ${enum}." enum:"debug,info,warn,error" default:"info" env:"ONCEOVER_LOG_LEVEL"`
+}
+
+func (f logFlags) set(w io.Writer) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		level = slog.LevelInfo // the enum leaves nothing else
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		slog.SetDefault(slog.New(slog.NewJSONHandler(w, opts)))
+		return
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(w, opts)))
+}
+
+// Help is shown by --help.
+func (*serverCmd) Help() string {
+	return `Serves the HSS API and the agent protocol, and runs an agent for the engines of this host. The first start makes a project with an access key and leaves them in credentials.env in the data directory, for clients to source. On SIGTERM or SIGINT requests under way are finished.
+
+Examples:
+
+  onceover server --data /srv/onceover
+  onceover server --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
+  onceover server --scan-now`
+}
+
+// Validate checks what the flags mean together.
+func (c *serverCmd) Validate() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
+		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
+	}
+	if c.NoAgent && (c.ScanNow || c.Sample == "always") {
+		return errors.New("--scan-now and --sample need the agent that --no-agent leaves out")
+	}
+	return nil
+}
+
+// Run serves until ctx is done.
+func (c *serverCmd) Run(ctx context.Context, std streams) error {
+	c.Logging.set(std.Err)
+	if err := checkListen(c.Listen, c.TLSCert != "", c.InsecureHTTP); err != nil {
+		return err
+	}
+	if c.Data == "" {
+		dir, err := defaultStateDir()
+		if err != nil {
+			return err
+		}
+		c.Data = dir
+	}
+	unlock, err := prepareDir(c.Data, "server")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	advisories, err := openAdvisories(c.DB, c.Data, std)
+	if err != nil {
+		return err
+	}
+	defer advisories.close()
+	key, err := sealKey(c.Data)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, store.Config{
+		DataDir: c.Data, SealKey: key,
+		Match: advisories.match, CVE: advisories.cve, Generation: advisories.generation,
+	})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return c.serve(ctx, std, st, advisories)
+}
+
+// serve listens, starts what runs beside the HTTP server, and ends it all in
+// order.
+func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, advisories *advisories) error {
+	listener, err := c.listen()
+	if err != nil {
+		return err
+	}
+	endpoint := endpointOf(listener.Addr(), c.TLSCert != "")
+	creds, created, err := prepareCredentials(ctx, st, c.Data, endpoint)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+
+	authenticator := auth.New(auth.Config{Keys: st, Projects: st})
+	fleetServer := fleet.NewServer(fleet.ServerConfig{Auth: authenticator, Enroller: st, Work: st, Reports: st})
+	server := &http.Server{
+		Handler: wire.WithRequestID(&router{
+			store: st, auth: authenticator, agents: fleetServer.Handler(),
+			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
+			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Middleware}),
+		}),
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+	server.RegisterOnShutdown(fleetServer.Close)
+
+	inside := newMemoryListener()
+	failed := make(chan error, 2)
+	for _, l := range []net.Listener{listener, inside} {
+		go func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve on %s: %w", l.Addr(), err)
+			}
+		}()
+	}
+	slog.InfoContext(ctx, "serving", "endpoint", endpoint, "data", c.Data, "version", programVersion())
+	printStart(std, endpoint, filepath.Join(c.Data, credentialsFile), created)
+
+	// What runs beside ends before the server drains: a parked agent has
+	// nothing to wait for.
+	beside, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { st.Run(beside) })
+	running.Go(func() { advisories.watch(beside) })
+	if !c.NoAgent {
+		running.Go(func() {
+			if err := c.runAgent(beside, std, st, inside, creds.project); err != nil && beside.Err() == nil {
+				slog.ErrorContext(beside, "the agent for this host stopped", "error", err)
+			}
+		})
+	}
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	stop()
+	running.Wait()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if serr := server.Shutdown(drain); serr != nil {
+		slog.Warn("requests were cut off", "error", serr)
+		_ = server.Close()
+	}
+	slog.Info("server stopped")
+	return err
+}
+
+func (c *serverCmd) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if c.TLSCert == "" {
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read TLS certificate: %w", err), l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
+}
+
+// runAgent runs the agent for this host, over the same protocol that any
+// other speaks.
+func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, inside *memoryListener, project string) error {
+	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: memoryEndpoint, HTTP: inside.client()})
+	if err != nil {
+		return err
+	}
+	found := &engines{cfg: c.Engines.config()}
+	sources, states := found.discover(ctx)
+	sample := c.Sample == "always" || c.Sample == "auto" && len(sources) == 0
+	if len(sources) == 0 {
+		std.notice("no container engine answers on this host")
+		for _, s := range states {
+			std.notice("%s: %s", s.Name, s.Error)
+		}
+	}
+	if sample {
+		std.notice("scanning a sample image made of this machine: its packages and this program")
+		src, err := makeSample(ctx, filepath.Join(c.Data, sampleDir))
+		if err != nil {
+			return err
+		}
+		found.extra = append(found.extra, src)
+	}
+	a, err := newAgent(agentParts{
+		client: client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
+		engines: found, jobs: c.Jobs,
+		enrollKey: func(ctx context.Context) (string, error) {
+			return st.CreateEnrollKey(ctx, project, 1, 10*time.Minute)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if sample || c.ScanNow {
+		go func() {
+			select {
+			case <-a.agent.Ready():
+			case <-ctx.Done():
+				return
+			}
+			if err := scanNow(ctx, st, project, std.Out); err != nil && ctx.Err() == nil {
+				slog.ErrorContext(ctx, "scan at start", "error", err)
+			}
+		}()
+	}
+	return a.agent.Run(ctx)
+}
+
+// agentParts is what an agent is made of, in the server or alone.
+type agentParts struct {
+	client             *fleet.Client
+	stateDir, cacheDir string
+	engines            *engines
+	jobs               int
+	enrollKey          func(context.Context) (string, error)
+}
+
+type builtAgent struct {
+	agent *agent.Agent
+	cache *cache.Cache
+}
+
+func (b *builtAgent) close() { _ = b.cache.Close() } // a cache has nothing to lose
+
+func newAgent(p agentParts) (*builtAgent, error) {
+	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create agent directory: %w", err)
+	}
+	layers, err := cache.New(cache.Config{Dir: p.cacheDir})
+	if err != nil {
+		return nil, err
+	}
+	set := all.Set()
+	a, err := agent.New(agent.Config{
+		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
+		Discover: p.engines.discover, Jobs: p.jobs, Version: programVersion(),
+		Scanner: scan.New(scan.Config{Set: set, Cache: layers, Log: slog.Default()}), Analyzers: set.Key(),
+	})
+	if err != nil {
+		return nil, errors.Join(err, layers.Close())
+	}
+	return &builtAgent{a, layers}, nil
+}
+
+// router sends each request to its part. It goes by prefix alone:
+// http.ServeMux would answer an unclean path with a redirect, which clients of
+// HSS take for success.
+type router struct {
+	store                         *store.Store
+	auth                          *auth.Authenticator
+	agents, tokens, projects, api http.Handler
+}
+
+func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, "/v5/"):
+		h.api.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/agent/v1/"):
+		h.agents.ServeHTTP(w, r)
+	case path == auth.PathTokens && r.Method == http.MethodPost:
+		h.tokens.ServeHTTP(w, r)
+	case path == auth.PathProjects && r.Method == http.MethodGet:
+		h.projects.ServeHTTP(w, r)
+	case path == "/healthz" && r.Method == http.MethodGet:
+		if err := h.store.Ping(r.Context()); err != nil {
+			wire.WriteError(w, r, http.StatusServiceUnavailable, "HSS.0000", "the database does not answer")
+			return
+		}
+		wire.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	case path == "/version" && r.Method == http.MethodGet:
+		wire.WriteJSON(w, http.StatusOK, map[string]string{"name": "onceover", "version": programVersion()})
+	default:
+		wire.WriteError(w, r, http.StatusNotFound, "APIGW.0101", "no such API")
+	}
+}
+
+// printStart tells where the server is and, at the first start, how to use it.
+func printStart(std streams, endpoint, credentials string, created bool) {
+	std.notice("serving %s", endpoint)
+	if !created {
+		return
+	}
+	std.notice("a project and an access key were made; clients source %s", credentials)
+	fmt.Fprintf(std.Err, `
+  set -a; . %s; set +a
+  # with a signed request of any Huawei Cloud SDK, or with a token:
+  token=$(curl -sS -o /dev/null -D - -d '{"auth":{"identity":{"methods":["hw_ak_sk"],"hw_ak_sk":{"access":{"key":"'$HUAWEICLOUD_SDK_AK'"},"secret":{"key":"'$HUAWEICLOUD_SDK_SK'"}}}}}' \
+    $ONCEOVER_ENDPOINT/v3/auth/tokens | sed -n 's/^X-Subject-Token: *\([^[:space:]]*\).*/\1/Ip')
+  curl -sS -H "X-Auth-Token: $token" -H 'Content-Type: application/json' -d '{"operate_all":true}' \
+    $ONCEOVER_ENDPOINT/v5/$HUAWEICLOUD_SDK_PROJECT_ID/image/local/batch-scan
+  curl -sS -H "X-Auth-Token: $token" $ONCEOVER_ENDPOINT/v5/$HUAWEICLOUD_SDK_PROJECT_ID/image/local-repositories
+
+`, shellQuote(credentials))
+}
+
+// shellQuote makes a path one word of a shell.
+func shellQuote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
