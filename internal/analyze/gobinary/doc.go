@@ -2,7 +2,8 @@
 // every executable (ELF, PE, Mach-O), with the standard library's
 // debug/buildinfo: the modules built in, the main module, and the toolchain,
 // which is listed as the package "stdlib" because its fixes are fixes of the
-// standard library.
+// standard library. The tools of the Go distribution (cmd/go) are listed as
+// "toolchain", as the Go vulnerability database names them.
 //
 // Versions are written as the module system writes them ("v1.2.3"), the
 // toolchain's as "1.22.1" without "go". A version that is not known ("(devel)",

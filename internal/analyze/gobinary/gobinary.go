@@ -110,6 +110,11 @@ func modules(p string, bi *debug.BuildInfo) (*report.Facts, error) {
 		}
 		add(name, version)
 	}
+	if bi.Main.Path == "" && strings.HasPrefix(bi.Path, "cmd/") {
+		// The Go distribution's own tools. The Go vulnerability database
+		// calls them by this name.
+		add("toolchain", toolchain(bi.GoVersion))
+	}
 	for _, m := range bi.Deps {
 		add(resolve(m))
 	}

@@ -264,6 +264,20 @@ func TestUnusableNames(t *testing.T) {
 	}
 }
 
+func TestToolsOfTheDistribution(t *testing.T) {
+	facts, err := modules("/usr/local/go/bin/go", &debug.BuildInfo{GoVersion: "go1.22.1", Path: "cmd/go"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range facts.Packages {
+		got = append(got, p.Name+" "+p.Version)
+	}
+	if diff := cmp.Diff([]string{"toolchain 1.22.1", "stdlib 1.22.1"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestModuleLimit(t *testing.T) {
 	bi := &debug.BuildInfo{Deps: make([]*debug.Module, maxModules+1)}
 	if _, err := modules("/app", bi); !errors.Is(err, analyze.ErrLimit) {
