@@ -190,6 +190,32 @@ func TestPlainDockerArchive(t *testing.T) {
 	}
 }
 
+// TestPlainByOffset: a damaged plain layer gives no byte by offset, though
+// those asked for may be whole.
+func TestPlainByOffset(t *testing.T) {
+	file, _ := plainDocker(t, func(es *[]tarEntry) { (*es)[2].body = strings.Replace((*es)[2].body, "2", "3", 1) })
+	src := opener(file, "", openDocker)(t)
+	imgs, err := src.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := src.Open(t.Context(), imgs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", "two/layer.tar is damaged"} {
+		rc, err := o.Layers[i].Blob(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rc.Close()
+		n, err := rc.(io.ReaderAt).ReadAt(make([]byte, 8), 0)
+		if want == "" && (err != nil || n != 8) || want != "" && (err == nil || n != 0 || !strings.Contains(err.Error(), want)) {
+			t.Errorf("layer %d: %d bytes, %v; want error %q", i, n, err, want)
+		}
+	}
+}
+
 func TestDamagedDockerArchives(t *testing.T) {
 	huge := strings.Repeat(" ", oci.MaxManifestBytes+1)
 	rename := func(name, to string) func(*[]tarEntry) {
@@ -243,7 +269,7 @@ func TestDamagedDockerArchives(t *testing.T) {
 		{"layer missing", rename("two/layer.tar", "x/layer.tar"), "two/layer.tar is not in"},
 		{"link to nothing", rename("three/layer.tar", "x/layer.tar"), "is a link to three/layer.tar, which is not there"},
 		{"configuration damaged", func(es *[]tarEntry) { (*es)[3].body += " " }, "is damaged"},
-		{"plain layer of another content", body("two/layer.tar", func(s string) string { return strings.Replace(s, "2", "3", 1) }), "is not the layer that the image names"},
+		{"plain layer of another content", body("two/layer.tar", func(s string) string { return strings.Replace(s, "2", "3", 1) }), "two/layer.tar is damaged"},
 		{"member twice", func(es *[]tarEntry) { *es = append(*es, (*es)[2]) }, "more than once"},
 		{"manifest twice", func(es *[]tarEntry) { *es = append(*es, (*es)[4]) }, "more than once"},
 		{"layer leads out", body("manifest.json", func(s string) string { return strings.Replace(s, "two/layer.tar", "../../etc/passwd", 1) }), "leads out of the archive"},

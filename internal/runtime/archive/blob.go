@@ -89,14 +89,28 @@ func (l *layers) open(ctx context.Context, name string, stored, diffID image.Dig
 	if compression(head[:n]) != "" {
 		return &verifier{m: m, name: name, want: stored, hash: sha256.New()}, nil
 	}
-	// Plain: what is stored is what the diff ID names. It is going to be
-	// read by offset, so it cannot be verified on the way.
-	if err := l.verify(ctx, m, name, diffID); err != nil {
-		m.Close()
-		return nil, err
-	}
-	return m, nil
+	// Plain: what is stored is what the diff ID names.
+	return &plain{
+		verifier: verifier{m: m, name: name, want: diffID, hash: sha256.New()},
+		verify:   sync.OnceValue(func() error { return l.verify(ctx, m, name, diffID) }),
+	}, nil
 }
+
+// plain is a plain layer. Read in order it is verified on the way; who reads
+// by offset has it verified as a whole before the first byte.
+type plain struct {
+	verifier
+	verify func() error
+}
+
+func (p *plain) ReadAt(b []byte, off int64) (int, error) {
+	if err := p.verify(); err != nil {
+		return 0, err
+	}
+	return p.m.ReadAt(b, off)
+}
+
+func (p *plain) Size() int64 { return p.m.Size() }
 
 func (l *layers) verify(ctx context.Context, m member, name string, want image.Digest) error {
 	l.mu.Lock()
@@ -123,7 +137,7 @@ func (l *layers) verify(ctx context.Context, m member, name string, want image.D
 		l.mu.Unlock()
 	}
 	if got != want {
-		return fault.New(fault.Invalid, "%s is not the layer that the image names: its digest is %s and not %s", name, got, want)
+		return fault.New(fault.Invalid, "%s is damaged: its digest is %s and not %s", name, got, want)
 	}
 	return nil
 }
@@ -145,7 +159,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	v.hash.Write(p[:n])
 	if err == io.EOF && v.want != "" {
 		if got := digestOf(v.hash); got != v.want {
-			err = fault.New(fault.Invalid, "%s is damaged: its content has the digest %s", v.name, got)
+			err = fault.New(fault.Invalid, "%s is damaged: its digest is %s and not %s", v.name, got, v.want)
 		}
 	}
 	v.err = err

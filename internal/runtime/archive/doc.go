@@ -8,9 +8,9 @@
 // zstd, each for itself; a compressed outer tar has no offsets and is refused.
 //
 // Archives are untrusted. Whatever names content by digest is verified when it
-// is read: configurations and manifests at once, compressed layers as they
-// stream, and plain layers as a whole before the first byte is handed out,
-// since a layer report is kept under the diff ID and shared. Sizes, counts and
+// is read: configurations and manifests at once, layers as they stream, and
+// plain layers that are read by offset as a whole before the first byte, since
+// a layer report is kept under the diff ID and shared. Sizes, counts and
 // nesting are bounded, and a name in an archive never becomes a path of the
 // host.
 //
