@@ -89,15 +89,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	var c cli
 	exited, code := false, 0
-	parser, err := kong.New(&c,
-		kong.Name("onceover"),
-		kong.Description(description),
-		kong.Writers(stdout, stderr),
+	parser, err := newParser(&c, std,
 		kong.Exit(func(n int) { exited, code = true, n }),
-		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, WrapUpperBound: 100}),
-		kong.Vars{"config_file": defaultConfigFile, "database_file": databaseFile(), "advisory_url": advisory.DefaultURL},
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(std),
 	)
 	if err != nil {
 		std.notice("%v", err)
@@ -116,6 +110,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return std.finish(kctx.Run(ctx, std))
+}
+
+func newParser(c *cli, std streams, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(more,
+		kong.Name("onceover"),
+		kong.Description(description),
+		kong.Writers(std.Out, std.Err),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Vars{
+			"config_file":   defaultConfigFile,
+			"database_file": databaseFile(),
+			"advisory_url":  advisory.DefaultURL,
+		},
+		kong.Bind(std),
+	)...)
 }
 
 // finish prints err and turns it into an exit code.

@@ -41,8 +41,8 @@ type scanCmd struct {
 	Cache   string `help:"Keep layer reports in DIR. Default: onceover in the user's cache directory." placeholder:"DIR" type:"path" env:"ONCEOVER_CACHE_DIR"`
 	NoCache bool   `help:"Keep layer reports for this run only." env:"ONCEOVER_NO_CACHE"`
 
-	DockerSocket     []string `help:"Ask the docker engine at this socket, and no engine that is not named; repeatable. Default: all in the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
-	ContainerdSocket []string `help:"Likewise for containerd." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
+	DockerSocket     []string `help:"Socket of a docker engine; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
+	ContainerdSocket []string `help:"Socket of a containerd; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
 
 	Parallel int  `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
 	Quiet    bool `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
@@ -260,7 +260,7 @@ func (c *scanCmd) places(ctx context.Context, p *progress) ([]held, error) {
 // engines were asked.
 func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held, asked string, err error) {
 	p.now("looking for container engines")
-	sources, states := runtime.Discover(ctx, c.enginePlaces())
+	sources, states := runtime.Discover(ctx, runtime.Config{Docker: c.DockerSocket, Containerd: c.ContainerdSocket})
 	c.opened = append(c.opened, sources...)
 	var names []string
 	for _, st := range states {
@@ -290,19 +290,6 @@ func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held,
 		}
 	}
 	return images, strings.Join(names, ", "), nil
-}
-
-// enginePlaces says where engines are looked for: where the flags say, or in
-// the usual places if they say nothing.
-func (c *scanCmd) enginePlaces() runtime.Config {
-	if len(c.DockerSocket)+len(c.ContainerdSocket) == 0 {
-		return runtime.Config{}
-	}
-	// A list that is empty and not nil keeps an engine from being looked for.
-	return runtime.Config{
-		Docker:     append([]string{}, c.DockerSocket...),
-		Containerd: append([]string{}, c.ContainerdSocket...),
-	}
 }
 
 // write writes the document in the format asked for.
