@@ -40,6 +40,11 @@ func split(ecosystem string, events []event) ([]Range, error) {
 	events = slices.Clone(events)
 	events = slices.DeleteFunc(events, func(e event) bool { return e.version() == "" || e.Limit == "*" })
 	var failed error
+	for _, e := range events {
+		if _, err := version.Compare(ecosystem, e.version(), "0"); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortStableFunc(events, func(a, b event) int {
 		c, err := compareFromZero(ecosystem, a.version(), b.version())
 		if err != nil {

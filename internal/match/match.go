@@ -2,14 +2,12 @@ package match
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/onceover/onceover/internal/advisory"
-	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/version"
 )
@@ -94,6 +92,9 @@ func Compare(a, b report.Finding) int {
 		cmp.Compare(a.Package.Name, b.Package.Name),
 		cmp.Compare(a.ID, b.ID),
 		a.Package.Compare(b.Package),
+		cmp.Compare(a.Package.Source, b.Package.Source),
+		cmp.Compare(a.Package.SourceVersion, b.Package.SourceVersion),
+		cmp.Compare(a.Package.Module, b.Package.Module),
 	)
 }
 
@@ -110,6 +111,9 @@ type hit struct {
 func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, error) {
 	var hits []hit
 	for _, l := range lookups(ecos, p) {
+		if _, err := version.Compare(l.ecosystem, l.version, "0"); err != nil {
+			continue // the installed version is no version
+		}
 		as, err := m.db.Affected(l.ecosystem, l.name)
 		if err != nil {
 			return nil, err
@@ -121,7 +125,7 @@ func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, erro
 			}
 			h, ok, err := m.evaluate(l, p, as[:n])
 			if err != nil {
-				return nil, fmt.Errorf("match %s %s: %w", p.Name, p.Version, err)
+				return nil, fmt.Errorf("match %s %s with %s: %w", p.Name, p.Version, as[0].ID, err)
 			}
 			if ok && !slices.ContainsFunc(hits, func(o hit) bool { return o.affected.ID == h.affected.ID }) {
 				hits = append(hits, h)
@@ -207,9 +211,6 @@ func contains(l lookup, a advisory.Affected) (hit, bool, error) {
 	h := hit{affected: a, wontFix: a.WontFix, in: report.Evidence{Ecosystem: l.ecosystem, Name: l.name}}
 	for _, r := range ranges {
 		in, decided, err := r.Contains(l.ecosystem, l.version)
-		if errors.Is(err, version.ErrTooLong) || err != nil && fault.CodeOf(err) != fault.Unsupported {
-			return hit{}, false, nil // the installed version is no version
-		}
 		if err != nil {
 			return hit{}, false, err
 		}
