@@ -78,3 +78,33 @@ func TestParseConfig(t *testing.T) {
 		t.Error("a diff ID that is no digest was taken")
 	}
 }
+
+func TestCompare(t *testing.T) {
+	name := func(names ...string) (i Image) {
+		for _, n := range names {
+			i.Names = append(i.Names, ParseRef(n))
+		}
+		return i
+	}
+	for _, tc := range []struct {
+		name string
+		a, b Image
+		want int
+	}{
+		{"by name", name("a:2"), name("b:1"), -1},
+		{"by tag", name("a:2"), name("a:1"), 1},
+		{"first name counts", name("a:1", "z:1"), name("a:1", "b:1"), 0},
+		{"untagged last", Image{}, name("z:9"), 1},
+		{"named first", name("z:9"), Image{}, -1},
+		{"by content", Image{ConfigDigest: "sha256:a"}, Image{ConfigDigest: "sha256:b"}, -1},
+		{"by engine", Image{Engine: "docker"}, Image{Engine: "containerd"}, 1},
+		{"by place", Image{Locator: "a"}, Image{Locator: "b"}, -1},
+		{"equal", name("a:1"), name("a:1"), 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.a.Compare(tc.b); got != tc.want {
+				t.Errorf("got %d, want %d", got, tc.want)
+			}
+		})
+	}
+}

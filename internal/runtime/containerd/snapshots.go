@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,11 +90,16 @@ func (s *Source) checkSnapshot(rs roots, chain image.Digest, dir string) error {
 	return nil
 }
 
-// refresh reads the database if it has changed.
-func (s *snapshots) refresh(root string) error {
+// refresh reads the database if it has changed. After an error nothing is
+// known to be unpacked.
+func (s *snapshots) refresh(root string) (err error) {
+	defer func() {
+		if err != nil {
+			s.state, s.index = nil, snapshotIndex{}
+		}
+	}()
 	f, err := os.Open(filepath.Join(root, "metadata.db"))
 	if err != nil {
-		s.state, s.index = nil, snapshotIndex{}
 		return err
 	}
 	defer f.Close()
@@ -181,8 +187,10 @@ func copyToMemory(f *os.File) (*os.File, error) {
 // numbers as varints; KEY is "namespace/sequence/name", and the name of an
 // unpacked layer is its chain ID.
 func readIndex(mem *os.File) (by map[image.Digest]snapshot, err error) {
+	// bbolt panics on pages that make no sense, and follows page numbers
+	// out of the file.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		// bbolt panics on pages that make no sense.
 		if p := recover(); p != nil {
 			err = fault.New(fault.Invalid, "damaged database: %v", p)
 		}
