@@ -19,6 +19,9 @@ const (
 	maxDatabaseBytes = 128 << 20
 	maxPackages      = 100_000
 	maxFieldBytes    = 1024
+	// maxOwned bounds the hashes of owned files in all. What is above it has
+	// no owner, which shows packages twice rather than not at all.
+	maxOwned = 2_000_000
 )
 
 // An Analyzer reads apk's database.
@@ -64,6 +67,8 @@ type decoder struct {
 	pkgs     []report.Package
 	owns     []report.Ownership
 	problems analyze.Problems
+	owned    int  // hashes in owns
+	unowned  bool // some owned files were left out
 
 	cur    report.Package
 	folder string
@@ -73,6 +78,9 @@ type decoder struct {
 }
 
 func (d *decoder) facts() *report.Facts {
+	if d.unowned {
+		d.problems.Add(d.path, key, "owned files: %v: at most %d", analyze.ErrLimit, maxOwned)
+	}
 	return &report.Facts{
 		Database:  &report.Database{Path: d.path, Packages: d.pkgs},
 		Ownership: d.owns,
@@ -113,6 +121,10 @@ func (d *decoder) add(line []byte) error {
 	case 'F':
 		d.folder = string(value)
 	case 'R':
+		if d.owned+len(d.files) >= maxOwned {
+			d.unowned = true
+			return nil
+		}
 		d.files = analyze.AppendOwned(d.files, report.CleanPath(d.folder+"/"+string(value)))
 	}
 	return nil
@@ -145,6 +157,7 @@ func (d *decoder) finish() error {
 	d.pkgs = append(d.pkgs, p)
 	if len(files) > 0 {
 		slices.Sort(files)
+		d.owned += len(files)
 		d.owns = append(d.owns, report.Ownership{
 			Path: d.path, Owner: report.TypeAPK + ":" + p.Name, Files: slices.Compact(files),
 		})

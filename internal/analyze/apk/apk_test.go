@@ -115,6 +115,11 @@ func TestLimits(t *testing.T) {
 	if n := len(facts.Database.Packages); n != maxPackages {
 		t.Errorf("packages: %d are kept, want %d", n, maxPackages)
 	}
+	text := "P:a\nV:1\nF:opt\n" + strings.Repeat("R:a\n", maxOwned+1) + "\nP:b\nV:1\n"
+	facts = analyzetest.Facts(t, New(), analyzetest.File(dbPath, []byte(text)))
+	if len(facts.Database.Packages) != 2 || len(facts.Problems) != 1 || !strings.Contains(facts.Problems[0].Message, "limit crossed") {
+		t.Errorf("owned files: got %d packages, %v", len(facts.Database.Packages), facts.Problems)
+	}
 }
 
 // Every package of a real root file system is found, and every program that

@@ -28,6 +28,9 @@ const (
 	maxListBytes   = 64 << 20
 	maxPackages    = 100_000
 	maxFieldBytes  = 1024
+	// maxOwned bounds the hashes kept of one file list; texlive's longest
+	// has 150,000 lines, most of them of no interest.
+	maxOwned = 1_000_000
 )
 
 // An Analyzer reads dpkg's databases.
@@ -252,7 +255,9 @@ func ownership(ctx context.Context, f analyze.File, name string, file func(line 
 			continue
 		}
 		p := report.CleanPath(file(string(r.Line())))
-		o.Files = analyze.AppendOwned(o.Files, p)
+		if o.Files = analyze.AppendOwned(o.Files, p); len(o.Files) > maxOwned {
+			return nil, fmt.Errorf("read file list: %w", analyze.Limited("owned files", int64(len(o.Files)), maxOwned))
+		}
 	}
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read file list: %w", r.Err())

@@ -222,6 +222,10 @@ func TestLimits(t *testing.T) {
 			t.Errorf("got %d packages, %d problems", len(facts.Database.Packages), len(facts.Problems))
 		}
 	})
+	t.Run("owned files", func(t *testing.T) {
+		_, err := New().Analyze(t.Context(), analyzetest.File(infoDir+"a.list", bytes.Repeat([]byte("/a\n"), maxOwned+1)))
+		wantLimit(t, err)
+	})
 	t.Run("line", func(t *testing.T) {
 		long := "Depends: " + strings.Repeat("x", lines.MaxLineBytes) + "\n"
 		f := analyzetest.File(statusPath, []byte(long+stanza("a")+stanza("b")))

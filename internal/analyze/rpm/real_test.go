@@ -2,14 +2,18 @@ package rpm
 
 import (
 	"archive/tar"
+	"bytes"
+	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -138,6 +142,45 @@ func TestRealDatabases(t *testing.T) {
 				if diff := cmp.Diff(want, told(facts.Database)); diff != "" {
 					t.Error(diff)
 				}
+			}
+		})
+	}
+}
+
+// Real databases with bytes changed at random, most of them where the structure
+// stands: each is read or refused well within the deadline that it gets.
+func TestMutatedRealDatabases(t *testing.T) {
+	data := filepath.Join(shareddata.Dir(t), "rpmdb")
+	const rounds, most = 40, 5 * time.Second
+	for file, base := range map[string]string{
+		"centos5-plain": "Packages", "sle15-bci": "Packages.db", "cbl-mariner-2.0": "rpmdb.sqlite",
+	} {
+		t.Run(file, func(t *testing.T) {
+			good, err := os.ReadFile(filepath.Join(unpack(t, filepath.Join(data, file+".tar.zst")), base))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(1, 2))
+			var slowest time.Duration
+			for range rounds {
+				bad := bytes.Clone(good)
+				for range 1 + rng.IntN(200) {
+					at := rng.IntN(len(bad))
+					if rng.IntN(2) == 0 { // the head of a page of 4096 bytes
+						at = at&^4095 + rng.IntN(64)
+						at = min(at, len(bad)-1)
+					}
+					bad[at] = byte(rng.Uint32())
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), most)
+				start := time.Now()
+				_, _ = New().Analyze(ctx, analyzetest.File(dir+base, bad))
+				slowest = max(slowest, time.Since(start))
+				cancel()
+			}
+			t.Logf("slowest of %d: %v", rounds, slowest)
+			if slowest > most {
+				t.Errorf("one took %v", slowest)
 			}
 		})
 	}

@@ -22,6 +22,9 @@ const (
 	maxDatabaseBytes = 2 << 30
 	maxHeaderBytes   = 64 << 20
 	maxPackages      = 100_000
+	// maxOwned bounds the hashes of owned files in all. What is above it has
+	// no owner, which shows packages twice rather than not at all.
+	maxOwned = 2_000_000
 )
 
 // An Analyzer reads RPM databases.
@@ -116,15 +119,10 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	}
 	c := collector{path: f.Path}
 	err = walk(&source{ctx: ctx, r: f.Content, size: f.Size, left: f.Size}, c.add)
-	facts := &report.Facts{
-		Database:  &report.Database{Path: f.Path, Packages: c.pkgs},
-		Ownership: c.owns,
-		Problems:  c.problems.List(),
-	}
 	if err != nil {
-		return facts, fmt.Errorf("read rpm database: %w", err)
+		return c.facts(), fmt.Errorf("read rpm database: %w", err)
 	}
-	return facts, nil
+	return c.facts(), nil
 }
 
 // format finds the walker by the file's first bytes; its name is no proof.
@@ -173,6 +171,19 @@ type collector struct {
 	pkgs     []report.Package
 	owns     []report.Ownership
 	problems analyze.Problems
+	owned    int  // hashes in owns
+	unowned  bool // some owned files were left out
+}
+
+func (c *collector) facts() *report.Facts {
+	if c.unowned {
+		c.problems.Add(c.path, key, "owned files: %v: at most %d", analyze.ErrLimit, maxOwned)
+	}
+	return &report.Facts{
+		Database:  &report.Database{Path: c.path, Packages: c.pkgs},
+		Ownership: c.owns,
+		Problems:  c.problems.List(),
+	}
 }
 
 func (c *collector) add(blob []byte) error {
@@ -214,10 +225,15 @@ func (c *collector) add(blob []byte) error {
 	c.pkgs = append(c.pkgs, p)
 	var files []uint64
 	for file := range h.files() {
+		if c.owned+len(files) >= maxOwned {
+			c.unowned = true
+			break
+		}
 		files = analyze.AppendOwned(files, report.CleanPath(file))
 	}
 	if len(files) > 0 {
 		slices.Sort(files)
+		c.owned += len(files)
 		c.owns = append(c.owns, report.Ownership{
 			Path: c.path, Owner: report.TypeRPM + ":" + name, Files: slices.Compact(files),
 		})

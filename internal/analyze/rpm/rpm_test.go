@@ -225,6 +225,16 @@ func TestLimits(t *testing.T) {
 	c := collector{n: maxPackages}
 	want("packages", c.add(nil), analyze.ErrLimit)
 
+	c = collector{owned: maxOwned - 1}
+	for _, r := range [][]byte{records(0)[0], records(0)[2]} {
+		if err := c.add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if facts := c.facts(); len(facts.Database.Packages) != 2 || len(facts.Ownership) != 1 || len(facts.Problems) != 1 {
+		t.Errorf("owned files: got %+v", facts)
+	}
+
 	h := record()
 	binary.BigEndian.PutUint32(h, maxTags+1)
 	_, err = parseHeader(h)
