@@ -63,7 +63,7 @@ func TestListImageLocalFilters(t *testing.T) {
 		{"updated", model.ListImageLocalRequest{StartLatestUpdateTime: new(int64(1_705_000_000_000)), EndLatestUpdateTime: new(int64(1_715_000_000_000))}, []string{swr}},
 		{"half a pair", model.ListImageLocalRequest{StartLatestUpdateTime: new(int64(1_705_000_000_000))}, []string{none, broken, swr, web}},
 		{"a pair in the wrong order", model.ListImageLocalRequest{StartLatestUpdateTime: new(int64(2)), EndLatestUpdateTime: new(int64(1))}, []string{none, broken, swr, web}},
-		{"scanned", model.ListImageLocalRequest{StartLatestScanTime: new(scanned - 1), EndLatestScanTime: new(now)}, []string{swr, web}},
+		{"scanned", model.ListImageLocalRequest{StartLatestScanTime: new(scanned - 30_000), EndLatestScanTime: new(now)}, []string{swr, web}},
 		{"scanned before", model.ListImageLocalRequest{StartLatestScanTime: new(int64(0)), EndLatestScanTime: new(scanned - 60_000)}, []string{}},
 		{"with vulnerabilities", model.ListImageLocalRequest{HasVul: new(true)}, []string{web}},
 		{"without vulnerabilities", model.ListImageLocalRequest{HasVul: new(false)}, []string{swr}},

@@ -81,7 +81,7 @@ func newServer(t *testing.T) *server {
 	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Log: log})
 	mux := http.NewServeMux()
 	mux.Handle("/v5/", ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}))
-	mux.Handle("/v3/projects", a.ListProjects())
+	mux.Handle("/v3/projects", a.Users(a.ListProjects()))
 	mux.Handle("/v3/auth/tokens", a.Tokens())
 	ts := httptest.NewServer(mux)
 	t.Cleanup(ts.Close)
