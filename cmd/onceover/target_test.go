@@ -97,6 +97,18 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestSuggestionsAreFew(t *testing.T) {
+	var all []held
+	for _, n := range []string{"app-1:x", "app-2:x", "app-3:x", "app-4:x", "app-4:y"} {
+		all = append(all, held{image: image.Image{Names: []image.Ref{image.ParseRef(n)}}})
+	}
+	_, err := find(all, "app")
+	want := `no image "app"; did you mean app-1:x or app-2:x or app-3:x?`
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestGather(t *testing.T) {
 	all := host()
 	all[0].image.NonScanReason = "the engine does not say where its layers lie"

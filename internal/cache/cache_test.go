@@ -362,6 +362,24 @@ func TestBoundInMemory(t *testing.T) {
 	}
 }
 
+// In front of a directory less is held than the directory may hold.
+func TestBoundInFrontOfDirectory(t *testing.T) {
+	c := open(t, Config{Dir: t.TempDir()})
+	const n = 1_500_000 // hashes of eight bytes that do not compress
+	for i := range 3 {
+		put(t, c, sample(i, n))
+		if c.inMemory > maxMemoryBytes {
+			t.Fatalf("%d bytes held", c.inMemory)
+		}
+	}
+	if len(c.byName) == 3 {
+		t.Error("the reports are too small to cross the bound")
+	}
+	if _, ok := c.Get(sample(0, 0).DiffID, set); !ok {
+		t.Error("what left the memory is not found in the directory")
+	}
+}
+
 func TestLeftBehindTempFiles(t *testing.T) {
 	dir := t.TempDir()
 	sub := filepath.Join(dir, room, "aa")
