@@ -137,7 +137,7 @@ func (t *tableWriter) findings(fs []report.Finding) {
 func (t *tableWriter) cells(columns []column, cells []string, first, rest lipgloss.Style) {
 	wrapped, height := make([][]string, len(cells)), 1
 	for x, s := range cells {
-		wrapped[x] = strings.Split(ansi.Wrap(s, columns[x].width, "/,:!+~"), "\n")
+		wrapped[x] = wrap(s, columns[x].width)
 		height = max(height, len(wrapped[x]))
 	}
 	for y := range height {
@@ -301,6 +301,35 @@ func fit(columns []column, cells [][]string, limit int) {
 			excess -= cut
 		}
 	}
+}
+
+// wrap breaks s into lines of at most width columns: at spaces, and within a
+// word only if it is too long for a line, then after a separator if there is
+// one in its second half. Names stay whole where they can.
+func wrap(s string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.SplitSeq(s, " ") {
+		if line != "" && ansi.StringWidth(line)+1+ansi.StringWidth(word) <= width {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		for ansi.StringWidth(word) > width {
+			cut := len(ansi.Truncate(word, width, ""))
+			if at := strings.LastIndexAny(word[:cut], "/-.,:!+~"); at+1 > cut/2 {
+				cut = at + 1
+			}
+			if cut == 0 {
+				break // one character wider than the column
+			}
+			lines, word = append(lines, word[:cut]), word[cut:]
+		}
+		line = word
+	}
+	return append(lines, line)
 }
 
 // Printable replaces what a terminal could take as a command, or what could

@@ -107,6 +107,27 @@ func TestTableIsNotSteered(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, tc := range []struct {
+		in    string
+		width int
+		want  []string
+	}{
+		{"", 10, []string{""}},
+		{"libperl5.36, perl, perl-base, perl-modules-5.36", 20, []string{"libperl5.36, perl,", "perl-base,", "perl-modules-5.36"}},
+		{"/usr/lib/python3/dist-packages/x.egg-info", 16, []string{"/usr/lib/", "python3/dist-", "packages/x.egg-", "info"}},
+		{"abcdefghij", 4, []string{"abcd", "efgh", "ij"}},
+		{"漢字漢字", 4, []string{"漢字", "漢字"}},
+		{"漢", 1, []string{"漢"}},
+	} {
+		t.Run(tc.in, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, wrap(tc.in, tc.width)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestRowsNameFewPackages(t *testing.T) {
 	var fs []report.Finding
 	for i := range 9 {
