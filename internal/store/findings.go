@@ -119,12 +119,7 @@ type Vulnerability struct {
 
 // Vulnerabilities lists what was found over all images, worst first.
 func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter, p Page) (out []Vulnerability, total int64, err error) {
-	w := &where{}
-	w.add("f.project_id = ?", project)
-	f.add(w)
-	// Findings of images that have left the fleet are kept for a while and
-	// not listed.
-	w.add("EXISTS (SELECT 1 FROM image i2 WHERE i2.content_id = f.content_id)")
+	w := vulnerabilitiesWhere(project, f)
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		q, args := w.query(sqlCountVuls)
 		if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
@@ -153,6 +148,16 @@ func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter
 		return nil, 0, fmt.Errorf("list vulnerabilities: %w", err)
 	}
 	return out, total, nil
+}
+
+func vulnerabilitiesWhere(project string, f VulFilter) *where {
+	w := &where{}
+	w.add("f.project_id = ?", project)
+	f.add(w)
+	// Findings of images that have left the fleet are kept for a while and
+	// not listed.
+	w.add("EXISTS (SELECT 1 FROM image i2 WHERE i2.content_id = f.content_id)")
+	return w
 }
 
 // CVEs lists the CVEs behind a vulnerability that was found in the project;

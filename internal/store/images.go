@@ -52,10 +52,10 @@ WHERE {where} ORDER BY a.host_name, a.id, h.engine LIMIT ? OFFSET ?`
 	sqlListContainers  = `SELECT DISTINCT k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = k.agent_id
 WHERE {where} ORDER BY k.container_id, k.agent_id, k.engine LIMIT ? OFFSET ?`
 	sqlCountApps = `SELECT COUNT(*) FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_package cp JOIN package p ON p.id = cp.package_id WHERE {where}) t`
-	sqlListApps  = `SELECT t.type, t.name, t.version, COALESCE(v.n, 0)
+	sqlListApps  = `SELECT t.type, t.name, t.version, COALESCE(counted.n, 0)
 FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_package cp JOIN package p ON p.id = cp.package_id WHERE {where} ORDER BY p.name, p.type, p.version LIMIT ? OFFSET ?) t
-LEFT JOIN (SELECT q.type, q.name, q.version, COUNT(DISTINCT f.vul_id) AS n FROM finding f JOIN package q ON q.id = f.package_id WHERE f.content_id = ? GROUP BY q.type, q.name, q.version) v
-ON v.type = t.type AND v.name = t.name AND v.version = t.version
+LEFT JOIN (SELECT q.type, q.name, q.version, COUNT(DISTINCT f.vul_id) AS n FROM finding f JOIN package q ON q.id = f.package_id WHERE f.content_id = ? GROUP BY q.type, q.name, q.version) counted
+ON counted.type = t.type AND counted.name = t.name AND counted.version = t.version
 ORDER BY t.name, t.type, t.version`
 )
 

@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxReportBytes bounds a layer report as JSON.
-	maxReportBytes = 256 << 20
+	maxReportBytes = fleet.MaxPlainBytes
 	// maxAsked is how many diff IDs one question may name. Engines stop
 	// at 128 layers.
 	maxAsked = 1024

@@ -61,9 +61,9 @@ type TaskFilter struct {
 }
 
 const (
-	sqlCountTasks = `SELECT COUNT(*) FROM scan_task t WHERE {where}`
-	sqlListTasks  = `SELECT t.id, t.name, t.task_type, t.state, t.scan_scope, t.rate_limit, t.is_all, t.total_num, t.success_num, t.failed_num, t.risky_num, t.failed_reason, t.created_at, t.ended_at
-FROM scan_task t WHERE {where} ORDER BY t.created_at DESC, t.id DESC LIMIT ? OFFSET ?`
+	sqlCountTasks = `SELECT COUNT(*) FROM scan_task st WHERE {where}`
+	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at
+FROM scan_task st WHERE {where} ORDER BY st.created_at DESC, st.id DESC LIMIT ? OFFSET ?`
 	sqlTaskFailed = `SELECT ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id = $1 AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id LIMIT $2`
 	// The hosts of images that no host which is online holds.
 	sqlTaskOffline = `SELECT COUNT(DISTINCT h.agent_id) FROM scan_job j JOIN image i ON i.content_id = j.content_id JOIN image_host h ON h.image_id = i.id
@@ -106,21 +106,21 @@ func (s *Store) Tasks(ctx context.Context, project string, f TaskFilter, p Page)
 
 func (f TaskFilter) where(project string) *where {
 	w := &where{}
-	w.add("t.project_id = ?", project)
-	w.equal("t.id", f.ID)
-	w.contains("t.name", f.Name)
-	w.equal("t.task_type", f.TaskType)
+	w.add("st.project_id = ?", project)
+	w.equal("st.id", f.ID)
+	w.contains("st.name", f.Name)
+	w.equal("st.task_type", f.TaskType)
 	if f.Running != nil {
-		w.add("(t.state = 'running') = (? = 1)", boolInt(*f.Running))
+		w.add("(st.state = 'running') = (? = 1)", boolInt(*f.Running))
 	}
 	if f.From != nil {
-		w.add("t.created_at >= ?", *f.From)
+		w.add("st.created_at >= ?", *f.From)
 	}
 	if f.To != nil {
-		w.add("t.created_at <= ?", *f.To)
+		w.add("st.created_at <= ?", *f.To)
 	}
 	if f.Scope != nil {
-		w.add("(t.scan_scope & ?) <> 0", *f.Scope)
+		w.add("(st.scan_scope & ?) <> 0", *f.Scope)
 	}
 	return w
 }

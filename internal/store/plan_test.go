@@ -1,0 +1,152 @@
+package store
+
+import (
+	"strings"
+	"testing"
+)
+
+// plans are all queries whose tables grow with the fleet, as they are sent.
+func plans(project string) map[string]struct {
+	query string
+	args  []any
+} {
+	type q = struct {
+		query string
+		args  []any
+	}
+	yes, n := true, int64(1)
+	every := ImageFilter{
+		Name: "a", Version: "b", Status: StatusSuccess, LocalType: localSWR, Size: &n, UpdatedFrom: new(int64), UpdatedTo: &n,
+		ScannedFrom: new(int64), ScannedTo: &n, HasVul: &yes, HasContainer: &yes, HostName: "h", HostID: "h", HostIP: "1", PrivateIP: "1",
+		PublicIP: "1", ContainerID: "c", ContainerName: "c", PodID: "p", PodName: "p", AppName: "a",
+	}
+	key := ImageKey{Digest: "d", Name: "n", Version: "v", AgentID: "a"}
+	vul := VulFilter{ID: "v", Name: "v", App: "a", CVE: "c", Type: VulApp, Severities: []int64{1, 2}}
+	out := map[string]q{}
+	add := func(name string, w *where, statement string, args ...any) {
+		text, all := w.query(statement, args...)
+		out[name] = q{text, all}
+	}
+	for name, f := range map[string]ImageFilter{"all": {}, "filtered": every} {
+		add("images "+name, f.where(project), sqlListImages, 10, 0)
+		add("count images "+name, f.where(project), sqlCountImages)
+		add("select images "+name, f.where(project), sqlSelectImages)
+	}
+	for name, k := range map[string]ScanImage{"id": {ID: "i"}, "digest": {Digest: "d", Name: "n", Version: "v"}, "name": {Name: "n", Version: "v"}} {
+		add("member by "+name, k.where(project), sqlSelectImages)
+	}
+	for name, k := range map[string]ImageKey{"all": {}, "filtered": key} {
+		w := &where{}
+		w.add("h.project_id = ?", project)
+		k.add(w, project, "h.agent_id")
+		add("hosts "+name, w, sqlListHosts, 10, 0)
+		add("count hosts "+name, w, sqlCountHosts)
+		w = &where{}
+		w.add("k.project_id = ?", project)
+		k.add(w, project, "k.agent_id")
+		add("containers "+name, w, sqlListContainers, 10, 0)
+		add("count containers "+name, w, sqlCountContainers)
+	}
+	apps := &where{}
+	apps.add("cp.content_id = ? AND cp.declared = 0", 1)
+	add("apps", apps, sqlListApps, 10, 0, 1)
+	add("count apps", apps, sqlCountApps)
+	for name, f := range map[string]VulFilter{"all": {}, "filtered": vul} {
+		w := &where{}
+		w.add("f.content_id = ?", 1)
+		f.add(w)
+		add("findings "+name, w, sqlListFindings, 10, 0)
+		add("count findings "+name, w, sqlCountFindings)
+		w = vulnerabilitiesWhere(project, f)
+		add("vulnerabilities "+name, w, sqlListVuls, 10, 0)
+		add("count vulnerabilities "+name, w, sqlCountVuls)
+	}
+	cves := &where{}
+	cves.add("v.vul_id = ?", "v")
+	add("cves", cves, sqlPageCVEs, 10, 0)
+	add("count cves", cves, sqlCountCVEs)
+	affected := &where{}
+	affected.add("f.project_id = ? AND f.vul_id = ?", project, "v")
+	add("affected", affected, sqlListAffected, 10, 0)
+	add("count affected", affected, sqlCountAffected)
+	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
+		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
+		add("count tasks "+name, f.where(project), sqlCountTasks)
+	}
+	for name, f := range map[string]q{
+		"image num":       {sqlImageNum, []any{project}},
+		"next jobs":       {sqlNextJobs, []any{project, 1, "a", 1}},
+		"agent's jobs":    {sqlAgentJobs, []any{"a"}},
+		"lapsed":          {sqlLapsed, []any{1}},
+		"expired":         {sqlExpired, []any{1, 1}},
+		"gone":            {sqlGone, []any{1}},
+		"task failed":     {sqlTaskFailed, []any{"t", 1}},
+		"task offline":    {sqlTaskOffline, []any{"t", 1}},
+		"old tasks":       {sqlOldTasks, []any{project, 1}},
+		"active job":      {sqlActiveJob, []any{1}},
+		"content's jobs":  {sqlContentJobs, []any{1}},
+		"holders":         {sqlContentHolders, []any{1}},
+		"first seen":      {sqlFirstSeen, []any{1}},
+		"drop findings":   {sqlDropFindings, []any{1}},
+		"drop packages":   {sqlDropPackages, []any{1}},
+		"agent's images":  {sqlAgentImages, []any{"a"}},
+		"drop containers": {sqlDropContainers, []any{"a"}},
+		"drop digests":    {sqlDropDigests, []any{"i"}},
+		"vul known":       {sqlVulKnown, []any{project, "v"}},
+		"has layer":       {sqlHasLayer, []any{"d", "a"}},
+		"drop tokens":     {sqlDeleteTokens, []any{1}},
+		"agent keys":      {sqlDropAgentKey, []any{"a"}},
+		"task jobs":       {sqlTaskJobs, []any{"t"}},
+		"job images":      {sqlJobImages, []any{"j"}},
+		"drop task jobs":  {sqlDropTaskJobs, []any{"t"}},
+	} {
+		out[name] = f
+	}
+	return out
+}
+
+// TestQueryPlans fails if a query reads a whole table, apart from the page or
+// the groups that it has picked by an index itself.
+func TestQueryPlans(t *testing.T) {
+	w := newWorld(t)
+	own := map[string]bool{"t": true, "counted": true}
+	for name, q := range plans(w.project()) {
+		t.Run(name, func(t *testing.T) {
+			rows, err := w.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q.query, q.args...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, q.query)
+			}
+			defer func() { _ = rows.Close() }()
+			var plan []string
+			for rows.Next() {
+				var id, parent, unused int
+				var detail string
+				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+					t.Fatal(err)
+				}
+				plan = append(plan, detail)
+			}
+			if err := rows.Err(); err != nil || len(plan) == 0 {
+				t.Fatalf("no plan: %v", err)
+			}
+			for _, step := range plan {
+				table, ok := strings.CutPrefix(step, "SCAN ")
+				table, _, _ = strings.Cut(table, " ")
+				if ok && !own[table] && !strings.HasPrefix(table, "(") {
+					t.Errorf("reads all of %s:\n%s\n%s", table, strings.Join(plan, "\n"), q.query)
+				}
+			}
+		})
+	}
+}
+
+// TestPlanTestSees makes sure that the test above can fail.
+func TestPlanTestSees(t *testing.T) {
+	w := newWorld(t)
+	var id, parent, unused int
+	var detail string
+	err := w.read.QueryRow("EXPLAIN QUERY PLAN SELECT * FROM finding f WHERE f.fix_state = 'fixed'").Scan(&id, &parent, &unused, &detail)
+	if err != nil || !strings.HasPrefix(detail, "SCAN f") {
+		t.Errorf("plan of a full scan: %q, %v", detail, err)
+	}
+}
