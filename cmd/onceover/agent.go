@@ -71,6 +71,10 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 		}
 		c.Data = filepath.Join(dir, "agent")
 	}
+	found, err := c.Engines.find(ctx)
+	if err != nil {
+		return err
+	}
 	unlock, err := prepareDir(c.Data, "agent")
 	if err != nil {
 		return err
@@ -78,7 +82,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	defer unlock()
 	a, err := newAgent(agentParts{
 		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
-		engines: &engines{cfg: c.Engines.config()}, jobs: c.Jobs,
+		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },
 	})
 	if err != nil {

@@ -134,6 +134,10 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 		return err
 	}
 	endpoint := endpointOf(listener.Addr(), c.TLSCert != "")
+	found, err := c.Engines.find(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	creds, created, err := prepareCredentials(ctx, st, c.Data, endpoint)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -174,7 +178,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	running.Go(func() { advisories.watch(beside) })
 	if !c.NoAgent {
 		running.Go(func() {
-			if err := c.runAgent(beside, std, st, inside, creds.project); err != nil && beside.Err() == nil {
+			if err := c.runAgent(beside, std, st, found, inside, creds.project); err != nil && beside.Err() == nil {
 				slog.ErrorContext(beside, "the agent for this host stopped", "error", err)
 			}
 		})
@@ -213,15 +217,14 @@ func (c *serverCmd) listen() (net.Listener, error) {
 
 // runAgent runs the agent for this host, over the same protocol that any
 // other speaks.
-func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, inside *memoryListener, project string) error {
+func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, found *engines, inside *memoryListener, project string) error {
 	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: memoryEndpoint, HTTP: inside.client()})
 	if err != nil {
 		return err
 	}
-	found := &engines{cfg: c.Engines.config()}
 	sources, states := found.discover(ctx)
 	sample := c.Sample == "always" || c.Sample == "auto" && len(sources) == 0
-	if len(sources) == 0 {
+	if len(sources) == 0 && !c.Engines.NoEngines {
 		std.notice("no container engine answers on this host")
 		for _, s := range states {
 			std.notice("%s: %s", s.Name, s.Error)

@@ -16,6 +16,7 @@ import (
 type engineFlags struct {
 	DockerSocket     []string `help:"Socket of a docker engine; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
 	ContainerdSocket []string `help:"Socket of a containerd; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
+	Archive          []string `help:"Offer the images of docker-archive:FILE, oci:DIR or oci-archive:FILE as well; repeatable." placeholder:"TARGET" env:"ONCEOVER_ARCHIVE"`
 	NoEngines        bool     `help:"Look for no engines at all." env:"ONCEOVER_NO_ENGINES"`
 }
 
@@ -26,6 +27,22 @@ func (f engineFlags) config() runtime.Config {
 		return runtime.Config{Docker: []string{}, Containerd: []string{}}
 	}
 	return runtime.Config{Docker: f.DockerSocket, Containerd: f.ContainerdSocket}
+}
+
+// find makes what an agent discovers engines with, and opens the archives.
+func (f engineFlags) find(ctx context.Context) (*engines, error) {
+	e := &engines{cfg: f.config()}
+	for _, target := range f.Archive {
+		src, ok, err := runtime.Open(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, usagef("--archive %s: want docker-archive:FILE, oci:DIR or oci-archive:FILE", target)
+		}
+		e.extra = append(e.extra, src)
+	}
+	return e, nil
 }
 
 // engines keeps the sources of an agent. Its discover looks again each time it
