@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
@@ -327,6 +328,7 @@ func TestListWhileImporting(t *testing.T) {
 				}
 			}
 			lists++
+			time.Sleep(5 * time.Millisecond) // leave the daemon some of the machine
 		}
 	})
 	for _, f := range files {
