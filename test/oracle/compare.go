@@ -1,0 +1,117 @@
+package oracle
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// A Side says who named something that the other did not.
+type Side string
+
+// The two sides.
+const (
+	OnlyOurs   Side = "onceover"
+	OnlyOracle Side = "oracle"
+)
+
+// A Difference is one thing that only one side named.
+type Difference struct {
+	Side Side
+	// Package, or the package of the finding.
+	Package Item
+	// ID of the finding; empty for a package.
+	ID string
+	// Paths are where the side that named it found the package.
+	Paths []string
+	// Others are the packages of the same type and name on the other
+	// side.
+	Others []Item
+}
+
+// A Rule explains differences.
+type Rule struct {
+	// Name is short, Reason says why the difference is right.
+	Name, Reason string
+	// Explains reports whether d is of this kind.
+	Explains func(d Difference) bool
+}
+
+// Differences of packages, in order.
+func Differences(ours, oracle List) []Difference {
+	var ds []Difference
+	collect := func(side Side, has, lacks List) {
+		for _, i := range has.Items() {
+			if _, ok := lacks[i]; ok {
+				continue
+			}
+			d := Difference{Side: side, Package: i, Paths: has[i]}
+			for _, o := range lacks.Items() {
+				if o.Type == i.Type && o.Name == i.Name {
+					d.Others = append(d.Others, o)
+				}
+			}
+			ds = append(ds, d)
+		}
+	}
+	collect(OnlyOurs, ours, oracle)
+	collect(OnlyOracle, oracle, ours)
+	return ds
+}
+
+// FindingDifferences are the differences of findings, in order.
+func FindingDifferences(ours, oracle []Finding) []Difference {
+	type key struct {
+		p  Item
+		id string
+	}
+	index := func(fs []Finding) map[key]bool {
+		m := map[key]bool{}
+		for _, f := range fs {
+			m[key{f.Package, f.ID}] = true
+		}
+		return m
+	}
+	inOurs, inOracle := index(ours), index(oracle)
+	var ds []Difference
+	for _, f := range ours {
+		if !inOracle[key{f.Package, f.ID}] {
+			ds = append(ds, Difference{Side: OnlyOurs, Package: f.Package, ID: f.ID})
+		}
+	}
+	for _, f := range oracle {
+		if !inOurs[key{f.Package, f.ID}] {
+			ds = append(ds, Difference{Side: OnlyOracle, Package: f.Package, ID: f.ID})
+		}
+	}
+	return ds
+}
+
+// Explain gives each difference the first rule that explains it. The table
+// lists every difference, unexplained says how many have no rule, and used
+// counts what each rule explained.
+func Explain(ds []Difference, rules []Rule) (table string, unexplained int, used map[string]int) {
+	used = map[string]int{}
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ONLY IN\tTYPE\tNAME\tVERSION\tVULNERABILITY\tWHERE\tRULE")
+	for _, d := range ds {
+		name := "UNEXPLAINED"
+		if i := slices.IndexFunc(rules, func(r Rule) bool { return r.Explains(d) }); i >= 0 {
+			name = rules[i].Name
+			used[name]++
+		} else {
+			unexplained++
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Side, d.Package.Type, d.Package.Name, d.Package.Version, d.ID, strings.Join(d.Paths, " "), name)
+	}
+	w.Flush()
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		i := slices.IndexFunc(rules, func(r Rule) bool { return r.Name == name })
+		fmt.Fprintf(&b, "rule %q explains %d: %s\n", name, used[name], rules[i].Reason)
+	}
+	return b.String(), unexplained, used
+}
