@@ -335,7 +335,7 @@ func TestBoundOnDisk(t *testing.T) {
 	wantReport(t, c, sample(39, 2000))
 
 	c.Close()
-	c = open(t, Config{Dir: dir, MaxBytes: 64 << 10})
+	open(t, Config{Dir: dir, MaxBytes: 64 << 10})
 	if _, size := files(t, dir); size > 64<<10 {
 		t.Errorf("a smaller bound was not applied at start: %d bytes", size)
 	}
