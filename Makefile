@@ -17,8 +17,8 @@ help: ## list the targets
 build: ## build bin/onceover
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/onceover
 
-demo: build ## README command one: serve, and scan the images of this host
-	$(BIN) server --scan-now
+demo: build ## README command one: serve, scan the images of this host, show the result
+	$(BIN) server --data build/demo --scan-now --once
 
 test: build format lint race contract e2e oracle fuzz ## README command two: every test there is
 
@@ -33,14 +33,14 @@ lint: ## vet, staticcheck, layering
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test ./test/layering
 
-race: ## unit tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race ./internal/... ./cmd/...
+race: ## unit tests with the race detector, short of engines and fixtures
+	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/...
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...
 
 e2e: build ## end to end, on real engines and images
-	$(GO) test -count=1 -timeout 20m ./test/e2e/... ./test/engine/...
+	$(GO) test -count=1 -timeout 20m -p 1 ./internal/runtime/... ./internal/match ./cmd/... ./test/engine ./test/e2e
 
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...

@@ -18,6 +18,9 @@ func DockerContainerdStore(t testing.TB) *Engine { t.Helper(); return forTest(t,
 
 func forTest(t testing.TB, kind Kind) *Engine {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("%s is not started by short tests", kind)
+	}
 	e, err := Start(t.Context(), kind, "")
 	if errors.Is(err, ErrMissing) && os.Getenv("REQUIRE_RUNTIMES") != "1" {
 		t.Skipf("%s: %v", kind, err)
