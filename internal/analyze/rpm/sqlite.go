@@ -27,8 +27,7 @@ type sqlite struct {
 	pageSize int64
 	usable   int64
 	// wal holds the newest committed content of some pages.
-	wal  map[uint32][]byte
-	each func([]byte) error
+	wal map[uint32][]byte
 }
 
 func walkSQLite(s *source, wal []byte, each func([]byte) error) error {
