@@ -17,11 +17,11 @@ const key = "apk/1"
 // make a database of 300 MB; a large image has 500 packages and 5 MB.
 const (
 	maxDatabaseBytes = 128 << 20
-	maxPackages      = 100_000
+	maxPackages      = 50_000
 	maxFieldBytes    = 1024
 	// maxOwned bounds the hashes of owned files in all. What is above it has
 	// no owner, which shows packages twice rather than not at all.
-	maxOwned = 2_000_000
+	maxOwned = 500_000
 )
 
 // An Analyzer reads apk's database.

@@ -26,11 +26,11 @@ const (
 const (
 	maxStatusBytes = 64 << 20
 	maxListBytes   = 64 << 20
-	maxPackages    = 100_000
+	maxPackages    = 50_000
 	maxFieldBytes  = 1024
 	// maxOwned bounds the hashes kept of one file list; texlive's longest
 	// has 150,000 lines, most of them of no interest.
-	maxOwned = 1_000_000
+	maxOwned = 250_000
 )
 
 // An Analyzer reads dpkg's databases.

@@ -216,13 +216,60 @@ func (w *walk) nested(p string, e *zip.File, parent io.ReaderAt, room int64, dep
 		return err
 	}
 	defer rc.Close()
-	var b bytes.Buffer
-	_, err = io.Copy(&b, &inflating{w: w, e: e, r: rc, max: maxNestedBytes, held: true})
-	defer func() { w.held -= int64(b.Len()) }()
-	if err != nil {
+	b := &chunks{}
+	in := &inflating{w: w, e: e, r: rc, max: maxNestedBytes, held: true}
+	defer func() { w.held -= in.n }()
+	if err := b.fill(in); err != nil {
 		return err
 	}
-	return w.archive(p, bytes.NewReader(b.Bytes()), int64(b.Len()), depth+1)
+	return w.archive(p, b, b.size, depth+1)
+}
+
+// chunkBytes is how much memory a nested archive takes at a time. A buffer that
+// grows by doubling would hold up to three times the archive.
+const chunkBytes = 1 << 20
+
+// chunks are an inflated archive.
+type chunks struct {
+	list [][]byte
+	size int64
+}
+
+// fill reads r to its end. io.ReadFull would not do: it makes an early end of a
+// damaged archive look like a short last chunk.
+func (c *chunks) fill(r io.Reader) error {
+	var err error
+	for err == nil {
+		b, n := make([]byte, chunkBytes), 0
+		for n < len(b) && err == nil {
+			var m int
+			m, err = r.Read(b[n:])
+			n += m
+		}
+		c.list = append(c.list, b[:n])
+		c.size += int64(n)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// ReadAt implements io.ReaderAt.
+func (c *chunks) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fs.ErrInvalid
+	}
+	n := 0
+	for n < len(b) && off < c.size {
+		m := copy(b[n:], c.list[off/chunkBytes][off%chunkBytes:])
+		n += m
+		off += int64(m)
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // An inflating is the content of an entry, within its limits.

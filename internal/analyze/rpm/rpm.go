@@ -21,7 +21,7 @@ const key = "rpm/1"
 const (
 	maxDatabaseBytes = 2 << 30
 	maxHeaderBytes   = 64 << 20
-	maxPackages      = 100_000
+	maxPackages      = 50_000
 	// maxOwned bounds the hashes of owned files in all. What is above it has
 	// no owner, which shows packages twice rather than not at all.
 	maxOwned = 2_000_000
