@@ -101,10 +101,12 @@ func (b *builder) writeGroup(out *output, kind byte, key []byte, values [][]byte
 
 // An output writes a generation in ascending order of keys.
 type output struct {
-	db   *bolt.DB
-	tx   *bolt.Tx
-	size int
-	hash contentHash
+	db     *bolt.DB
+	tx     *bolt.Tx
+	bucket *bolt.Bucket
+	name   string
+	size   int
+	hash   contentHash
 }
 
 func newOutput(path string) (*output, error) {
@@ -124,9 +126,9 @@ func newOutput(path string) (*output, error) {
 		return nil, fmt.Errorf("create database: %w", err)
 	}
 	for _, name := range [][]byte{bucketCVE, bucketMeta, bucketPackages, bucketVulns} {
-		if _, err := o.tx.CreateBucket(name); err != nil {
+		if err := o.open(name); err != nil {
 			o.close()
-			return nil, fmt.Errorf("create database: %w", err)
+			return nil, err
 		}
 	}
 	return o, nil
@@ -139,15 +141,21 @@ func (o *output) content(bucket, k, v []byte) error {
 }
 
 func (o *output) put(bucket, k, v []byte) error {
-	b := o.tx.Bucket(bucket)
-	b.FillPercent = 1 // keys ascend, so pages are never split again
-	if err := b.Put(k, v); err != nil {
+	if o.name != string(bucket) || o.size >= txBytes {
+		if err := o.open(bucket); err != nil {
+			return err
+		}
+	}
+	o.size += len(k) + len(v)
+	if err := o.bucket.Put(k, v); err != nil {
 		return fmt.Errorf("write %q: %w", k, err)
 	}
-	if o.size += len(k) + len(v); o.size < txBytes {
-		return nil
-	}
-	o.size = 0
+	return nil
+}
+
+// open commits, and begins a transaction for one bucket alone: with several in
+// one transaction bbolt places their pages in random order.
+func (o *output) open(bucket []byte) error {
 	if err := o.tx.Commit(); err != nil {
 		return fmt.Errorf("write database: %w", err)
 	}
@@ -155,11 +163,19 @@ func (o *output) put(bucket, k, v []byte) error {
 	if o.tx, err = o.db.Begin(true); err != nil {
 		return fmt.Errorf("write database: %w", err)
 	}
+	if o.bucket, err = o.tx.CreateBucketIfNotExists(bucket); err != nil {
+		return fmt.Errorf("write database: %w", err)
+	}
+	o.bucket.FillPercent = 1 // keys ascend, so pages are never split again
+	o.name, o.size = string(bucket), 0
 	return nil
 }
 
 func (o *output) close() error {
-	err := o.tx.Commit()
+	var err error
+	if o.tx != nil {
+		err = o.tx.Commit()
+	}
 	if err == nil {
 		err = o.db.Sync()
 	}
