@@ -37,11 +37,12 @@ const (
 type cli struct {
 	Config string `help:"Read settings from FILE. Without this, ${config_file} is read if it is there." placeholder:"FILE" type:"path" env:"ONCEOVER_CONFIG"`
 
-	Server  serverCmd  `cmd:"" help:"Serve the API and the agents of a fleet, with an agent for this host."`
-	Agent   agentCmd   `cmd:"" help:"Run the agent of this host for a server."`
-	Scan    scanCmd    `cmd:"" help:"Scan images of this host or image files, without a server."`
-	DB      dbCmd      `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Server  serverCmd    `cmd:"" help:"Serve the API and the agents of a fleet, with an agent for this host."`
+	Agent   agentCmd     `cmd:"" help:"Run the agent of this host for a server."`
+	Enroll  enrollKeyCmd `cmd:"" name:"enroll-key" help:"Make a key with which agents of further hosts enrol."`
+	Scan    scanCmd      `cmd:"" help:"Scan images of this host or image files, without a server."`
+	DB      dbCmd        `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
+	Version versionCmd   `cmd:"" help:"Print the version."`
 }
 
 const description = `Onceover finds out what is inside the container images on your hosts, and what is wrong with it.

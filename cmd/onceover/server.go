@@ -38,6 +38,7 @@ type serverCmd struct {
 	NoAgent bool   `help:"Run no agent for this host in the server." env:"ONCEOVER_NO_AGENT"`
 	Jobs    int    `help:"How many images the agent for this host scans at once." default:"1" env:"ONCEOVER_JOBS"`
 	ScanNow bool   `help:"Scan all images at the start and print the result."`
+	Once    bool   `help:"With --scan-now: end when the result is printed."`
 	Sample  string `help:"Scan a sample image made of this machine: ${enum}. auto means: if no engine answers." enum:"auto,never,always" default:"auto" env:"ONCEOVER_SAMPLE"`
 
 	Engines engineFlags `embed:""`
@@ -81,6 +82,9 @@ func (c *serverCmd) Validate() error {
 	}
 	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
 		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
+	}
+	if c.Once && !c.ScanNow {
+		return errors.New("--once goes with --scan-now")
 	}
 	if c.NoAgent && (c.ScanNow || c.Sample == "always") {
 		return errors.New("--scan-now and --sample need the agent that --no-agent leaves out")
@@ -173,12 +177,13 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	// nothing to wait for.
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
+	scanned := make(chan error, 1)
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
 	running.Go(func() { advisories.watch(beside) })
 	if !c.NoAgent {
 		running.Go(func() {
-			if err := c.runAgent(beside, std, st, found, inside, creds.project); err != nil && beside.Err() == nil {
+			if err := c.runAgent(beside, std, st, found, inside, creds.project, scanned); err != nil && beside.Err() == nil {
 				slog.ErrorContext(beside, "the agent for this host stopped", "error", err)
 			}
 		})
@@ -187,6 +192,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case err = <-ended(scanned, c.Once):
 	}
 	stop()
 	running.Wait()
@@ -198,6 +204,14 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	}
 	slog.Info("server stopped")
 	return err
+}
+
+// ended is the channel, or one that never answers.
+func ended(scanned <-chan error, once bool) <-chan error {
+	if once {
+		return scanned
+	}
+	return nil
 }
 
 func (c *serverCmd) listen() (net.Listener, error) {
@@ -217,7 +231,7 @@ func (c *serverCmd) listen() (net.Listener, error) {
 
 // runAgent runs the agent for this host, over the same protocol that any
 // other speaks.
-func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, found *engines, inside *memoryListener, project string) error {
+func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, found *engines, inside *memoryListener, project string, scanned chan<- error) error {
 	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: memoryEndpoint, HTTP: inside.client()})
 	if err != nil {
 		return err
@@ -256,9 +270,11 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 			case <-ctx.Done():
 				return
 			}
-			if err := scanNow(ctx, st, project, std.Out); err != nil && ctx.Err() == nil {
+			err := scanNow(ctx, st, project, std.Out)
+			if err != nil && ctx.Err() == nil {
 				slog.ErrorContext(ctx, "scan at start", "error", err)
 			}
+			scanned <- err
 		}()
 	}
 	return a.agent.Run(ctx)

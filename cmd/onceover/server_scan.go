@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
 )
 
@@ -19,6 +20,8 @@ const (
 	scanScopeAll = 0x7fffffff
 	// scanPollEvery is how often --scan-now looks whether it is done.
 	scanPollEvery = 200 * time.Millisecond
+	// scanWorst is how many vulnerabilities are shown below the images.
+	scanWorst = 10
 	// scanPage is how many images are read at once for the table.
 	scanPage = 200
 )
@@ -47,7 +50,10 @@ func scanNow(ctx context.Context, st *store.Store, project string, out io.Writer
 			busy = busy || img.NonScanReason == "" && (img.Status == store.StatusWaiting || img.Status == store.StatusScanning)
 		}
 		if !busy {
-			return printImages(out, images)
+			if err := printImages(out, images); err != nil {
+				return err
+			}
+			return printWorst(ctx, st, project, out)
 		}
 		select {
 		case <-ctx.Done():
@@ -101,4 +107,37 @@ func printImages(out io.Writer, images []store.Image) error {
 		return errors.Join(errors.New("print images"), err)
 	}
 	return nil
+}
+
+// printWorst writes the vulnerabilities that matter most over all images.
+func printWorst(ctx context.Context, st *store.Store, project string, out io.Writer) error {
+	vuls, total, err := st.Vulnerabilities(ctx, project, store.VulFilter{}, store.Page{Limit: scanWorst})
+	if err != nil {
+		return fmt.Errorf("list vulnerabilities: %w", err)
+	}
+	if total == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "\nVULNERABILITY\tSEVERITY\tIMAGES\tABOUT\n")
+	for _, v := range vuls {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", export.Printable(v.ID), report.SeverityName(v.Severity), v.ImageNum, firstWords(export.Printable(v.Summary)))
+	}
+	if int64(len(vuls)) < total {
+		fmt.Fprintf(w, "and %d more\n", total-int64(len(vuls)))
+	}
+	if err := w.Flush(); err != nil {
+		return errors.Join(errors.New("print vulnerabilities"), err)
+	}
+	return nil
+}
+
+// firstWords cuts s so that a row of the table stays a line.
+func firstWords(s string) string {
+	const most = 80
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return string(r[:most-1]) + "…"
 }

@@ -1,5 +1,7 @@
 package report
 
+import "slices"
+
 // A Distro is the distribution an image is built from, as os-release says.
 type Distro struct {
 	// ID is lower-case, "debian"; empty for an image without one.
@@ -31,20 +33,18 @@ const (
 	SeverityUnknown  = "Unknown"
 )
 
+// severities by rank.
+var severities = [...]string{SeverityUnknown, SeverityLow, SeverityMedium, SeverityHigh, SeverityCritical}
+
 // SeverityRank orders severities: higher is worse, 0 is unknown.
-func SeverityRank(s string) int {
-	switch s {
-	case SeverityCritical:
-		return 4
-	case SeverityHigh:
-		return 3
-	case SeverityMedium:
-		return 2
-	case SeverityLow:
-		return 1
-	default:
-		return 0
+func SeverityRank(s string) int { return max(0, slices.Index(severities[:], s)) }
+
+// SeverityName is the severity of a rank.
+func SeverityName[R int | int64](rank R) string {
+	if rank < 0 || int(rank) >= len(severities) {
+		return SeverityUnknown
 	}
+	return severities[rank]
 }
 
 // Fix states of a finding.

@@ -19,8 +19,8 @@ const module = "github.com/onceover/onceover/"
 // unless they are listed to the left.
 var floors = []string{
 	"internal/fault internal/image internal/report internal/version",
-	"internal/runtime/oci internal/runtime/runtimetest internal/runtime/... internal/runtime internal/layer internal/advisory",
-	"internal/analyze internal/analyze/analyzetest internal/analyze/lines internal/analyze/... internal/analyze/all internal/match internal/cache",
+	"internal/runtime/oci internal/runtime/containerd internal/runtime/... internal/runtime internal/layer internal/advisory/starter internal/advisory",
+	"internal/analyze internal/analyze/lines internal/analyze/... internal/analyze/all internal/match internal/cache",
 	"internal/scan internal/wire internal/auth internal/fleet internal/store",
 	"internal/agent internal/hss internal/export",
 	"cmd/...",
@@ -28,7 +28,10 @@ var floors = []string{
 
 // free are packages outside the flow: tests and generators. Nothing of the
 // product may import them.
-var free = []string{"test/", "api/", "internal/advisory/starter/gen"}
+var free = []string{
+	"test/", "api/", "internal/advisory/starter/gen",
+	"internal/runtime/runtimetest", "internal/analyze/analyzetest",
+}
 
 // rank is the place of a package in the order, and the pattern that gave it.
 func rank(pkg string) (int, string) {
