@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -36,7 +37,23 @@ func openDatabase(path string) (*advisory.DB, error) {
 	}
 	path = databaseFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return advisory.Open(path) // whose error says how to get one
+		return openStarter()
 	}
 	return advisory.Open(path)
+}
+
+// openStarter opens the database that is part of the program. It is unpacked
+// once into the user's cache directory, or for this run if that cannot be
+// written to. It takes some tenths of a second: not worth being cut short.
+func openStarter() (*advisory.DB, error) {
+	ctx := context.Background()
+	if cache, err := os.UserCacheDir(); err == nil {
+		dir := filepath.Join(cache, "onceover")
+		if err := os.MkdirAll(dir, 0o700); err == nil {
+			if db, err := advisory.OpenStarter(ctx, dir); err == nil {
+				return db, nil
+			}
+		}
+	}
+	return advisory.OpenStarter(ctx, "")
 }
