@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/match"
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/scan"
+)
+
+// scanRun is one run over some images.
+type scanRun struct {
+	scanner  *scan.Scanner
+	matcher  *match.Matcher
+	progress *progress
+	// lenient runs do not fail on images that are known not to be readable.
+	lenient bool
+	// general are the warnings that concern every image alike.
+	general []string
+	doc     *export.Document
+	failed  int
+}
+
+// generalWarnings are what the matcher says whatever the image: how old the
+// database is, for example. About the starter the document itself has a word.
+func (s *scanRun) generalWarnings() ([]string, error) {
+	_, general, err := s.matcher.Inventory(report.Inventory{}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read advisory database: %w", err)
+	}
+	if !s.doc.Advisories.Starter {
+		s.doc.Warnings = append(s.doc.Warnings, general...)
+	}
+	return general, nil
+}
+
+// scan adds one subject to the document. Only the end of ctx is an error: an
+// image that cannot be read stands in the document with the reason.
+func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
+	out := describe(sub)
+	var res *scan.Result
+	var err error
+	for _, place := range sub.places {
+		res, err = s.scanner.Image(ctx, place.source, place.image, func(done, all int, cached bool) {
+			s.progress.now("image %d of %d: %s, layer %d of %d", n, of, sub.title(), done, all)
+		})
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err != nil {
+		out.Error = err.Error()
+		if !s.lenient || sub.places[0].image.NonScanReason == "" {
+			s.failed++
+		}
+		s.progress.warn("%s: %v", sub.title(), err)
+		s.doc.Images = append(s.doc.Images, out)
+		return nil
+	}
+	findings, warnings, err := s.matcher.Inventory(res.Inventory, res.BuildCommands())
+	if err != nil {
+		return fmt.Errorf("match packages of %s: %w", sub.title(), err)
+	}
+	for _, w := range warnings {
+		if !slices.Contains(s.general, w) {
+			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
+		}
+	}
+	fillIn(&out, res, findings)
+	if !out.Complete {
+		s.failed++
+	}
+	s.doc.Images = append(s.doc.Images, out)
+	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(len(out.Packages), "package"), plural(len(findings), "finding"))
+	return nil
+}
+
+// describe is what the engines say about a subject.
+func describe(sub subject) export.Image {
+	out := export.Image{ConfigDigest: sub.digest}
+	for _, p := range sub.places {
+		img := p.image
+		for _, n := range img.Names {
+			out.Names = append(out.Names, n.String())
+		}
+		out.RepoDigests = append(out.RepoDigests, img.RepoDigests...)
+		if img.ManifestDigest != "" {
+			out.ManifestDigests = append(out.ManifestDigests, img.ManifestDigest)
+		}
+		out.Engines = append(out.Engines, img.Engine)
+		if img.Platform != (image.Platform{}) {
+			out.Platform = img.Platform.String()
+		}
+		out.Size = max(out.Size, img.Size)
+		for _, c := range img.Containers {
+			out.Containers = append(out.Containers, export.Container{Container: c, Engine: img.Engine})
+		}
+	}
+	return out
+}
+
+// fillIn adds what scanning and matching found.
+func fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
+	if p := res.Config.Platform; p.OS != "" {
+		out.Platform = p.String()
+	}
+	if !res.Config.Created.IsZero() {
+		out.Created = res.Config.Created.Format(time.RFC3339)
+	}
+	commands := res.BuildCommands()
+	for _, d := range res.Config.DiffIDs {
+		out.Layers = append(out.Layers, export.Layer{DiffID: d, BuildCommand: commands[string(d)]})
+	}
+	inv := res.Inventory
+	out.Distro, out.Problems, out.Ledger, out.Complete = inv.Distro, inv.Problems, inv.Ledger, inv.Complete
+	for _, p := range inv.Packages {
+		out.Packages = append(out.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})
+	}
+	out.Findings = findings
+}
