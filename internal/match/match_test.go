@@ -318,6 +318,30 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestStarterIsNamed(t *testing.T) {
+	db, err := advisory.OpenStarter(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	fs, warnings, err := New(db).Inventory(report.Inventory{Distro: bookworm, Packages: []report.Package{
+		{Type: "deb", Name: "libcurl4", Source: "curl", Version: "7.88.1-10+deb12u3"},
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(fs, func(f report.Finding) bool { return slices.Contains(f.CVEs, "CVE-2023-38545") })
+	if i < 0 {
+		t.Fatal("CVE-2023-38545 is not found")
+	}
+	if f := fs[i]; f.FixedVersion != "7.88.1-10+deb12u4" || f.Severity != report.SeverityUnknown || f.Evidence.Source != "debian-changelogs/Debian" {
+		t.Errorf("got %+v", f)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "starter") || !strings.Contains(warnings[0], "onceover db update") {
+		t.Errorf("got %q", warnings)
+	}
+}
+
 // The order of packages must not show in the findings.
 func TestInventoryDoesNotDependOnOrder(t *testing.T) {
 	db := compile(t,

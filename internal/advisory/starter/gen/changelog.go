@@ -47,7 +47,7 @@ func changelogOf(deb, source string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := readAll(gz)
+		b, err := io.ReadAll(gz)
 		if err != nil {
 			return nil, err
 		}

@@ -8,13 +8,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	_ "embed"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/exec"
@@ -313,5 +311,3 @@ func (a apt) download(p pkg) (string, error) {
 	}
 	return have, err
 }
-
-func readAll(r io.Reader) ([]byte, error) { return io.ReadAll(bufio.NewReader(r)) }
