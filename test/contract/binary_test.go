@@ -3,10 +3,12 @@ package contract
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,40 +26,7 @@ func TestTheBinary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "onceover")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/onceover")
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	data := filepath.Join(dir, "data")
-	server := exec.CommandContext(t.Context(), bin, "server", "--data", data, "--listen", "127.0.0.1:0", "--sample", "always", "--no-engines")
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	var log bytes.Buffer
-	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGTERM)
-		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("server:\n%s", log.String())
-		}
-	})
-
-	env := readEnv(t, filepath.Join(data, "credentials.env"))
-	cred, err := basic.NewCredentialsBuilder().WithAk(env["HUAWEICLOUD_SDK_AK"]).WithSk(env["HUAWEICLOUD_SDK_SK"]).WithProjectId(env["HUAWEICLOUD_SDK_PROJECT_ID"]).SafeBuild()
-	if err != nil {
-		t.Fatal(err)
-	}
-	hc, err := hss.HssClientBuilder().WithEndpoints([]string{env["ONCEOVER_ENDPOINT"]}).WithCredential(cred).WithHttpConfig(config.DefaultHttpConfig()).SafeBuild()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := hss.NewHssClient(hc)
+	c := startBinary(t, "--sample", "always", "--no-engines")
 
 	// The sample is found by the embedded agent; its scan may have begun.
 	sample := waitFor(t, c, func(i model.ImageLocalInfo) bool { return strings.Contains(*i.ImageName, "sample") })
@@ -76,23 +45,84 @@ func TestTheBinary(t *testing.T) {
 		t.Errorf("software: %v, component_num %d, %v", apps.TotalNum, *done.ComponentNum, err)
 	}
 	vuls := map[string]bool{}
-	var offset int32
-	for {
-		page, err := c.ListImageVulnerabilities(&model.ListImageVulnerabilitiesRequest{ImageId: *done.ImageId, ImageType: "local_image", Limit: new(int32(200)), Offset: new(offset)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(*page.DataList) == 0 {
-			break
-		}
-		for _, v := range *page.DataList {
-			vuls[*v.VulId] = true
-		}
-		offset += int32(len(*page.DataList))
+	for _, v := range vulnerabilities(t, c, *done.ImageId) {
+		vuls[*v.VulId] = true
 	}
 	if int64(len(vuls)) != *done.VulNum {
 		t.Errorf("%d distinct vulnerabilities over all pages, vul_num %d", len(vuls), *done.VulNum)
 	}
+}
+
+// vulnerabilities pages through the findings of an image as Huawei's Terraform
+// provider does: until a page is empty.
+func vulnerabilities(t *testing.T, c *hss.HssClient, imageID string) []model.ImageVulInfo {
+	t.Helper()
+	var all []model.ImageVulInfo
+	for {
+		page, err := c.ListImageVulnerabilities(&model.ListImageVulnerabilitiesRequest{ImageId: imageID, ImageType: "local_image",
+			Limit: new(int32(200)), Offset: new(int32(len(all)))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(*page.DataList) == 0 {
+			if int(*page.TotalNum) != len(all) {
+				t.Errorf("total_num %d, rows %d", *page.TotalNum, len(all))
+			}
+			return all
+		}
+		all = append(all, *page.DataList...)
+	}
+}
+
+// program is the built binary, made once for all tests.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "onceover-contract-")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "onceover")
+	build := exec.Command("go", "build", "-o", bin, "./cmd/onceover")
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build onceover: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// startBinary runs "onceover server" as a user would, and makes a client from
+// the credentials file that it leaves.
+func startBinary(t *testing.T, flags ...string) *hss.HssClient {
+	t.Helper()
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	server := exec.CommandContext(t.Context(), bin, append([]string{"server", "--data", data, "--listen", "127.0.0.1:0"}, flags...)...)
+	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+	var log bytes.Buffer
+	server.Stdout, server.Stderr = &log, &log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGTERM)
+		_ = server.Wait()
+		if t.Failed() {
+			t.Logf("server:\n%s", log.String())
+		}
+	})
+	env := readEnv(t, filepath.Join(data, "credentials.env"))
+	cred, err := basic.NewCredentialsBuilder().WithAk(env["HUAWEICLOUD_SDK_AK"]).WithSk(env["HUAWEICLOUD_SDK_SK"]).WithProjectId(env["HUAWEICLOUD_SDK_PROJECT_ID"]).SafeBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc, err := hss.HssClientBuilder().WithEndpoints([]string{env["ONCEOVER_ENDPOINT"]}).WithCredential(cred).WithHttpConfig(config.DefaultHttpConfig()).SafeBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hss.NewHssClient(hc)
 }
 
 // waitFor asks until an image is as wanted.

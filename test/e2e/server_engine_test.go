@@ -14,7 +14,7 @@ func TestServerOnEngines(t *testing.T) {
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			eng := e.start(t)
-			for _, name := range []string{"debian-web", "alpine-3.18.9", "scratch-go"} {
+			for _, name := range []string{"debian-web", "alpine-3.16.9", "scratch-go"} {
 				if err := eng.Load(t.Context(), fixture.Image(t, name).Archive); err != nil {
 					t.Fatal(err)
 				}
