@@ -27,9 +27,9 @@ type Difference struct {
 	ID string
 	// Paths are where the side that named it found the package.
 	Paths []string
-	// Others are the packages of the same type and name on the other
-	// side.
-	Others []Item
+	// Here are the packages of the same type that the other side found in
+	// the same files.
+	Here []Item
 }
 
 // A Rule explains differences.
@@ -50,8 +50,8 @@ func Differences(ours, oracle List) []Difference {
 			}
 			d := Difference{Side: side, Package: i, Paths: has[i]}
 			for _, o := range lacks.Items() {
-				if o.Type == i.Type && o.Name == i.Name {
-					d.Others = append(d.Others, o)
+				if o.Type == i.Type && meet(lacks[o], d.Paths) {
+					d.Here = append(d.Here, o)
 				}
 			}
 			ds = append(ds, d)
@@ -60,6 +60,21 @@ func Differences(ours, oracle List) []Difference {
 	collect(OnlyOurs, ours, oracle)
 	collect(OnlyOracle, oracle, ours)
 	return ds
+}
+
+// meet reports whether a file is in both lists; what lies inside an archive is
+// found in the archive.
+func meet(a, b []string) bool {
+	for _, x := range a {
+		x, _, _ = strings.Cut(x, "!")
+		if slices.ContainsFunc(b, func(y string) bool {
+			y, _, _ = strings.Cut(y, "!")
+			return x == y
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // FindingDifferences are the differences of findings, in order.
