@@ -300,7 +300,7 @@ func TestWarnings(t *testing.T) {
 			[]string{"the advisory database has nothing for npm: 1 packages are not matched"}},
 		{"nothing to match, nothing to warn about", report.Inventory{}, time.Time{}, nil},
 		{"old", report.Inventory{Distro: bookworm, Packages: deb}, time.Date(2026, 2, 2, 12, 0, 0, 0, time.UTC),
-			[]string{"the advisory database is 31 days old: bring it up to date with `onceover db update`"}},
+			[]string{"the advisory database has nothing newer than 2026-01-02: bring it up to date with `onceover db update`"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := *m

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onceover/onceover/internal/report"
 )
@@ -48,7 +49,9 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 	}
 	if meta.DataDate > 0 && !meta.Starter {
 		if age := m.now().UnixMilli() - meta.DataDate; age > OldAfter.Milliseconds() {
-			out = append(out, fmt.Sprintf("the advisory database is %d days old: bring it up to date with `onceover db update`", age/86_400_000))
+			// The date, not the age: the same scan tomorrow says the same.
+			out = append(out, fmt.Sprintf("the advisory database has nothing newer than %s: bring it up to date with `onceover db update`",
+				time.UnixMilli(meta.DataDate).UTC().Format(time.DateOnly)))
 		}
 	}
 	return out
