@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -260,7 +259,7 @@ func (c contentHash) sum(m Meta) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode description: %w", err)
 	}
-	if _, err := io.WriteString(c.h, string(b)); err != nil {
+	if _, err := c.h.Write(b); err != nil {
 		return "", fmt.Errorf("hash description: %w", err)
 	}
 	return hex.EncodeToString(c.h.Sum(nil)), nil

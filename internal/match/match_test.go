@@ -256,7 +256,7 @@ func TestInventory(t *testing.T) {
 		{Type: "npm", Name: "left", Version: "1.0.0", Path: "/b/package.json", Layer: "sha256:aa"},
 		{Type: "npm", Name: "left", Version: "1.0.0", Path: "/c/package.json", OwnedBy: "deb:node-left"},
 	}}
-	fs, warnings, err := m.Inventory(inv, map[string]string{"sha256:bb": "RUN npm install"})
+	fs, _, err := m.Inventory(inv, map[string]string{"sha256:bb": "RUN npm install"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestInventory(t *testing.T) {
 		t.Error(diff)
 	}
 	m.now = func() time.Time { return time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) }
-	if _, warnings, err = m.Inventory(inv, nil); err != nil || warnings != nil {
+	if _, warnings, err := m.Inventory(inv, nil); err != nil || warnings != nil {
 		t.Errorf("got %v, %v", warnings, err)
 	}
 }
