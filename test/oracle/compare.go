@@ -30,6 +30,9 @@ type Difference struct {
 	// Here are the packages of the same type that the other side found in
 	// the same files.
 	Here []Item
+	// Alias is a finding of the same package on the other side that names
+	// ID among its aliases, if there is one.
+	Alias string
 }
 
 // A Rule explains differences.
@@ -79,29 +82,27 @@ func meet(a, b []string) bool {
 
 // FindingDifferences are the differences of findings, in order.
 func FindingDifferences(ours, oracle []Finding) []Difference {
-	type key struct {
-		p  Item
-		id string
-	}
-	index := func(fs []Finding) map[key]bool {
-		m := map[key]bool{}
-		for _, f := range fs {
-			m[key{f.Package, f.ID}] = true
-		}
-		return m
-	}
-	inOurs, inOracle := index(ours), index(oracle)
 	var ds []Difference
-	for _, f := range ours {
-		if !inOracle[key{f.Package, f.ID}] {
-			ds = append(ds, Difference{Side: OnlyOurs, Package: f.Package, ID: f.ID})
+	collect := func(side Side, has, lacks []Finding) {
+		ids := map[Item]map[string]bool{}
+		aliases := map[Item]map[string]string{}
+		for _, f := range lacks {
+			if ids[f.Package] == nil {
+				ids[f.Package], aliases[f.Package] = map[string]bool{}, map[string]string{}
+			}
+			ids[f.Package][f.ID] = true
+			for _, a := range f.Aliases {
+				aliases[f.Package][a] = f.ID
+			}
+		}
+		for _, f := range has {
+			if !ids[f.Package][f.ID] {
+				ds = append(ds, Difference{Side: side, Package: f.Package, ID: f.ID, Alias: aliases[f.Package][f.ID]})
+			}
 		}
 	}
-	for _, f := range oracle {
-		if !inOurs[key{f.Package, f.ID}] {
-			ds = append(ds, Difference{Side: OnlyOracle, Package: f.Package, ID: f.ID})
-		}
-	}
+	collect(OnlyOurs, ours, oracle)
+	collect(OnlyOracle, oracle, ours)
 	return ds
 }
 

@@ -71,10 +71,6 @@ func TestFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := findingRules(osv)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ourDB := filepath.Join(t.TempDir(), "advisories.db")
 	command(t, bin, "db", "build", "--from", osv, "--to", ourDB)
 	for _, name := range []string{"debian-web", "scratch-go", "alpine-3.9.6", "rpm"} {
@@ -85,8 +81,12 @@ func TestFindings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(theirs) == 0 && name == "debian-web" {
+			if len(theirs) == 0 && !strings.HasPrefix(name, "alpine") {
 				t.Fatal("grype found nothing: the comparison would say nothing")
+			}
+			rules, err := findingRules(osv, ours.Modules)
+			if err != nil {
+				t.Fatal(err)
 			}
 			ds := FindingDifferences(ours.Findings, theirs)
 			table, unexplained, _ := Explain(ds, rules)
@@ -98,9 +98,12 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// build builds the command as it is shipped.
+// build builds the command; ONCEOVER_BIN names one that is built already.
 func build(t *testing.T) string {
 	t.Helper()
+	if bin := os.Getenv("ONCEOVER_BIN"); bin != "" {
+		return bin
+	}
 	bin := filepath.Join(t.TempDir(), "onceover")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/onceover")
 	cmd.Dir = shareddata.Root()

@@ -120,9 +120,8 @@ func readSyft(out []byte) (List, error) {
 // Scan is what onceover found in one image.
 type Scan struct {
 	Packages List
-	// Owned are the packages that a distribution package installed, with
-	// its name.
-	Owned    map[Item]string
+	// Modules are the modularity labels of packages that have one.
+	Modules  map[Item]string
 	Findings []Finding
 	Complete bool
 	Problems []report.Problem
@@ -149,7 +148,7 @@ func ReadScan(out []byte) (*Scan, error) {
 	if img.Error != "" {
 		return nil, fmt.Errorf("onceover could not scan the image: %s", img.Error)
 	}
-	s := &Scan{Packages: List{}, Owned: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
+	s := &Scan{Packages: List{}, Modules: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
 	for _, p := range img.Packages {
 		if p.Declared {
 			continue
@@ -157,8 +156,8 @@ func ReadScan(out []byte) (*Scan, error) {
 		i := Item{Type: p.Type, Name: p.Name, Version: p.Version}
 		i.normalize()
 		s.Packages.add(i, p.Path)
-		if p.OwnedBy != "" {
-			s.Owned[i] = p.OwnedBy
+		if p.Module != "" {
+			s.Modules[i] = p.Module
 		}
 	}
 	for _, f := range img.Findings {

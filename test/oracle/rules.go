@@ -70,10 +70,15 @@ func coordinates(i Item) (group, artifact string) {
 	return g, a
 }
 
-// findingRules explain differences from grype's findings; they rest on the
-// records themselves, in the OSV archives in osv.
-func findingRules(osv string) ([]Rule, error) {
+// findingRules explain differences from grype's findings. They rest on the
+// records themselves, in the OSV archives in osv, and on the modularity labels
+// of the installed packages.
+func findingRules(osv string, modules map[Item]string) ([]Rule, error) {
 	elsewhere, err := notForLinux(filepath.Join(osv, "Go.zip"))
+	if err != nil {
+		return nil, err
+	}
+	streams, err := moduleStreams(filepath.Join(osv, "AlmaLinux.zip"))
 	if err != nil {
 		return nil, err
 	}
@@ -85,50 +90,89 @@ func findingRules(osv string) ([]Rule, error) {
 				return d.Side == OnlyOracle && d.Package.Type == report.TypeGo && elsewhere[d.ID]
 			},
 		},
+		{
+			Name:   "folded",
+			Reason: "several advisories of one distribution mend the same CVE of one package in turn; onceover makes one finding of them and names the others as aliases",
+			Explains: func(d Difference) bool {
+				return d.Side == OnlyOracle && d.Package.Type == report.TypeRPM && d.Alias != ""
+			},
+		},
+		{
+			Name:   "other module stream",
+			Reason: "the record mends another stream of the module than the installed one; OSV says so in the summary alone, so that the record in grype's database holds for every stream",
+			Explains: func(d Difference) bool {
+				stream, label := streams[d.ID], modules[d.Package]
+				return d.Side == OnlyOracle && stream != "" && label != "" && !strings.HasPrefix(label, stream+":")
+			},
+		},
 	}, nil
 }
 
 // notForLinux are the Go records whose every affected import names operating
 // systems, and never Linux.
 func notForLinux(archive string) (map[string]bool, error) {
-	z, err := zip.OpenReader(archive)
-	if err != nil {
-		return nil, err
+	type imports struct {
+		EcosystemSpecific struct {
+			Imports []struct {
+				GOOS []string `json:"goos"`
+			} `json:"imports"`
+		} `json:"ecosystem_specific"`
 	}
-	defer z.Close()
 	ids := map[string]bool{}
-	for _, f := range z.File {
-		r, err := f.Open()
-		if err != nil {
-			return nil, err
-		}
-		var rec struct {
-			ID       string `json:"id"`
-			Affected []struct {
-				EcosystemSpecific struct {
-					Imports []struct {
-						GOOS []string `json:"goos"`
-					} `json:"imports"`
-				} `json:"ecosystem_specific"`
-			} `json:"affected"`
-		}
-		err = json.NewDecoder(r).Decode(&rec)
-		r.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", f.Name, err)
-		}
-		imports, elsewhere := 0, 0
-		for _, a := range rec.Affected {
+	err := eachRecord(archive, func(id, _ string, affected []imports) {
+		all, elsewhere := 0, 0
+		for _, a := range affected {
 			for _, i := range a.EcosystemSpecific.Imports {
-				imports++
+				all++
 				if len(i.GOOS) > 0 && !slices.Contains(i.GOOS, "linux") {
 					elsewhere++
 				}
 			}
 		}
-		if imports > 0 && imports == elsewhere {
-			ids[rec.ID] = true
+		if all > 0 && all == elsewhere {
+			ids[id] = true
 		}
+	})
+	return ids, err
+}
+
+// moduleStreams are the streams that AlmaLinux records name in their summary,
+// "Important: nodejs:20 security update".
+func moduleStreams(archive string) (map[string]string, error) {
+	streams := map[string]string{}
+	err := eachRecord(archive, func(id, summary string, _ []struct{}) {
+		for _, word := range strings.Fields(summary) {
+			if name, stream, ok := strings.Cut(word, ":"); ok && name != "" && stream != "" {
+				streams[id] = word
+			}
+		}
+	})
+	return streams, err
+}
+
+// eachRecord reads an OSV archive; A is what is wanted of an affected package.
+func eachRecord[A any](archive string, do func(id, summary string, affected []A)) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
 	}
-	return ids, nil
+	defer z.Close()
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			return err
+		}
+		var rec struct {
+			ID       string `json:"id"`
+			Summary  string `json:"summary"`
+			Affected []A    `json:"affected"`
+		}
+		err = json.NewDecoder(r).Decode(&rec)
+		r.Close()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", f.Name, err)
+		}
+		do(rec.ID, rec.Summary, rec.Affected)
+	}
+	return nil
 }

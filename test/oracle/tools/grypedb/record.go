@@ -95,7 +95,7 @@ type ecosystem struct {
 var ecosystems = map[string]ecosystem{
 	"Debian":    {"deb", "dpkg", "debian"},
 	"Alpine":    {"apk", "apk", "alpine"},
-	"AlmaLinux": {"rpm", "rpm", "rhel"}, // grype looks AlmaLinux up there
+	"AlmaLinux": {"rpm", "rpm", "redhat"}, // where grype looks AlmaLinux up
 	"Go":        {"go-module", "go", ""},
 	"npm":       {"npm", "semver", ""},
 	"PyPI":      {"python", "python", ""},
