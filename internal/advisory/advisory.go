@@ -111,7 +111,7 @@ type Meta struct {
 	Schema int `json:"schema"`
 	// ID is the SHA-256 of the content, in hexadecimal digits.
 	ID string `json:"id"`
-	// Source names where the records come from: "osv.dev".
+	// Source names where the records come from: SourceOSVDev, SourceOSV.
 	Source string `json:"source"`
 	// Starter marks the generation that is part of the program.
 	Starter bool `json:"starter,omitempty"`

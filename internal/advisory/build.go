@@ -33,8 +33,20 @@ const (
 	spoolBytes = 64 << 20
 )
 
-// SourceOSV is the usual Meta.Source.
-const SourceOSV = "osv.dev"
+// Usual values of Meta.Source: records that were fetched from osv.dev itself,
+// and records in its format from anywhere else, whoever made them.
+const (
+	SourceOSVDev = "osv.dev"
+	SourceOSV    = "osv"
+)
+
+// sourceOf is the Meta.Source of records from a URL.
+func sourceOf(url string) string {
+	if strings.TrimSuffix(url, "/") == DefaultURL {
+		return SourceOSVDev
+	}
+	return SourceOSV
+}
 
 // BuildOptions say what to compile.
 type BuildOptions struct {

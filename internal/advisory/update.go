@@ -2,6 +2,7 @@ package advisory
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,7 +99,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		res.Meta = m
 		return res, nil
 	}
-	res.Meta, err = Build(ctx, BuildOptions{From: o.Cache, To: o.To, Progress: o.Progress, Problem: o.Problem, Now: o.Now})
+	res.Meta, err = Build(ctx, BuildOptions{From: o.Cache, To: o.To, Source: sourceOf(cmp.Or(o.URL, DefaultURL)), Progress: o.Progress, Problem: o.Problem, Now: o.Now})
 	if err != nil {
 		return UpdateResult{}, err
 	}
@@ -129,6 +130,9 @@ func buildFromURL(ctx context.Context, o BuildOptions) (Meta, error) {
 	defer d.close()
 	if err := d.all(ctx); err != nil {
 		return Meta{}, fmt.Errorf("build advisory database: %w", err)
+	}
+	if o.Source == "" {
+		o.Source = sourceOf(o.From)
 	}
 	o.From = dir
 	return Build(ctx, o)

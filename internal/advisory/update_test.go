@@ -335,3 +335,14 @@ func TestFetchRefusesTooMuch(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestSourceIsWhereTheRecordsComeFrom(t *testing.T) {
+	for url, want := range map[string]string{
+		DefaultURL: SourceOSVDev, DefaultURL + "/": SourceOSVDev,
+		"https://mirror.example.org/osv": SourceOSV, "": SourceOSV,
+	} {
+		if got := sourceOf(url); got != want {
+			t.Errorf("%q: got %s, want %s", url, got, want)
+		}
+	}
+}
