@@ -238,14 +238,15 @@ func TestLaterSyncSupersedes(t *testing.T) {
 	}
 	req := syncRequest()
 	req.Images, req.WaitMS, req.Want = nil, 60_000, 1
+	later := req
+	later.WaitMS = 0
 	first := make(chan fleet.SyncResponse, 1)
 	go func() {
 		resp, _ := c.Sync(t.Context(), req)
 		first <- resp
 	}()
 	time.Sleep(100 * time.Millisecond)
-	req.WaitMS = 0
-	if _, err := c.Sync(t.Context(), req); err != nil {
+	if _, err := c.Sync(t.Context(), later); err != nil {
 		t.Fatal(err)
 	}
 	select {
