@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check format lint race contract e2e oracle fuzz bench generate clean
+.PHONY: help build demo test check format lint race unit contract e2e oracle fuzz bench generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ build: ## build bin/onceover
 demo: build ## README command one: serve, scan the images of this host, show the result
 	$(BIN) server --data build/demo --scan-now --once
 
-test: build format lint race contract e2e oracle fuzz ## README command two: every test there is
+test: build format lint race unit contract e2e oracle fuzz ## README command two: every test there is
 
 check: format lint race ## the quick check: format, vet, staticcheck, layering, unit tests
 
@@ -34,13 +34,16 @@ lint: ## vet, staticcheck, layering
 	$(GO) test ./test/layering
 
 race: ## unit tests with the race detector, short of engines and fixtures
-	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/...
+	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/oracle
+
+unit: ## every unit test, engines included, without the race detector
+	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...
 
 e2e: build ## end to end, on real engines and images
-	$(GO) test -count=1 -timeout 20m -p 1 ./internal/runtime/... ./internal/match ./cmd/... ./test/engine ./test/e2e
+	$(GO) test -count=1 -timeout 20m ./test/e2e
 
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...

@@ -72,6 +72,9 @@ func build(t testing.TB, from string) (*DB, Meta, []Problem) {
 // The same records give the same bytes, however they are laid out, ordered
 // and spooled.
 func TestBuildIsDeterministic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds four generations")
+	}
 	src := filepath.Join(shareddata.Dir(t), "osv")
 	flat, nested := t.TempDir(), t.TempDir()
 	for _, name := range []string{"RockyLinux.zip", "Ubuntu.zip", "RubyGems.zip"} {

@@ -131,6 +131,9 @@ var subjects = []struct {
 // the findings must be those of the OSV algorithm on the records as they are
 // written: none more, none less, folded or not.
 func TestAgainstTheRecordsThemselves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates every record once more")
+	}
 	dir := shareddata.Dir(t)
 	db, err := sharedDB()
 	if err != nil {

@@ -65,6 +65,9 @@ func TestOddAnswers(t *testing.T) {
 		}, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if testing.Short() && tc.code == fault.TooLarge {
+				t.Skip("fills the largest answer")
+			}
 			src, err := New(Config{Socket: serve(t, tc.version, tc.answer)})
 			if err != nil {
 				t.Fatal(err)
