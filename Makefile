@@ -34,7 +34,7 @@ lint: ## vet, staticcheck, layering
 	$(GO) test ./test/layering
 
 race: ## unit tests with the race detector, short of engines and fixtures
-	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/oracle
+	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
 
 unit: ## every unit test, engines included, without the race detector
 	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine
