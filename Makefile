@@ -18,7 +18,8 @@ build: ## build bin/onceover
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/onceover
 
 demo: build ## README command one: serve, scan the images of this host, show the result
-	$(BIN) server --data build/demo --scan-now --once
+	$(BIN) server --data build/demo --listen 127.0.0.1:0 --scan-now --once
+	@echo; echo "To keep the API served: $(BIN) server --data build/demo"
 
 test: build format lint race unit contract e2e oracle fuzz ## README command two: every test there is
 
