@@ -63,8 +63,20 @@ type ImageFilter struct {
 	AppName       string // substring
 }
 
-// IsZero reports whether f selects everything.
-func (f ImageFilter) IsZero() bool { return f == ImageFilter{} }
+// IsZero reports whether f selects everything, be it because what is given has
+// no effect: a version without a name, or times that are no pair.
+func (f ImageFilter) IsZero() bool {
+	if f.Name == "" {
+		f.Version = ""
+	}
+	if !pair(f.UpdatedFrom, f.UpdatedTo) {
+		f.UpdatedFrom, f.UpdatedTo = nil, nil
+	}
+	if !pair(f.ScannedFrom, f.ScannedTo) {
+		f.ScannedFrom, f.ScannedTo = nil, nil
+	}
+	return f == ImageFilter{}
+}
 
 func (f ImageFilter) where(project string) *where {
 	w := &where{}
