@@ -65,10 +65,10 @@ const (
 	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at
 FROM scan_task st WHERE {where} ORDER BY st.created_at DESC, st.id DESC LIMIT ? OFFSET ?`
 	sqlTaskFailed = `SELECT ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id = $1 AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id LIMIT $2`
-	// The hosts of images that no host which is online holds.
+	// The hosts that can read images which no host that is online can read.
 	sqlTaskOffline = `SELECT COUNT(DISTINCT h.agent_id) FROM scan_job j JOIN image i ON i.content_id = j.content_id JOIN image_host h ON h.image_id = i.id
-WHERE j.task_id = $1 AND j.state = 'waiting' AND NOT EXISTS (
-SELECT 1 FROM image i2 JOIN image_host h2 ON h2.image_id = i2.id JOIN agent a2 ON a2.id = h2.agent_id WHERE i2.content_id = j.content_id AND a2.last_seen >= $2)`
+WHERE j.task_id = $1 AND j.state = 'waiting' AND h.non_scan_reason = '' AND NOT EXISTS (
+SELECT 1 FROM image i2 JOIN image_host h2 ON h2.image_id = i2.id JOIN agent a2 ON a2.id = h2.agent_id WHERE i2.content_id = j.content_id AND h2.non_scan_reason = '' AND a2.last_seen >= $2)`
 )
 
 // Tasks lists scan tasks, newest first.

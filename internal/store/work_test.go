@@ -351,6 +351,35 @@ func TestOfflineHosts(t *testing.T) {
 	}
 }
 
+// TestOfflineBesideUnreadable has an image that one host, offline, can read and
+// another, online, cannot: nobody is left to scan it.
+func TestOfflineBesideUnreadable(t *testing.T) {
+	w := newWorld(t)
+	bad := state(1, ref("web", "1"))
+	bad.NonScanReason = "layer is missing"
+	w.agent("a", state(1, ref("web", "1")))
+	b := w.agent("b", bad)
+	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(DefaultWaitTimeout + time.Second)
+	w.sync(b, 1, nil, nil)
+	tasks, _, err := w.Tasks(t.Context(), w.project(), TaskFilter{ID: task}, Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tasks[0].FailedReason; got != "waiting for 1 host that is offline" {
+		t.Errorf("reason %q", got)
+	}
+	if err := w.Sweep(t.Context(), w.ms()); err != nil {
+		t.Fatal(err)
+	}
+	if i := w.images()["web:1"]; i.Status != StatusFailed || i.FailedDesc != fleet.FailureNoAgent {
+		t.Errorf("after the timeout: %+v", i)
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("a", "1")), state(2, ref("b", "1")), state(3, ref("c", "1")))
