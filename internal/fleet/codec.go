@@ -94,7 +94,7 @@ func decode(r *http.Request, most int64, v any) error {
 		return fault.New(fault.Unparsable, "the content encoding must be zstd or none")
 	}
 	limited := &io.LimitedReader{R: body, N: most + 1}
-	d := json.NewDecoder(limited)
+	d := json.NewDecoder(&objectCounter{r: limited, left: MaxObjects})
 	err := d.Decode(v)
 	if err == nil {
 		if _, more := d.Token(); more != io.EOF {
@@ -105,6 +105,9 @@ func decode(r *http.Request, most int64, v any) error {
 	if limited.N <= 0 || errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.As(err, &over) {
 		return fault.New(fault.TooLarge, "the body is larger than %d bytes", most)
 	}
+	if errors.Is(err, errObjects) {
+		return fault.New(fault.TooLarge, "the body has more than %d objects", MaxObjects)
+	}
 	if err != nil {
 		return fault.New(fault.Unparsable, "the body is not the JSON it should be: %s", err)
 	}
@@ -112,3 +115,35 @@ func decode(r *http.Request, most int64, v any) error {
 }
 
 func bodyReader(b []byte) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+
+var errObjects = errors.New("too many objects")
+
+// objectCounter fails a JSON text that opens more than left objects. A decoder
+// reads a value whole before it makes anything of it, so that nothing is
+// allocated for one that fails.
+type objectCounter struct {
+	r        io.Reader
+	left     int
+	inText   bool
+	escaping bool
+}
+
+func (c *objectCounter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	for _, b := range p[:n] {
+		switch {
+		case c.escaping:
+			c.escaping = false
+		case c.inText:
+			c.escaping = b == '\\'
+			c.inText = b != '"'
+		case b == '"':
+			c.inText = true
+		case b == '{':
+			if c.left--; c.left < 0 {
+				return 0, errObjects
+			}
+		}
+	}
+	return n, err
+}

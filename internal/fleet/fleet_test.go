@@ -409,6 +409,8 @@ func TestHostileBodies(t *testing.T) {
 	}
 	defer enc.Close()
 	bomb := enc.EncodeAll(bytes.Repeat([]byte(" "), fleet.MaxPlainBytes+2), nil)
+	// Three bytes each, some three hundred in memory.
+	objects := enc.EncodeAll([]byte(`{"packages":[{}`+strings.Repeat(",{}", fleet.MaxObjects)+`]}`), nil)
 	wide, err := zstd.NewWriter(nil, zstd.WithWindowSize(64<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -431,6 +433,7 @@ func TestHostileBodies(t *testing.T) {
 	}{
 		{"bomb", "zstd", bomb, 413},
 		{"window", "zstd", window.Bytes(), 413},
+		{"objects", "zstd", objects, 413},
 		{"too large as sent", "", bytes.Repeat([]byte(" "), fleet.MaxBodyBytes+1), 413},
 		{"not zstd", "zstd", []byte("{}"), 422},
 		{"gzip", "gzip", []byte("{}"), 422},

@@ -14,6 +14,10 @@ const (
 	// MaxPlainBytes is the largest request after decompression. The report
 	// of a layer with a million files takes some 25 MB.
 	MaxPlainBytes = 128 << 20
+	// MaxObjects bounds the JSON objects of one request: an empty one takes
+	// two bytes as sent and a hundred times that in memory. A report with
+	// MaxPackages packages, each with its list of files, fits.
+	MaxObjects = 1_100_000
 	// MaxWait is how long a sync may be parked.
 	MaxWait = 60 * time.Second
 	// MaxImages is how many images an agent reports.

@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
@@ -206,5 +209,22 @@ func TestFaultsSurviveTheWire(t *testing.T) {
 		if got := codeOf(statusOf(c)); got != c {
 			t.Errorf("%v became %v", c, got)
 		}
+	}
+}
+
+func TestObjectsAreCountedOutsideOfTexts(t *testing.T) {
+	for body, want := range map[string]int{
+		`{"a":{},"b":[{},{}]}`:           4,
+		`{"a":"{{{","b":"\\\"{","c":{}}`: 2,
+		`"{`:                             0,
+	} {
+		c := &objectCounter{r: iotest.OneByteReader(strings.NewReader(body)), left: 100}
+		if _, err := io.Copy(io.Discard, c); err != nil || 100-c.left != want {
+			t.Errorf("%s: %d objects, %v, want %d", body, 100-c.left, err, want)
+		}
+	}
+	c := &objectCounter{r: strings.NewReader("[{},{},{}]"), left: 2}
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, errObjects) {
+		t.Errorf("got %v", err)
 	}
 }
