@@ -64,11 +64,34 @@ func (s *Store) Finish(ctx context.Context, agent auth.Key, jobID string, req fl
 		if err != nil || !job.open(agent.AgentID, true) {
 			return err // someone was faster: the first result stands
 		}
+		if !out.inventory.Complete {
+			return s.finishPartial(ctx, tx, job, out, nowMS)
+		}
 		if err := putOutcome(ctx, tx, job, out, nowMS); err != nil {
 			return err
 		}
 		return endJob(ctx, tx, job.id, job.task, jobDone, "", "", out.vulNum > 0, nowMS)
 	})
+}
+
+// finishPartial ends a job of which not every layer could be read to its end.
+// What was read counts until a whole scan succeeds, and what a whole scan has
+// found stays; but the scan has failed, or the part would look like the whole.
+func (s *Store) finishPartial(ctx context.Context, tx *sql.Tx, job jobState, out *outcome, nowMS int64) error {
+	var scanned int64
+	if err := tx.QueryRowContext(ctx, sqlScanTime, job.content).Scan(&scanned); err != nil {
+		return fmt.Errorf("read scan time: %w", err)
+	}
+	if scanned == 0 {
+		out.severity = "" // only a success has one
+		if err := putOutcome(ctx, tx, job, out, nowMS); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, sqlNeverScanned, job.content); err != nil {
+			return fmt.Errorf("reset scan time: %w", err)
+		}
+	}
+	return s.failContent(ctx, tx, job.content, fleet.FailureUnknown, "not every layer could be read to its end", nowMS)
 }
 
 func (s *Store) finishFailed(ctx context.Context, agent auth.Key, jobID string, req fleet.FinishRequest, nowMS int64) error {
@@ -233,7 +256,9 @@ ON CONFLICT (id) DO UPDATE SET severity_from = excluded.severity_from, score = e
 ON CONFLICT (vul_id, cve_id) DO UPDATE SET score = excluded.score, published = excluded.published, description = excluded.description`
 	sqlPutFinding = `INSERT INTO finding (content_id, vul_id, package_id, path, layer, project_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (content_id, vul_id, package_id, path, layer) DO NOTHING`
-	sqlContentDone = `UPDATE content SET scan_status = 'success', prior_status = 'success', scan_failed_desc = '', latest_scan_time = $1, vul_num = $2, component_num = $3, severity_level = $4, analyzers = $5, generation = $6, diff_ids = $7, config = $8, distro = $9 WHERE id = $10`
+	sqlScanTime     = `SELECT latest_scan_time FROM content WHERE id = $1`
+	sqlNeverScanned = `UPDATE content SET latest_scan_time = 0 WHERE id = $1`
+	sqlContentDone  = `UPDATE content SET scan_status = 'success', prior_status = 'success', scan_failed_desc = '', latest_scan_time = $1, vul_num = $2, component_num = $3, severity_level = $4, analyzers = $5, generation = $6, diff_ids = $7, config = $8, distro = $9 WHERE id = $10`
 )
 
 // putOutcome replaces what is known of the job's content.

@@ -136,20 +136,6 @@ func TestFinishRefusals(t *testing.T) {
 	if got := w.images()["web:1"].Status; got != StatusScanning {
 		t.Errorf("status after refusals: %s", got)
 	}
-	partial := layer(1)
-	partial.Complete = false
-	img := imageReport(1)
-	img.Partial = append(img.Partial, *partial)
-	if err := w.Finish(t.Context(), k, j.ID, fleet.FinishRequest{Image: img}, w.ms()); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.images()["web:1"].Status; got != StatusSuccess {
-		t.Errorf("status with a partial report: %s", got)
-	}
-	missing, err := w.MissingLayers(t.Context(), fleet.MissingRequest{Analyzers: testAnalyzers, DiffIDs: []image.Digest{digest(1)}})
-	if err != nil || len(missing) != 1 {
-		t.Errorf("the partial report was kept: missing %v, %v", missing, err)
-	}
 }
 
 func TestFailure(t *testing.T) {
