@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -57,7 +58,7 @@ type blobWalker struct {
 // seenFile is a regular file of a stream. A path may come more than once; nth
 // counts from 1.
 type seenFile struct {
-	info fs.FileInfo
+	info tarInfo
 	nth  int
 }
 
@@ -96,6 +97,7 @@ func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
 	defer stream.close()
 
 	tr := tar.NewReader(stream)
+	names := 0
 	for n := 0; ; n++ {
 		if err := w.ctx.Err(); err != nil {
 			return err
@@ -113,6 +115,11 @@ func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
 		if len(h.Name) > maxPath || len(h.Linkname) > maxPath {
 			return fmt.Errorf("%w: a path longer than %d bytes", ErrLimit, maxPath)
 		}
+		if names += len(h.Name) + len(h.Linkname); names > maxNames {
+			return fmt.Errorf("%w: names of more than %d bytes", ErrLimit, maxNames)
+		}
+		// They can be parts of a long extended header.
+		h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
 		if err := each(h, tr); err != nil {
 			return err
 		}
@@ -153,7 +160,7 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 	case tar.TypeSymlink:
 		return w.visit(&Entry{Kind: Symlink, Path: p, Target: h.Linkname})
 	case tar.TypeReg, tar.TypeGNUSparse:
-		info := tarInfo{h.FileInfo(), path.Base(p)}
+		info := newTarInfo(h, path.Base(p))
 		key := report.PathHash(p)
 		w.files[key] = seenFile{info, w.files[key].nth + 1}
 		delete(w.targets, p)
@@ -165,13 +172,13 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 		}
 		file, ok := w.files[report.PathHash(target)]
 		if !ok {
-			info := tarInfo{h.FileInfo(), path.Base(p)}
+			info := newTarInfo(h, path.Base(p))
 			return w.visit(&Entry{Kind: File, Path: p, Info: info, LinkTo: target, open: func() (*Content, error) {
 				return nil, fmt.Errorf("hard link to %s: %w", target, fs.ErrNotExist)
 			}})
 		}
 		w.targets[p] = target
-		return w.visit(&Entry{Kind: File, Path: p, Info: tarInfo{file.info, path.Base(p)}, LinkTo: target, open: func() (*Content, error) {
+		return w.visit(&Entry{Kind: File, Path: p, Info: file.info.named(path.Base(p)), LinkTo: target, open: func() (*Content, error) {
 			w.links[target] = append(w.links[target], hardLink{p, file.nth})
 			return nil, ErrDeferred
 		}})
@@ -210,7 +217,7 @@ func (w *blobWalker) second(h *tar.Header, tr *tar.Reader) error {
 			}
 			return &Content{ReaderAt: c.ReaderAt, Size: c.Size}, nil
 		}
-		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: tarInfo{h.FileInfo(), path.Base(l.path)}, open: open}); err != nil {
+		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: newTarInfo(h, path.Base(l.path)), open: open}); err != nil {
 			return err
 		}
 	}
@@ -254,13 +261,32 @@ func spool(r io.Reader) (*Content, error) {
 	return &Content{ReaderAt: f, Size: n, close: f.Close}, nil
 }
 
-// tarInfo is the stat data of a tar entry under the name of its path.
+// tarInfo is the stat data of a tar entry under the name of its path. It holds
+// on to nothing of the header, which can be large.
 type tarInfo struct {
-	fs.FileInfo
-	name string
+	name    string
+	size    int64
+	mode    fs.FileMode
+	modTime time.Time
 }
 
-func (i tarInfo) Name() string { return i.name }
+func newTarInfo(h *tar.Header, name string) tarInfo {
+	fi := h.FileInfo()
+	return tarInfo{name: name, size: fi.Size(), mode: fi.Mode(), modTime: fi.ModTime()}
+}
+
+// named is the same file under another name.
+func (i tarInfo) named(name string) tarInfo {
+	i.name = name
+	return i
+}
+
+func (i tarInfo) Name() string       { return i.name }
+func (i tarInfo) Size() int64        { return i.size }
+func (i tarInfo) Mode() fs.FileMode  { return i.mode }
+func (i tarInfo) ModTime() time.Time { return i.modTime }
+func (i tarInfo) IsDir() bool        { return i.mode.IsDir() }
+func (i tarInfo) Sys() any           { return nil }
 
 // stream is a layer uncompressed, hashed and bounded.
 type stream struct {

@@ -29,6 +29,7 @@ type dirWalker struct {
 	stats   *Stats
 	visit   Visitor
 	entries int
+	names   int // bytes
 }
 
 func walkDir(ctx context.Context, root string, stats *Stats, visit Visitor) error {
@@ -95,6 +96,9 @@ func (w *dirWalker) attributes(f *os.File, at string) error {
 func (w *dirWalker) entry(dir *os.File, e fs.DirEntry, p string, depth int) error {
 	if len(p) > maxPath {
 		return fmt.Errorf("%w: a path longer than %d bytes", ErrLimit, maxPath)
+	}
+	if w.names += len(p); w.names > maxNames {
+		return fmt.Errorf("%w: names of more than %d bytes", ErrLimit, maxNames)
 	}
 	name := e.Name()
 	switch t := e.Type(); {

@@ -18,6 +18,9 @@ const (
 	maxEntries = 5_000_000
 	// maxPath is the length of a path in bytes: PATH_MAX of Linux.
 	maxPath = 4096
+	// maxNames bounds the names and link targets of one layer, in bytes:
+	// some are held until its end. 123,000 entries have 10 MB.
+	maxNames = 256 << 20
 	// maxDepth is how deep directories may be nested.
 	maxDepth = 256
 	// maxLayerBytes is the uncompressed size of a layer stream.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,54 @@ func TestBlobLimits(t *testing.T) {
 		b := tarOf(t, file(strings.Repeat("d/", maxDepth+1)+"x", ""))
 		if _, err := seen(t, blob(b, "")); !errors.Is(err, ErrLimit) {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("names", func(t *testing.T) {
+		long := strings.Repeat("n", maxPath-1)
+		b := tarOf(t, &tar.Header{Name: long, Typeflag: tar.TypeSymlink, Linkname: long})
+		entry := b[:len(b)-1024] // without the end of the archive
+		var many []io.Reader
+		for range maxNames/(2*len(long)) + 1 {
+			many = append(many, bytes.NewReader(entry))
+		}
+		l := image.Layer{Blob: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(many...)), nil }}
+		if err := Walk(context.Background(), l, &Stats{}, func(*Entry) error { return nil }); !errors.Is(err, ErrLimit) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("extended headers", func(t *testing.T) {
+		// What an entry carries beside its name is not kept.
+		const records, size = 64, 512 << 10
+		value := strings.Repeat("v", size)
+		r, w := io.Pipe()
+		go func() {
+			tw := tar.NewWriter(w)
+			for i := range records {
+				if tw.WriteHeader(&tar.Header{Name: fmt.Sprint(i, strings.Repeat("é", 80)), Typeflag: tar.TypeReg, PAXRecords: map[string]string{"TEST.value": value}}) != nil {
+					return
+				}
+			}
+			w.CloseWithError(tw.Close())
+		}()
+		defer r.Close()
+		l := image.Layer{Blob: func(context.Context) (io.ReadCloser, error) { return r, nil }}
+		held := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before, n := held(), 0
+		err := Walk(context.Background(), l, &Stats{}, func(*Entry) error {
+			if n++; n == records {
+				if grown := int64(held()) - int64(before); grown > records*size/4 {
+					t.Errorf("%d bytes held after %d headers", grown, n)
+				}
+			}
+			return nil
+		})
+		if err != nil || n != records {
+			t.Errorf("%d entries, %v", n, err)
 		}
 	})
 	t.Run("content", func(t *testing.T) {
