@@ -28,6 +28,10 @@ const (
 	// parkFor is how long a sync is parked. Leases are renewed by syncs, so
 	// it is well below the shortest lease.
 	parkFor = 20 * time.Second
+	// answerTime is how long a sync is left alone that may bring jobs: the
+	// server answers at once if it has any, and a lease whose answer is cut
+	// off counts as an attempt at the image.
+	answerTime = 2 * time.Second
 	// After an error the sync loop waits from firstPause, doubling up to
 	// maxPause.
 	firstPause = 250 * time.Millisecond
@@ -291,16 +295,30 @@ func (a *Agent) syncLoop(ctx context.Context) {
 	}
 }
 
-// syncOnce is one sync, given up when there is news.
+// syncOnce is one sync, given up when there is news and it is parked.
 func (a *Agent) syncOnce(ctx context.Context, req fleet.SyncRequest) (fleet.SyncResponse, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if req.WaitMS == 0 {
+		return a.key().Sync(ctx, req)
+	}
+	parked := time.Now()
+	if req.Want > 0 {
+		parked = parked.Add(answerTime)
+	}
 	stop := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-a.poke:
+		case <-stop:
+			return
+		}
+		t := time.NewTimer(time.Until(parked))
+		defer t.Stop()
+		select {
+		case <-t.C:
 			cancel(errPoked)
 		case <-stop:
 		}

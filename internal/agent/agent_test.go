@@ -40,6 +40,10 @@ type site struct {
 	log     *slog.Logger
 	down    atomic.Bool // the server answers 503
 	uploads atomic.Int64
+
+	latency time.Duration // of the answer to a sync
+	mu      sync.Mutex
+	leases  map[string]int // how often each job was given out; kept with a latency only
 }
 
 func newSite(t *testing.T) *site {
@@ -71,6 +75,10 @@ func newSite(t *testing.T) *site {
 		if r.Method == http.MethodPut {
 			s.uploads.Add(1)
 		}
+		if r.URL.Path == fleet.PathSync && s.latency > 0 {
+			s.slowSync(h, w, r)
+			return
+		}
 		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
@@ -84,6 +92,23 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// slowSync answers after a while and counts the leases in the answer.
+func (s *site) slowSync(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	var resp fleet.SyncResponse
+	if err := json.Unmarshal(rec.Body.Bytes(), &resp); err == nil {
+		s.mu.Lock()
+		for _, j := range resp.Jobs {
+			s.leases[j.ID]++
+		}
+		s.mu.Unlock()
+	}
+	time.Sleep(s.latency)
+	w.WriteHeader(rec.Code)
+	_, _ = w.Write(rec.Body.Bytes())
 }
 
 // testWriter sends the log to the test.
@@ -466,6 +491,37 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A job that ends calls for news, and must not cut off the answer that brings
+// the next ones: a lease that is lost on the way counts as an attempt.
+func TestNewsLosesNoLease(t *testing.T) {
+	s := newSite(t)
+	s.latency, s.leases = 50*time.Millisecond, map[string]int{}
+	const images = 60
+	var sources []image.Source
+	for i := range images {
+		sources = append(sources, layout(t, fmt.Sprintf("web%d:1", i), debianLayers(fmt.Sprint(i))...))
+	}
+	cfg := s.config(t.TempDir(), sources...)
+	cfg.Jobs, cfg.ListEvery = 16, time.Hour
+	s.start(cfg)
+	s.scan()
+	for _, img := range s.await() {
+		if img.Status != store.StatusSuccess {
+			t.Errorf("%s: %s %s", img.Name, img.Status, img.FailedDesc)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.leases) != images {
+		t.Errorf("%d jobs were given out, want %d", len(s.leases), images)
+	}
+	for id, n := range s.leases {
+		if n != 1 {
+			t.Errorf("job %s was given out %d times", id, n)
+		}
+	}
+}
+
 // If one engine cannot open an image, another that holds it does.
 func TestSecondEngineStandsIn(t *testing.T) {
 	s := newSite(t)
@@ -575,7 +631,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 	}
 }
 
-// A damaged layer does not lose the image.
+// A damaged layer does not lose what the others say, and is no success.
 func TestDamagedLayer(t *testing.T) {
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
@@ -592,7 +648,7 @@ func TestDamagedLayer(t *testing.T) {
 	s.start(s.config(t.TempDir(), cut))
 	s.scan()
 	images := s.await()
-	if images[0].Status != store.StatusSuccess || images[0].ComponentNum != 1 {
+	if images[0].Status != store.StatusFailed || images[0].ComponentNum != 1 {
 		t.Errorf("image %+v", images[0])
 	}
 	if n := s.uploads.Load(); n != 1 {
