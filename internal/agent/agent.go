@@ -175,7 +175,7 @@ func (a *Agent) enroll(ctx context.Context) error {
 	}
 	pause := firstPause
 	for {
-		id, err := a.cfg.Client.Enroll(ctx, fleet.EnrollRequest{EnrollKey: key, Host: a.host})
+		id, err := a.cfg.Client.Enroll(ctx, fleet.EnrollRequest{EnrollKey: key, Host: fleet.TrimHost(a.host)})
 		if err == nil {
 			if err := saveIdentity(a.cfg.StateDir, id); err != nil {
 				return err
@@ -347,7 +347,8 @@ func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 		Host: a.host, Analyzers: a.cfg.Analyzers, ImagesHash: hash,
 		WaitMS: int(parkFor.Milliseconds()),
 	}
-	req.Host.Engines = engines[:min(len(engines), fleet.MaxEngines)]
+	req.Host.Engines = engines
+	req.Host = fleet.TrimHost(req.Host)
 	if send || known != "" && known != hash {
 		req.Images = &states
 	}

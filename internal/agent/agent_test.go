@@ -491,6 +491,24 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// What an engine says may hold anything, and must not silence the agent.
+func TestEngineWithUglyWords(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config(t.TempDir(), layout(t, "web:1", debianLayers("1")...))
+	discover := cfg.Discover
+	cfg.Discover = func(ctx context.Context) ([]image.Source, []fleet.Engine) {
+		sources, _ := discover(ctx)
+		return sources, []fleet.Engine{
+			{Name: "docker", Error: "cannot connect\nto \x1b[31mdocker\xff" + strings.Repeat("!", fleet.MaxMessage)},
+			{Name: "containerd", Version: strings.Repeat("1", fleet.MaxText+1)},
+		}
+	}
+	s.start(cfg)
+	if images := s.images(); len(images) != 1 {
+		t.Errorf("images %+v", images)
+	}
+}
+
 // A job that ends calls for news, and must not cut off the answer that brings
 // the next ones: a lease that is lost on the way counts as an attempt.
 func TestNewsLosesNoLease(t *testing.T) {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -80,6 +81,19 @@ func Trim(images []ImageState) []ImageState {
 		m.Size = max(0, m.Size)
 	}
 	return images
+}
+
+// TrimHost does the same for a host: engines put into their errors whatever
+// they were told.
+func TrimHost(h Host) Host {
+	h.ID, h.Name = clean(h.ID, MaxText), clean(h.Name, MaxText)
+	h.OS, h.Arch, h.Version = clean(h.OS, MaxText), clean(h.Arch, MaxText), clean(h.Version, MaxText)
+	h.Engines = slices.Clone(h.Engines[:min(len(h.Engines), MaxEngines)])
+	for i := range h.Engines {
+		e := &h.Engines[i]
+		e.Name, e.Version, e.Error = clean(e.Name, MaxText), clean(e.Version, MaxText), clean(e.Error, MaxMessage)
+	}
+	return h
 }
 
 // clean makes s valid UTF-8 without control characters, and cuts it at a
