@@ -151,7 +151,8 @@ func decodeStruct(r *http.Request, op *operation, q url.Values, v reflect.Value)
 			}
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("form"), ",")
-		if values := q[name]; name != "" && !paging(name) && len(values) > 0 && values[0] != "" {
+		values := slices.DeleteFunc(slices.Clone(q[name]), func(s string) bool { return s == "" })
+		if name != "" && !paging(name) && len(values) > 0 {
 			if err := set(v.Field(i), values); err != nil {
 				return fault.New(fault.Invalid, "%s: %q: %w", name, values[0], err)
 			}

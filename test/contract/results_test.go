@@ -145,6 +145,8 @@ func TestVulnerabilitiesOverAllImages(t *testing.T) {
 		{"id and name", model.ListGeneralImageVulsRequest{VulId: new(zlib), VulName: new("6119")}, []string{}},
 		{"cve", model.ListGeneralImageVulsRequest{CveId: new("CVE-2024-6119")}, []string{openssl}},
 		{"labels", model.ListGeneralImageVulsRequest{LabelList: &[]string{"b", "a"}}, []string{}},
+		{"an empty label beside another", model.ListGeneralImageVulsRequest{LabelList: &[]string{"", "a"}}, []string{}},
+		{"an empty label", model.ListGeneralImageVulsRequest{LabelList: &[]string{""}}, []string{zlib, openssl}},
 		{"open", model.ListGeneralImageVulsRequest{Status: new("vul_status_unfix")}, []string{zlib, openssl}},
 		{"ignored", model.ListGeneralImageVulsRequest{Status: new("vul_status_ignored")}, []string{}},
 		{"cluster", model.ListGeneralImageVulsRequest{ClusterId: new("c")}, []string{}},
