@@ -249,3 +249,16 @@ func TestRawRequests(t *testing.T) {
 		t.Errorf("empty list: %d %s", status, body)
 	}
 }
+
+// TestEmptyPathParameter leaves a path parameter out. The SDK takes a redirect
+// to a cleaner path for a success.
+func TestEmptyPathParameter(t *testing.T) {
+	s := newServer(t)
+	c := s.client()
+	_, err := c.StopImageScanTask(&model.StopImageScanTaskRequest{})
+	refused(t, err, 400, "HSS.0011")
+	_, err = c.ListImageVulnerabilities(&model.ListImageVulnerabilitiesRequest{})
+	refused(t, err, 400, "HSS.0011")
+	_, err = c.ListVulnerabilityCve(&model.ListVulnerabilityCveRequest{})
+	refused(t, err, 400, "HSS.0011")
+}

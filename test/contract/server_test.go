@@ -79,11 +79,18 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Log: log})
-	mux := http.NewServeMux()
-	mux.Handle("/v5/", ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}))
-	mux.Handle("/v3/projects", a.Users(a.ListProjects()))
-	mux.Handle("/v3/auth/tokens", a.Tokens())
-	ts := httptest.NewServer(mux)
+	api, projects, tokens := ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}), a.Users(a.ListProjects()), a.Tokens()
+	// As in the product, no http.ServeMux: it would redirect unclean paths.
+	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v3/projects":
+			projects.ServeHTTP(w, r)
+		case "/v3/auth/tokens":
+			tokens.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	}))
 	t.Cleanup(ts.Close)
 	s.url = ts.URL
 	s.seed()
