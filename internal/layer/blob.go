@@ -247,16 +247,16 @@ func (w *blobWalker) opener(h *tar.Header, tr *tar.Reader) func() (*Content, err
 func spool(r io.Reader) (*Content, error) {
 	f, err := os.CreateTemp("", "onceover-*")
 	if err != nil {
-		return nil, fmt.Errorf("spool file: %w", err)
+		return nil, fmt.Errorf("%w: spool file: %w", ErrHost, err)
 	}
 	if err := os.Remove(f.Name()); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("spool file: %w", err)
+		return nil, fmt.Errorf("%w: spool file: %w", ErrHost, err)
 	}
 	n, err := io.Copy(f, r)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("spool file: %w", err)
+		return nil, fmt.Errorf("%w: spool file: %w", ErrHost, err)
 	}
 	return &Content{ReaderAt: f, Size: n, close: f.Close}, nil
 }

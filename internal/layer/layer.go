@@ -44,6 +44,9 @@ var (
 	ErrLimit = errors.New("limit exceeded")
 	// ErrDigest means that the stream is not the layer it claims to be.
 	ErrDigest = errors.New("content does not have the layer's diff ID")
+	// ErrHost means that this host, not the layer, stands in the way: there
+	// is no room for a temporary file, say.
+	ErrHost = errors.New("this host cannot read the file now")
 	// ErrUnsupported means that the layer uses a form that is not read.
 	ErrUnsupported = errors.New("unsupported layer form")
 )

@@ -219,6 +219,9 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 		}
 	}
 	s.analyzed.Add(1)
+	if err == nil {
+		err = w.trouble
+	}
 	r := w.finish(err)
 	if !r.Complete {
 		s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "error", err)

@@ -11,15 +11,18 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/analyze/analyzetest"
 	"github.com/onceover/onceover/internal/cache"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/layer"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -162,6 +165,52 @@ func TestDamagedLayerIsIncompleteAndNotKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What this host fails to do says nothing about the layer: another host, or a
+// later scan, must not take such a report for the whole.
+func TestTroubleOfTheHostIsNotKept(t *testing.T) {
+	const large = 64<<20 + 1 // goes through a temporary file
+	b := tarOf(t, entry{name: "bad", content: strings.Repeat("x", large)}, entry{name: "var/lib/dpkg/status", content: dpkgStatus})
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+	c := memory(t)
+	set := analyze.NewSet(append([]analyze.Analyzer{hostile{func(context.Context) error { return nil }}}, all.Set().Analyzers()...)...)
+	l := layerOf(b)
+	r, err := New(Config{Set: set, Cache: c}).Layer(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Complete || r.Ledger.Skipped[skipUnread] != 1 || len(r.Databases) != 1 {
+		t.Errorf("complete %v, %+v, %d databases", r.Complete, r.Ledger, len(r.Databases))
+	}
+	if _, ok := c.Get(string(l.DiffID), set.Key()); ok {
+		t.Error("the report was kept")
+	}
+
+	w := newWorker(t.Context(), set, l)
+	e := &layer.Entry{Kind: layer.File, Path: "/bad", Info: analyzetest.Info{}}
+	w.analyze(e, &layer.Content{ReaderAt: brokenDisk{}, Size: 10}, []analyze.Analyzer{reader{}})
+	if !errors.Is(w.trouble, syscall.EIO) {
+		t.Errorf("a broken disk went by: %v", w.trouble)
+	}
+}
+
+// reader is an analyser that hides why it could not read.
+type reader struct{}
+
+func (reader) Key() string                    { return "reader/1" }
+func (reader) Wants(string, fs.FileInfo) bool { return true }
+func (reader) Analyze(_ context.Context, f analyze.File) (*report.Facts, error) {
+	if _, err := f.Content.ReadAt(make([]byte, 1), 0); err != nil {
+		return nil, errors.New("damaged")
+	}
+	return nil, nil
+}
+
+type brokenDisk struct{}
+
+func (brokenDisk) ReadAt([]byte, int64) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}
 }
 
 func TestLayerGone(t *testing.T) {

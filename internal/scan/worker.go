@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/onceover/onceover/internal/analyze"
@@ -54,6 +55,9 @@ type worker struct {
 	// packages counts what byPath holds.
 	packages int
 	dropped  int
+	// trouble is what this host failed to do, nil if nothing. The report
+	// is not that of the layer then.
+	trouble error
 }
 
 func newWorker(ctx context.Context, set *analyze.Set, l image.Layer) *worker {
@@ -116,6 +120,7 @@ func (w *worker) file(e *layer.Entry) {
 		if errors.Is(err, layer.ErrLimit) {
 			reason = skipTooLarge
 		}
+		w.note(err)
 		w.skip(e, reason)
 		w.problem(report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error()})
 		return
@@ -154,6 +159,7 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content, want []analyze.Analyz
 		}
 	}
 	w.r.Ledger.Bytes += content.n
+	w.note(content.err)
 	switch {
 	case failed != "":
 		w.skip(e, failed)
@@ -164,6 +170,19 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content, want []analyze.Analyz
 		w.barren[e.Path] = want
 	}
 	w.keep(e.Path, said)
+}
+
+// note remembers err if it is the fault of this host, of its disk, its memory
+// or its limits.
+func (w *worker) note(err error) {
+	var errno syscall.Errno
+	if w.trouble != nil || !errors.Is(err, layer.ErrHost) && !errors.As(err, &errno) {
+		return
+	}
+	switch errno {
+	case 0, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT, syscall.ESTALE:
+		w.trouble = err
+	}
 }
 
 // errPanic marks an analyser that fell over hostile content. It is a bug, and
@@ -277,13 +296,17 @@ func (w *worker) finish(err error) *report.LayerReport {
 }
 
 type countingReaderAt struct {
-	r io.ReaderAt
-	n int64
+	r   io.ReaderAt
+	n   int64
+	err error // the first but for the end
 }
 
 func (c *countingReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.r.ReadAt(p, off)
 	c.n += int64(n)
+	if c.err == nil && err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
 	return n, err
 }
 
