@@ -266,7 +266,10 @@ func (s *Server) decodeLarge(r *http.Request, v any) error {
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // the agent hung up
+		// The agent hung up, or the server's own timeout has passed. An
+		// answer that is not written would be 200.
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
 	}
 	code := fault.CodeOf(err)
 	status := statusOf(code)

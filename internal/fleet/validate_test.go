@@ -1,9 +1,11 @@
 package fleet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -226,5 +228,17 @@ func TestObjectsAreCountedOutsideOfTexts(t *testing.T) {
 	c := &objectCounter{r: strings.NewReader("[{},{},{}]"), left: 2}
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, errObjects) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An answer that nobody writes is 200, which says that a job is finished.
+func TestNoSuccessWhenTheRequestWasCut(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	s := NewServer(ServerConfig{})
+	s.fail(w, httptest.NewRequestWithContext(ctx, "POST", PathJobs+"x/finish", nil), ctx.Err())
+	if w.Code != 503 {
+		t.Errorf("status %d", w.Code)
 	}
 }
