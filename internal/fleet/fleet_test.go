@@ -458,6 +458,10 @@ func TestHostileBodies(t *testing.T) {
 			t.Errorf("%s: %d %v", path, got, err)
 		}
 	}
+	spaces := enc.EncodeAll(append(bytes.Repeat([]byte(" "), 1<<20), `{"analyzers":"k"}`...), nil)
+	if got, err := s.send(id, "POST", fleet.PathMissing, "zstd", spaces); err != nil || got != 413 {
+		t.Errorf("a long question: %d %v", got, err)
+	}
 	other := layerReport(image.DigestOf([]byte("other")))
 	b, _ := json.Marshal(other)
 	if got, err := s.send(id, "PUT", fleet.PathLayers+string(image.DigestOf(nil)), "", b); err != nil || got != 400 {

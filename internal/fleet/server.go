@@ -33,6 +33,10 @@ const maxDecoders = 4
 // maxEnrollBytes is the largest enrolment request, which is not signed.
 const maxEnrollBytes = 64 << 10
 
+// maxMissingBytes is the largest question for missing layers: MaxLayers digests
+// take a third of it. It is decoded without holding one of the places.
+const maxMissingBytes = 256 << 10
+
 // A Server serves the agent protocol. It is safe for concurrent use.
 type Server struct {
 	cfg      ServerConfig
@@ -196,7 +200,7 @@ func (p *poll) ask(mine chan struct{}, f func() (SyncResponse, error)) (SyncResp
 
 func (s *Server) missing(w http.ResponseWriter, r *http.Request, _ auth.Key) error {
 	var req MissingRequest
-	if err := decode(r, MaxPlainBytes, &req); err != nil {
+	if err := decode(r, maxMissingBytes, &req); err != nil {
 		return err
 	}
 	if err := req.validate(); err != nil {
