@@ -31,7 +31,7 @@ type agentCmd struct {
 
 // Help is shown by --help.
 func (*agentCmd) Help() string {
-	return `Lists the images of this host's engines, scans those that the server asks for, and sends what is in them. The enrolment key is traded once for a key pair of the agent's own, which is kept in the data directory; later starts need no key.
+	return `Lists the images of this host's engines, scans those that the server asks for, and sends what is in them. The enrolment key is traded once for a key pair of the agent's own, which is kept in the data directory; later starts need no key. A host has one agent: beside a server that has its own, start that with --no-agent.
 
 Examples:
 

@@ -17,7 +17,7 @@ import (
 type enrollKeyCmd struct {
 	Data string        `help:"Data directory of the server. Default: as for the server." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
 	Uses int           `help:"How many agents the key enrols." default:"1"`
-	TTL  time.Duration `name:"ttl" help:"How long the key is good; 0 for ever." default:"24h" placeholder:"DURATION"`
+	TTL  time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
 }
 
 // Help is shown by --help.

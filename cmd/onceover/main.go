@@ -187,9 +187,16 @@ func (versionCmd) Run(std streams) error {
 	return err
 }
 
-// programVersion is the version that the Go command stamped into the program:
-// that of the module, or one made from the commit it was built from.
+// version is set by the linker: see the Makefile.
+var version string
+
+// programVersion is what the linker was told, or else what the Go command
+// stamped into the program: the version of the module, or one made from the
+// commit it was built from.
 func programVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

@@ -258,3 +258,15 @@ func serve(args []string) error {
 	}
 	return http.Serve(l, http.FileServer(http.Dir(args[0])))
 }
+
+func TestProgramVersion(t *testing.T) {
+	stamped := programVersion()
+	if stamped == "" {
+		t.Error("no version without the linker's")
+	}
+	version = "1.2.3"
+	defer func() { version = "" }()
+	if got := programVersion(); got != "1.2.3" {
+		t.Errorf("programVersion() = %q, want the linker's", got)
+	}
+}

@@ -94,7 +94,7 @@ func parseSeverities(s string) ([]string, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(levels, func(l string) bool { return strings.EqualFold(l, strings.TrimSpace(name)) })
 		if i < 0 {
-			return nil, fmt.Errorf("--severity: no such level: %q", name)
+			return nil, fmt.Errorf("--severity: no such level: %q; there are critical, high, medium, low, unknown", name)
 		}
 		wanted[levels[i]] = true
 		if len(names) == 1 {
@@ -212,6 +212,9 @@ func (c *scanCmd) places(ctx context.Context, p *progress) ([]held, error) {
 			return nil, err
 		}
 		if !ok {
+			if s, err := os.Stat(target); err == nil && (filepath.IsAbs(target) || target[0] == '.') {
+				return nil, usagef("%s is not the name of an image; to scan what lies there, say %s", target, fileTarget(target, s.IsDir()))
+			}
 			named = append(named, target)
 			continue
 		}
@@ -256,6 +259,14 @@ func (c *scanCmd) places(ctx context.Context, p *progress) ([]held, error) {
 	return out, nil
 }
 
+// fileTarget is how to name a file or directory as a target.
+func fileTarget(path string, dir bool) string {
+	if dir {
+		return "oci:" + path
+	}
+	return "docker-archive:" + path + " or oci-archive:" + path
+}
+
 // engineImages lists the images of every engine that answers, and says which
 // engines were asked.
 func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held, asked string, err error) {
@@ -265,7 +276,8 @@ func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held,
 	var names []string
 	for _, st := range states {
 		if st.Error != "" {
-			p.warn("%s at %s: %s", st.Name, st.Socket, st.Error)
+			at := st.Name + " at " + st.Socket + ": " // which most errors begin with
+			p.warn("%s%s", at, strings.TrimPrefix(st.Error, at))
 			continue
 		}
 		names = append(names, strings.TrimSpace(st.Name+" "+st.Version))

@@ -28,7 +28,7 @@ import (
 
 // serverCmd is "onceover server".
 type serverCmd struct {
-	Listen       string `help:"Address to serve on. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
+	Listen       string `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
 	Data         string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
 	DB           string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
 	TLSCert      string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
@@ -217,7 +217,7 @@ func ended(scanned <-chan error, once bool) <-chan error {
 func (c *serverCmd) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("%w: say --listen with an address that is free here", err)
 	}
 	if c.TLSCert == "" {
 		return l, nil

@@ -278,7 +278,7 @@ func (a *Agent) syncLoop(ctx context.Context) {
 			return
 		case fault.CodeOf(err) == fault.Unauthenticated && time.Since(enrolled) > enrolAgainEvery:
 			enrolled = time.Now()
-			a.log.WarnContext(ctx, "the server refuses this agent: enrolling anew", "error", err)
+			a.log.WarnContext(ctx, "the server refuses this agent, as it does when another agent of this host has enrolled: enrolling anew", "error", err)
 			if err := a.enroll(ctx); err != nil {
 				a.log.ErrorContext(ctx, "enrol anew", "error", err)
 			} else {
