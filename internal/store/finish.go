@@ -197,7 +197,7 @@ func (s *Store) match(ctx context.Context, out *outcome, commands map[string]str
 		}
 	}
 	out.vulNum = int64(len(ids))
-	out.severity = imageLevel(worst)
+	out.severity = imageLevel(worst, len(warnings) > 0)
 	out.components = countComponents(out.inventory.Packages)
 	return nil
 }
@@ -218,9 +218,12 @@ func (s *Store) cve(ctx context.Context, id string, f report.Finding) CVE {
 }
 
 // imageLevel is the severity_level of an image with a worst finding of rank;
-// -1 for one without findings. A finding of unknown severity counts as low.
-func imageLevel(rank int) string {
+// -1 for one without findings, which is called safe only if there is no doubt
+// about the advisories. A finding of unknown severity counts as low.
+func imageLevel(rank int, doubt bool) string {
 	switch {
+	case rank < 0 && doubt:
+		return ""
 	case rank < 0:
 		return "Security"
 	case rank >= report.SeverityRank(report.SeverityHigh):

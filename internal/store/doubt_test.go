@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/report"
+)
+
+// TestDoubtIsNotSecurity scans an image without findings: it is called safe
+// only if the advisories cover it.
+func TestDoubtIsNotSecurity(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		warnings []string
+		want     string
+	}{
+		{"covered", nil, "Security"},
+		{"not covered", []string{"no advisories for distribution haiku 1"}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.cfg.Match = func(context.Context, report.Inventory, map[string]string) ([]report.Finding, []string, error) {
+				return nil, tc.warnings, nil
+			}
+			k := w.agent("a", state(1, ref("web", "1")))
+			if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
+				t.Fatal(err)
+			}
+			j := w.sync(k, 1, nil, nil).Jobs[0]
+			if err := w.PutLayer(t.Context(), layer(1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Finish(t.Context(), k, j.ID, fleet.FinishRequest{Image: imageReport(1)}, w.ms()); err != nil {
+				t.Fatal(err)
+			}
+			if i := w.images()["web:1"]; i.Status != StatusSuccess || i.SeverityLevel != tc.want {
+				t.Errorf("got %s %q, want success %q", i.Status, i.SeverityLevel, tc.want)
+			}
+		})
+	}
+}
