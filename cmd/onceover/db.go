@@ -85,7 +85,7 @@ type dbBuildCmd struct {
 
 // Help is shown by --help.
 func (*dbBuildCmd) Help() string {
-	return `The archives hold records in the OSV format, one archive for each ecosystem, as osv.dev offers them. Records that cannot be read are left out, counted and named. The same records give the same file. The file appears when it is complete.
+	return `The archives hold records in the OSV format, one archive for each ecosystem, as osv.dev offers them. Records that cannot be read are left out, counted and named. The same archives under the same names give the same file. The file appears when it is complete.
 
 Examples:
 

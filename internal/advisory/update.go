@@ -230,7 +230,7 @@ func (d *download) all(ctx context.Context) error {
 		}
 	}
 	if len(d.result.Missing) == len(ecos) {
-		return fault.New(fault.NotFound, "%s has no archive of any ecosystem", d.o.URL)
+		return fault.New(fault.NotFound, "%s has none of the archives asked for: %s", d.o.URL, strings.Join(ecos[:min(len(ecos), 5)], ", "))
 	}
 	extras := []struct{ name, at string }{{FileKEV, d.o.KEVURL}, {FileEPSSGzip, d.o.EPSSURL}, {FileEnrichZst, ""}}
 	for _, e := range extras {
