@@ -35,9 +35,12 @@ type release struct{ number, codename string }
 func main() {
 	log.SetFlags(0)
 	out := flag.String("out", "starter.tsv.zst", "file to write")
-	mirror := flag.String("mirror", "http://deb.debian.org", "Debian mirror with debian and debian-security below it")
+	mirror := flag.String("mirror", os.Getenv("ONCEOVER_DEBIAN_MIRROR"), "URL of a Debian mirror with debian and debian-security below it; default $ONCEOVER_DEBIAN_MIRROR")
 	work := flag.String("work", "", "directory for downloads, kept if given")
 	flag.Parse()
+	if *mirror == "" {
+		log.Fatal("gen: say where Debian is: --mirror URL, or ONCEOVER_DEBIAN_MIRROR")
+	}
 	if err := run(*out, *mirror, *work); err != nil {
 		log.Fatalf("gen: %v", err)
 	}
