@@ -153,7 +153,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 		Handler: wire.WithRequestID(&router{
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
-			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Middleware}),
+			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

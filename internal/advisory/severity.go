@@ -11,14 +11,9 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-// Score computes the CVSS base score of a vector of version 2, 3.0, 3.1 or
-// 4.0. ok is false if the vector is none of these.
-func Score(vector string) (score float64, ok bool) {
-	score, _, ok = parseCVSS(vector)
-	return score, ok
-}
-
-// parseCVSS also ranks the version: where a record has several vectors, the
+// parseCVSS computes the CVSS base score of a vector of version 2, 3.0, 3.1 or
+// 4.0. ok is false if the vector is none of these. It also ranks the version:
+// where a record has several vectors, the
 // highest rank is taken. 3.x stands before 4.0 because nearly every record has
 // it, and the scores of the two are not on one scale.
 func parseCVSS(vector string) (score float64, rank int, ok bool) {

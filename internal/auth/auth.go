@@ -100,13 +100,8 @@ func BodySigned(ctx context.Context) bool {
 	return ok && !p.unsigned && !p.token
 }
 
-// Middleware lets requests pass that are signed by a user's key, or carry a
-// token for one. It is Users by another name, for callers that mount one kind
-// only.
-func (a *Authenticator) Middleware(next http.Handler) http.Handler { return a.Users(next) }
-
-// Users lets the keys and tokens of users pass; an agent's key is refused
-// with 403.
+// Users lets requests pass that are signed by a user's key, or carry a token
+// for one; an agent's key is refused with 403.
 func (a *Authenticator) Users(next http.Handler) http.Handler {
 	return a.guard(next, a.maxBody, func(p principal) *refusal {
 		if p.key.AgentID != "" {

@@ -171,7 +171,7 @@ func TestVectors(t *testing.T) {
 
 func TestBodyStaysReadable(t *testing.T) {
 	b := newBench()
-	rec, _ := serve(b.Middleware(http.HandlerFunc(echo)), signed(t, b, "AKEXAMPLE", "SKEXAMPLE", "POST", "/x", `{"a":1}`))
+	rec, _ := serve(b.Users(http.HandlerFunc(echo)), signed(t, b, "AKEXAMPLE", "SKEXAMPLE", "POST", "/x", `{"a":1}`))
 	if got, want := rec.Body.String(), `true p1 "" "{\"a\":1}" true`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -122,8 +122,7 @@ func (s *Scanner) Image(ctx context.Context, src image.Source, img image.Image, 
 	}
 
 	res := &Result{Image: img, Config: opened.Config, RawConfig: opened.RawConfig, Layers: make([]*report.LayerReport, len(opened.Layers))}
-	type done struct{ cached bool }
-	finished := make(chan done)
+	finished := make(chan bool) // whether the layer's report was at hand
 	g, gctx := errgroup.WithContext(ctx)
 	for i, l := range opened.Layers {
 		g.Go(func() error {
@@ -133,7 +132,7 @@ func (s *Scanner) Image(ctx context.Context, src image.Source, img image.Image, 
 			}
 			res.Layers[i] = r
 			select {
-			case finished <- done{cached}:
+			case finished <- cached:
 			case <-gctx.Done():
 			}
 			return nil
@@ -144,9 +143,9 @@ func (s *Scanner) Image(ctx context.Context, src image.Source, img image.Image, 
 		close(finished)
 	}()
 	n := 0
-	for d := range finished {
+	for cached := range finished {
 		if n++; onLayer != nil {
-			onLayer(n, len(opened.Layers), d.cached)
+			onLayer(n, len(opened.Layers), cached)
 		}
 	}
 	if err := g.Wait(); err != nil {

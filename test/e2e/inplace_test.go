@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,27 +35,10 @@ var engines = []struct {
 	}},
 }
 
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "onceover-e2e-")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "onceover")
-	out, err := exec.Command("go", "build", "-o", bin, "github.com/onceover/onceover/cmd/onceover").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build onceover: %w\n%s", err, out)
-	}
-	return bin, nil
-})
-
 // scanOut runs onceover scan in an environment of its own.
 func scanOut(t *testing.T, tmp, cache string, args ...string) (stdout, stderr string) {
 	t.Helper()
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, append([]string{"scan", "--cache", cache}, args...)...)
+	cmd := exec.Command(program, append([]string{"scan", "--cache", cache}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg
