@@ -110,6 +110,11 @@ type Layer struct {
 	// character devices 0:0, opaque directories carry an extended
 	// attribute.
 	Dir string
+	// Lower are the directories of the layers below Dir, nearest first, as
+	// the engine would mount them. They are read only where an entry of Dir
+	// has its content there (overlayfs's redirect and metacopy). Empty where
+	// the engine does not write such entries.
+	Lower []string
 	// Blob opens the layer as a tar stream, plain or compressed with gzip
 	// or zstd; its first bytes decide. A reader that also implements
 	// io.ReaderAt and Size() int64 lets a plain tar be read by offset.
@@ -164,4 +169,14 @@ type Source interface {
 	// Open opens an image that Images listed. An image that is gone is a
 	// fault.NotFound error. The caller closes what it gets.
 	Open(ctx context.Context, img Image) (*Opened, error)
+}
+
+// A Watcher is a Source that can tell when its list may have changed.
+type Watcher interface {
+	// Watch calls changed once when it has begun to listen, and again
+	// after each change of an image or a container; more calls than changes
+	// are fine. changed returns at once. Watch returns when ctx is done
+	// (nil), or when the engine is gone or cannot be watched (a
+	// fault.Unavailable error); the caller may call it again.
+	Watch(ctx context.Context, changed func()) error
 }

@@ -160,7 +160,7 @@ func (m *merger) covered(p string, i int) bool {
 	for d := p; d != "/"; d = path.Dir(d) {
 		for _, name := range m.names(d, i) {
 			h := PathHash(name)
-			if (has(l.Hides, h) || d == p && has(l.Dirs, h)) && m.resolve(name, i) == d {
+			if (has(l.Hides, h) || has(l.Passed, h) || d == p && has(l.Dirs, h)) && m.resolve(name, i) == d {
 				return true
 			}
 		}
@@ -173,7 +173,7 @@ func (m *merger) stands(p string, i int) bool {
 	l := m.layers[i]
 	return slices.ContainsFunc(m.names(p, i), func(name string) bool {
 		h := PathHash(name)
-		return has(l.Dirs, h) || has(l.Hides, h)
+		return has(l.Dirs, h) || has(l.Hides, h) || has(l.Passed, h)
 	})
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"strings"
 
 	packageurl "github.com/package-url/packageurl-go"
@@ -18,12 +19,14 @@ func PURL(p Package, d Distro) string {
 	switch p.Type {
 	case TypeDeb, TypeAPK:
 		ns = d.ID
+	case TypeAlpm:
+		ns = cmp.Or(d.ID, "arch")
 	case TypeRPM:
 		ns = d.ID
 		if epoch, rest, ok := strings.Cut(version, ":"); ok {
 			q["epoch"], version = epoch, rest
 		}
-	case TypeGo, TypeNPM:
+	case TypeGo, TypeNPM, TypeComposer, TypeSwift, TypeEbuild:
 		if i := strings.LastIndexByte(name, '/'); i >= 0 {
 			ns, name = name[:i], name[i+1:]
 		}
@@ -43,5 +46,10 @@ func PURL(p Package, d Distro) string {
 			}
 		}
 	}
-	return packageurl.NewPackageURL(p.Type, ns, name, version, packageurl.QualifiersFromMap(q), "").ToString()
+	typ := p.Type
+	switch typ {
+	case TypeKernel, TypeKernelModule, TypeSnap, TypeFlatpak, TypeWordPress:
+		ns, typ = typ, packageurl.TypeGeneric // not types of the specification
+	}
+	return packageurl.NewPackageURL(typ, ns, name, version, packageurl.QualifiersFromMap(q), "").ToString()
 }

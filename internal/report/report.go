@@ -16,11 +16,43 @@ const (
 	TypePython = "pypi"
 	TypeJava   = "maven"
 	TypeGem    = "gem"
+
+	TypeNuGet    = "nuget"
+	TypeCargo    = "cargo"
+	TypeComposer = "composer"
+	TypeConda    = "conda"
+	TypeCRAN     = "cran"
+	TypeLua      = "luarocks"
+	TypeHex      = "hex"
+	TypeOTP      = "otp"
+	TypeSwift    = "swift"
+	TypeConan    = "conan"
+	TypeBitnami  = "bitnami"
+	// Pacman packages, Gentoo's and Nix's.
+	TypeAlpm   = "alpm"
+	TypeEbuild = "ebuild"
+	TypeNix    = "nix"
+	// Applications of their own store.
+	TypeSnap      = "snap"
+	TypeFlatpak   = "flatpak"
+	TypeWordPress = "wordpress"
+	// A kernel or a module of one that no package manager installed.
+	TypeKernel       = "linux-kernel"
+	TypeKernelModule = "linux-kernel-module"
+	// TypeGeneric is a program that is known by its content alone.
+	TypeGeneric = "generic"
 )
 
 // OSType reports whether packages of type t come from a distribution's
 // package manager.
-func OSType(t string) bool { return t == TypeDeb || t == TypeAPK || t == TypeRPM }
+func OSType(t string) bool {
+	switch t {
+	case TypeDeb, TypeAPK, TypeRPM, TypeAlpm, TypeEbuild:
+		return true
+	default:
+		return false
+	}
+}
 
 // A Package is one piece of installed software, as its own metadata tells.
 type Package struct {
@@ -90,8 +122,7 @@ type Ownership struct {
 	Path string `json:"path"`
 	// Owner is "type:name".
 	Owner string `json:"owner"`
-	// Files are the PathHash of each file owned for which Ownable holds,
-	// sorted.
+	// Files are the PathHash of each file owned, sorted.
 	Files Hashes `json:"files,omitempty"`
 }
 
@@ -101,6 +132,9 @@ type Problem struct {
 	// Analyzer is the key of the analyser that met it, or "layer".
 	Analyzer string `json:"analyzer"`
 	Message  string `json:"message"`
+	// Reason is the reason in Ledger.Skipped that the file was counted
+	// under, empty if it was not skipped. Message names the limit.
+	Reason string `json:"reason,omitempty"`
 	// Layer is set by Merge.
 	Layer string `json:"layer,omitempty"`
 }
@@ -129,8 +163,13 @@ type Ledger struct {
 	Parsed int64 `json:"parsed"`
 	// Examined is how many were opened and found to be of no interest.
 	Examined int64 `json:"examined"`
-	// Passed is how many were ruled out by name, size and mode.
-	Passed int64 `json:"passed"`
+	// Passed is how many were ruled out by name, size and mode. Owned is
+	// how many of them a distribution package put there, Unowned how many
+	// none did: only the layers together tell, so both are 0 in a
+	// LayerReport and are set by Merge and Ledgers.
+	Passed  int64 `json:"passed"`
+	Owned   int64 `json:"owned,omitempty"`
+	Unowned int64 `json:"unowned,omitempty"`
 	// Skipped counts what should have been read and was not, by reason.
 	Skipped map[string]int64 `json:"skipped,omitempty"`
 	// Dirs, Symlinks and Others (devices, pipes, sockets) are not files.
@@ -147,6 +186,8 @@ func (l *Ledger) Add(o Ledger) {
 	l.Parsed += o.Parsed
 	l.Examined += o.Examined
 	l.Passed += o.Passed
+	l.Owned += o.Owned
+	l.Unowned += o.Unowned
 	l.Dirs += o.Dirs
 	l.Symlinks += o.Symlinks
 	l.Others += o.Others
@@ -185,9 +226,11 @@ type LayerReport struct {
 	// lower content it hides, both absolute and sorted.
 	Whiteouts []string `json:"whiteouts,omitempty"`
 	Opaques   []string `json:"opaques,omitempty"`
-	// Hides are the PathHash of every entry that is not a directory,
-	// sorted: each hides what lies at or beneath its path below.
-	Hides Hashes `json:"hides,omitempty"`
+	// Hides and Passed are the PathHash of every entry that is not a
+	// directory, sorted: each hides what lies at or beneath its path below.
+	// Passed are the regular files of Ledger.Passed, Hides all the others.
+	Hides  Hashes `json:"hides,omitempty"`
+	Passed Hashes `json:"passed,omitempty"`
 	// Dirs are the PathHash of every directory the layer names, sorted. A
 	// named directory takes the place of a symbolic link below it; an
 	// unnamed parent is looked up through the link.
@@ -220,6 +263,8 @@ func (r *LayerReport) Normalize() {
 	r.Opaques = slices.Compact(r.Opaques)
 	slices.Sort(r.Hides)
 	r.Hides = slices.Compact(r.Hides)
+	slices.Sort(r.Passed)
+	r.Passed = slices.Compact(r.Passed)
 	slices.Sort(r.Dirs)
 	r.Dirs = slices.Compact(r.Dirs)
 	slices.SortFunc(r.Problems, Problem.Compare)
