@@ -49,8 +49,8 @@ e2e: build ## end to end, on real engines and images
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...
 
-fuzz: ## every fuzz test for a short time (FUZZTIME=5s)
-	.ci/fuzz $(or $(FUZZTIME),5s)
+fuzz: ## every fuzz test for a time each (FUZZTIME=60s), several side by side
+	.ci/fuzz $(or $(FUZZTIME),60s)
 
 bench: build ## CPU, wall, memory and bytes read beside syft and grype
 	$(GO) run ./test/bench $(BENCH)
