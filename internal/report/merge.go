@@ -300,6 +300,7 @@ func (m *merger) setOwners(pkgs []Package) {
 			present[p.Type+":"+p.Name] = true
 		}
 	}
+	diverted := m.diversions()
 	owner := map[uint64]string{}
 	for i, l := range m.layers {
 		for _, o := range l.Ownership {
@@ -307,6 +308,7 @@ func (m *merger) setOwners(pkgs []Package) {
 				continue
 			}
 			for _, h := range o.Files {
+				h = diverted.place(o.Owner, h)
 				if cur, ok := owner[h]; !ok || o.Owner < cur {
 					owner[h] = o.Owner
 				}

@@ -352,3 +352,43 @@ func cleaned(s string) string {
 	s, _, _ = strings.Cut(strings.TrimLeft(s, "!%"), " -> ")
 	return strings.TrimSuffix(s, "/")
 }
+
+// A file that was moved aside is owned where it stands; what an administrator
+// put in its place is nobody's.
+func TestMergeDiversions(t *testing.T) {
+	hash := func(p string) Hashes { return Hashes{PathHash(p)} }
+	divert := func(owner string) Ownership {
+		return Ownership{Path: "/var/lib/dpkg/diversions", Owner: owner,
+			Diverted: []Diversion{{From: PathHash("/usr/bin/x"), To: PathHash("/usr/bin/x.moved")}}}
+	}
+	for _, tc := range []struct {
+		name  string
+		owner []Ownership
+		want  map[string]string
+	}{
+		{"none", nil, map[string]string{"/usr/bin/x": "deb:a"}},
+		{"by the administrator", []Ownership{divert("")}, map[string]string{"/usr/bin/x.moved": "deb:a"}},
+		{"by a package", []Ownership{divert("deb:b"), {Path: "/b.list", Owner: "deb:b", Files: hash("/usr/bin/x")}},
+			map[string]string{"/usr/bin/x": "deb:b", "/usr/bin/x.moved": "deb:a"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := &LayerReport{DiffID: "1", Complete: true,
+				Databases: []Database{{Path: "/status", Packages: []Package{
+					{Type: TypeDeb, Name: "a", Version: "1"}, {Type: TypeDeb, Name: "b", Version: "1"}}}},
+				Ownership: append([]Ownership{{Path: "/a.list", Owner: "deb:a", Files: hash("/usr/bin/x")}}, tc.owner...),
+				Packages: []Package{{Type: TypeGeneric, Name: "x", Version: "1", Path: "/usr/bin/x"},
+					{Type: TypeGeneric, Name: "x", Version: "2", Path: "/usr/bin/x.moved"}},
+			}
+			l.Normalize()
+			got := map[string]string{}
+			for _, p := range Merge([]*LayerReport{l}).Packages {
+				if p.OwnedBy != "" {
+					got[p.Path] = p.OwnedBy
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -120,10 +120,20 @@ type Database struct {
 type Ownership struct {
 	// Path of the file that says so; it is hidden together with it.
 	Path string `json:"path"`
-	// Owner is "type:name".
+	// Owner is "type:name". It is empty where an administrator diverts.
 	Owner string `json:"owner"`
 	// Files are the PathHash of each file owned, sorted.
 	Files Hashes `json:"files,omitempty"`
+	// Diverted are files that stand elsewhere than the packages other than
+	// Owner list them (dpkg-divert(1)).
+	Diverted []Diversion `json:"diverted,omitempty"`
+}
+
+// A Diversion is the PathHash of the place that packages list, and that of the
+// place where their file really stands.
+type Diversion struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
 }
 
 // A Problem is something that could not be read. It never stops a scan.

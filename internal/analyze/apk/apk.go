@@ -11,7 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "apk/1"
+const key = "apk/2"
 
 // Limits. Every package of one Alpine release together, about 30,000, would
 // make a database of 300 MB; a large image has 500 packages and 5 MB.
@@ -94,7 +94,7 @@ func (d *decoder) add(line []byte) error {
 	}
 	d.seen = true
 	if len(line) < 2 || line[1] != ':' {
-		d.bad = fmt.Errorf("a line is no field: %q", clip(line))
+		d.bad = fmt.Errorf("a line is no field: %q", analyze.Clip(line))
 		return nil
 	}
 	kind, value := line[0], line[2:]
@@ -125,7 +125,7 @@ func (d *decoder) add(line []byte) error {
 			d.unowned = true
 			return nil
 		}
-		d.files = analyze.AppendOwned(d.files, report.CleanPath(d.folder+"/"+string(value)))
+		d.files = analyze.AppendOwned(d.files, "/"+d.folder+"/"+string(value))
 	}
 	return nil
 }
@@ -138,13 +138,13 @@ func (d *decoder) finish() error {
 	}
 	p, files, bad := d.cur, d.files, d.bad
 	d.cur, d.files, d.bad, d.folder, d.seen = report.Package{}, nil, nil, "", false
-	if bad == nil && (!plain(p.Name) || !plain(p.Version)) {
-		bad = fmt.Errorf("package %q, version %q: not usable", clip([]byte(p.Name)), clip([]byte(p.Version)))
+	if bad == nil && (!analyze.Plain(p.Name) || !analyze.Plain(p.Version)) {
+		bad = fmt.Errorf("package %q, version %q: not usable", analyze.Clip(p.Name), analyze.Clip(p.Version))
 	}
 	if bad != nil {
 		d.problems.Add(d.path, key, "paragraph that ends at line %d: %v", d.line, bad)
 	}
-	if !plain(p.Name) || !plain(p.Version) {
+	if !analyze.Plain(p.Name) || !analyze.Plain(p.Version) {
 		return nil
 	}
 	if len(d.pkgs) == maxPackages {
@@ -164,16 +164,3 @@ func (d *decoder) finish() error {
 	}
 	return nil
 }
-
-// plain reports whether s can be a name or a version: not empty, no blanks, no
-// control characters.
-func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func clip(b []byte) []byte { return b[:min(len(b), 60)] }

@@ -64,7 +64,7 @@ func TestInstalled(t *testing.T) {
 				Licenses: []string{"GPL-2.0-only"}, Path: dbPath},
 		}},
 		Ownership: []report.Ownership{
-			{Path: dbPath, Owner: "apk:busybox", Files: hash("/bin/busybox", "/usr/bin/busybox")},
+			{Path: dbPath, Owner: "apk:busybox", Files: hash("/bin/busybox", "/usr/bin/busybox", "/usr/share/doc/notes.txt")},
 			{Path: dbPath, Owner: "apk:ssl_client", Files: hash("/usr/bin/ssl_client")},
 		},
 	}
@@ -204,7 +204,7 @@ func FuzzInstalled(f *testing.F) {
 			return
 		}
 		for _, p := range facts.Database.Packages {
-			if !plain(p.Name) || !plain(p.Version) {
+			if !analyze.Plain(p.Name) || !analyze.Plain(p.Version) {
 				t.Errorf("unusable package %+v", p)
 			}
 		}

@@ -1,7 +1,8 @@
 // Package dpkg reads what the Debian package manager knows: the status
 // database (/var/lib/dpkg/status), the single-package files of distroless
 // images (/var/lib/dpkg/status.d/NAME), and the file lists of both
-// (info/NAME.list, status.d/NAME.md5sums).
+// (info/NAME.list, status.d/NAME.md5sums) with the diversions that move single
+// files elsewhere.
 //
 // A package counts as installed when its files are unpacked: state installed,
 // unpacked, half-configured, triggers-awaited or triggers-pending. A package

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -14,23 +15,29 @@ import (
 )
 
 const (
-	key = "dpkg/1"
+	key = "dpkg/2"
 
+	dpkgDir    = "/var/lib/dpkg/"
 	statusPath = "/var/lib/dpkg/status"
 	statusDir  = "/var/lib/dpkg/status.d/"
 	infoDir    = "/var/lib/dpkg/info/"
+
+	diversionsPath = "/var/lib/dpkg/diversions"
 )
 
-// Limits. A full desktop has about 5,000 packages, 8 MB of status and no list
-// above 3 MB.
+// Limits. A full desktop has about 5,000 packages, 8 MB of status, no list
+// above 3 MB and 100 diversions.
 const (
 	maxStatusBytes = 64 << 20
 	maxListBytes   = 64 << 20
 	maxPackages    = 50_000
 	maxFieldBytes  = 1024
-	// maxOwned bounds the hashes kept of one file list; texlive's longest
-	// has 150,000 lines, most of them of no interest.
-	maxOwned = 250_000
+	// maxOwned bounds the hashes kept of one file list; the longest, of a
+	// package of icons, has 150,000 lines.
+	maxOwned = 500_000
+	// maxDiversions bounds the files that were moved aside.
+	maxDiversions = 10_000
+	maxPathBytes  = 4096
 )
 
 // An Analyzer reads dpkg's databases.
@@ -42,18 +49,22 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
-// Wants takes the status database, the files of status.d and the file lists.
+// Wants takes the status database, the files of status.d, the file lists and
+// the diversions.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	if p == statusPath {
+	rest, ok := strings.CutPrefix(p, dpkgDir)
+	if !ok {
+		return false
+	}
+	switch rest {
+	case "status", "diversions":
 		return true
 	}
-	if rest, ok := strings.CutPrefix(p, statusDir); ok {
-		return !strings.Contains(rest, "/")
+	if name, ok := strings.CutPrefix(rest, "status.d/"); ok {
+		return !strings.Contains(name, "/")
 	}
-	if rest, ok := strings.CutPrefix(p, infoDir); ok {
-		return strings.HasSuffix(rest, ".list") && !strings.Contains(rest, "/")
-	}
-	return false
+	name, ok := strings.CutPrefix(rest, "info/")
+	return ok && strings.HasSuffix(name, ".list") && !strings.Contains(name, "/")
 }
 
 // Analyze implements analyze.Analyzer.
@@ -62,6 +73,8 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	switch {
 	case f.Path == statusPath:
 		return database(ctx, f)
+	case f.Path == diversionsPath:
+		return diversions(ctx, f)
 	case strings.HasSuffix(base, ".list"):
 		name, _, _ := strings.Cut(strings.TrimSuffix(base, ".list"), ":")
 		return ownership(ctx, f, name, func(line string) string { return line })
@@ -160,7 +173,7 @@ func (s *stanza) add(line []byte) {
 	s.seen = true
 	i := strings.IndexByte(string(line[:min(len(line), maxFieldBytes)]), ':')
 	if i <= 0 {
-		s.err = fmt.Errorf("a line is no field: %q", clip(line))
+		s.err = fmt.Errorf("a line is no field: %q", analyze.Clip(line))
 		return
 	}
 	var to *string
@@ -194,12 +207,12 @@ func (s *stanza) add(line []byte) {
 func (s *stanza) pkg(needStatus bool) (*report.Package, error) {
 	if needStatus && !unpacked(s.status) {
 		if s.status == "" && s.err == nil {
-			return nil, fmt.Errorf("package %q has no status", clip([]byte(s.name)))
+			return nil, fmt.Errorf("package %q has no status", analyze.Clip(s.name))
 		}
 		return nil, s.err
 	}
-	if !plain(s.name) || !plain(s.version) {
-		return nil, fmt.Errorf("package %q, version %q: not usable", clip([]byte(s.name)), clip([]byte(s.version)))
+	if !analyze.Plain(s.name) || !analyze.Plain(s.version) {
+		return nil, fmt.Errorf("package %q, version %q: not usable", analyze.Clip(s.name), analyze.Clip(s.version))
 	}
 	p := &report.Package{Type: report.TypeDeb, Name: s.name, Version: s.version, Arch: s.arch}
 	source, rest, _ := strings.Cut(s.source, " ")
@@ -227,40 +240,35 @@ func unpacked(status string) bool {
 	return false
 }
 
-// plain reports whether s can be a name or a version: not empty, no blanks, no
-// control characters.
-func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func clip(b []byte) []byte { return b[:min(len(b), 60)] }
-
-// ownership reads a file list; file takes the path out of a line.
+// ownership reads a file list; file takes the path out of a line. dpkg lists
+// directories too, each before what it holds: those that hold nothing of the
+// package are kept, since nothing tells them from files.
 func ownership(ctx context.Context, f analyze.File, name string, file func(line string) string) (*report.Facts, error) {
 	if f.Size > maxListBytes {
 		return nil, fmt.Errorf("read file list: %w", analyze.Limited("bytes", f.Size, maxListBytes))
 	}
-	if !plain(name) {
-		return nil, fmt.Errorf("read file list: no package is called %q", clip([]byte(name)))
+	if !analyze.Plain(name) {
+		return nil, fmt.Errorf("read file list: no package is called %q", analyze.Clip(name))
 	}
 	o := report.Ownership{Path: f.Path, Owner: report.TypeDeb + ":" + name}
+	last := ""
 	r := lines.New(ctx, f.Reader())
-	for r.Next() {
+	for r.Next() && len(o.Files) <= maxOwned {
 		if len(r.Line()) == 0 || r.Cut() {
 			continue
 		}
-		p := report.CleanPath(file(string(r.Line())))
-		if o.Files = analyze.AppendOwned(o.Files, p); len(o.Files) > maxOwned {
-			return nil, fmt.Errorf("read file list: %w", analyze.Limited("owned files", int64(len(o.Files)), maxOwned))
+		p := file(string(r.Line()))
+		if !inside(p, last) {
+			o.Files = analyze.AppendOwned(o.Files, last)
 		}
+		last = p
 	}
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read file list: %w", r.Err())
+	}
+	o.Files = analyze.AppendOwned(o.Files, last)
+	if len(o.Files) > maxOwned {
+		return nil, fmt.Errorf("read file list: %w", analyze.Limited("owned files", int64(len(o.Files)), maxOwned))
 	}
 	if len(o.Files) == 0 {
 		return nil, nil
@@ -268,4 +276,66 @@ func ownership(ctx context.Context, f analyze.File, name string, file func(line 
 	slices.Sort(o.Files)
 	o.Files = slices.Compact(o.Files)
 	return &report.Facts{Ownership: []report.Ownership{o}}, nil
+}
+
+// inside reports whether p lies in the directory dir.
+func inside(p, dir string) bool {
+	return len(p) > len(dir) && p[:len(dir)] == dir && p[len(dir)] == '/'
+}
+
+// diversions reads which files dpkg put elsewhere, three lines each: the path
+// that packages list, the path where the file stands, and the package that is
+// exempt from it, or ":" if the administrator made the diversion
+// (dpkg-divert(1); lib/dpkg/db-ctrl and divertdb.c).
+func diversions(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	if f.Size > maxListBytes {
+		return nil, fmt.Errorf("read diversions: %w", analyze.Limited("bytes", f.Size, maxListBytes))
+	}
+	var (
+		by       = map[string][]report.Diversion{}
+		problems analyze.Problems
+		group    [3]string
+		n        int
+	)
+	r := lines.New(ctx, f.Reader())
+	for r.Next() {
+		group[n%3] = string(r.Line())
+		if n++; n%3 != 0 {
+			continue
+		}
+		if n/3 > maxDiversions {
+			return nil, fmt.Errorf("read diversions: %w", analyze.Limited("diversions", int64(n/3), maxDiversions))
+		}
+		from, to, pkg := group[0], group[1], group[2]
+		if !divertible(from) || !divertible(to) || !analyze.Plain(pkg) || len(pkg) > maxFieldBytes {
+			problems.Add(f.Path, key, "line %d: no diversion of %q to %q", n, analyze.Clip(from), analyze.Clip(to))
+			continue
+		}
+		owner := ""
+		if pkg != ":" {
+			owner = report.TypeDeb + ":" + pkg
+		}
+		places := analyze.AppendOwned(nil, to)
+		for i, h := range analyze.AppendOwned(nil, from) {
+			by[owner] = append(by[owner], report.Diversion{From: h, To: places[min(i, len(places)-1)]})
+		}
+	}
+	if r.Err() != nil {
+		return nil, fmt.Errorf("read diversions: %w", r.Err())
+	}
+	if n%3 != 0 {
+		problems.Add(f.Path, key, "ends within a diversion")
+	}
+	facts := &report.Facts{Problems: problems.List()}
+	for _, owner := range slices.Sorted(maps.Keys(by)) {
+		facts.Ownership = append(facts.Ownership, report.Ownership{Path: f.Path, Owner: owner, Diverted: by[owner]})
+	}
+	if len(facts.Ownership) == 0 && len(facts.Problems) == 0 {
+		return nil, nil
+	}
+	return facts, nil
+}
+
+func divertible(p string) bool {
+	return len(p) <= maxPathBytes && strings.HasPrefix(p, "/") && path.Clean(p) != "/"
 }

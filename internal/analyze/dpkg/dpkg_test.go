@@ -31,6 +31,7 @@ func TestSuite(t *testing.T) {
 	analyzetest.Suite(t, New(), statusPath, read(t, "status"))
 	analyzetest.Suite(t, New(), statusDir+"tzdata", read(t, "status.d-tzdata"))
 	analyzetest.Suite(t, New(), infoDir+"libfoo1:amd64.list", read(t, "libfoo1.list"))
+	analyzetest.Suite(t, New(), diversionsPath, []byte("/bin/sh\n/bin/sh.distrib\ndash\n"))
 }
 
 func TestWants(t *testing.T) {
@@ -45,6 +46,8 @@ func TestWants(t *testing.T) {
 		{"/var/lib/dpkg/status.d/a/b", false},
 		{"/var/lib/dpkg/info/libc6:amd64.list", true},
 		{"/var/lib/dpkg/info/libc6:amd64.md5sums", false},
+		{"/var/lib/dpkg/diversions", true},
+		{"/var/lib/dpkg/diversions-old", false},
 		{"/srv/var/lib/dpkg/status", false},
 	} {
 		if got := New().Wants(tc.name, analyzetest.Info{}); got != tc.want {
@@ -104,8 +107,8 @@ func TestStandalone(t *testing.T) {
 	}
 }
 
-func hashes(paths ...string) []uint64 {
-	var out []uint64
+func hashes(paths ...string) report.Hashes {
+	var out report.Hashes
 	for _, p := range paths {
 		out = append(out, report.PathHash(p))
 	}
@@ -116,34 +119,93 @@ func hashes(paths ...string) []uint64 {
 func TestOwnership(t *testing.T) {
 	for _, tc := range []struct {
 		name, path, file, owner string
-		want                    []uint64
+		want                    report.Hashes
 	}{
 		{"list", infoDir + "libfoo1:amd64.list", "libfoo1.list", "deb:libfoo1", hashes(
 			"/usr/bin/foo", "/bin/foo-static", "/usr/bin/foo-static",
 			"/usr/lib/python3/dist-packages/foo-1.egg-info/PKG-INFO",
-			"/usr/share/java/foo.jar", "/usr", "/usr/bin", "/usr/lib", "/usr/lib/python3")},
+			"/usr/share/java/foo.jar", "/usr/share/doc/foo/README")},
 		{"md5sums", statusDir + "foo.md5sums", "foo.md5sums", "deb:foo",
-			hashes("/usr/sbin/foo", "/usr/share/java/foo.jar")},
+			hashes("/usr/sbin/foo", "/usr/bin/foo", "/usr/share/java/foo.jar", "/usr/share/doc/foo/README")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			facts := analyzetest.Facts(t, New(), analyzetest.File(tc.path, read(t, tc.file)))
-			if len(facts.Ownership) != 1 {
-				t.Fatalf("got %d lists", len(facts.Ownership))
-			}
-			got := facts.Ownership[0]
-			if got.Owner != tc.owner || got.Path != tc.path {
-				t.Errorf("got %s from %s", got.Owner, got.Path)
-			}
-			for _, h := range tc.want {
-				if !slices.Contains(got.Files, h) {
-					t.Errorf("file %d of the wanted ones is missing", slices.Index(tc.want, h))
-				}
-			}
-			if slices.Contains(got.Files, report.PathHash("/usr/share/doc/foo/README")) {
-				t.Error("documentation is no file of interest")
+			want := []report.Ownership{{Path: tc.path, Owner: tc.owner, Files: tc.want}}
+			if diff := cmp.Diff(want, facts.Ownership); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
+}
+
+func TestDiversions(t *testing.T) {
+	h := report.PathHash
+	text := "/bin/sh\n/bin/sh.distrib\ndash\n" +
+		"/usr/bin/x\n/usr/bin/x.real\n:\n" +
+		"relative\n/x\n:\n/a\n"
+	facts := analyzetest.Facts(t, New(), analyzetest.File(diversionsPath, []byte(text)))
+	want := []report.Ownership{
+		{Path: diversionsPath, Owner: "", Diverted: []report.Diversion{{From: h("/usr/bin/x"), To: h("/usr/bin/x.real")}}},
+		{Path: diversionsPath, Owner: "deb:dash", Diverted: []report.Diversion{
+			{From: h("/bin/sh"), To: h("/bin/sh.distrib")}, {From: h("/usr/bin/sh"), To: h("/usr/bin/sh.distrib")}}},
+	}
+	if diff := cmp.Diff(want, facts.Ownership); diff != "" {
+		t.Error(diff)
+	}
+	if len(facts.Problems) != 2 {
+		t.Errorf("problems: %v", facts.Problems)
+	}
+}
+
+// Every regular file that dpkg lists on this machine has its package as owner,
+// and diverted ones have it where they stand.
+func TestOwnersAgainstThisMachine(t *testing.T) {
+	lists, err := filepath.Glob(infoDir + "*.list")
+	if err != nil || len(lists) == 0 {
+		t.Skip("no dpkg here")
+	}
+	owned := map[uint64]bool{}
+	var files []string
+	for _, l := range lists {
+		facts := analyzetest.Facts(t, New(), analyzetest.Open(t, l, l))
+		if facts == nil {
+			continue
+		}
+		for _, h := range facts.Ownership[0].Files {
+			owned[h] = true
+		}
+		b, err := os.ReadFile(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, strings.Fields(string(b))...)
+	}
+	if b, err := os.ReadFile(diversionsPath); err == nil && len(b) > 0 {
+		facts := analyzetest.Facts(t, New(), analyzetest.Open(t, diversionsPath, diversionsPath))
+		if len(facts.Problems) > 0 {
+			t.Errorf("problems: %v", facts.Problems)
+		}
+		for _, o := range facts.Ownership {
+			for _, d := range o.Diverted {
+				owned[d.To] = true
+			}
+		}
+		for line := range strings.Lines(string(b)) {
+			files = append(files, strings.TrimSpace(line))
+		}
+	}
+	n := 0
+	for _, p := range files {
+		fi, err := os.Lstat(p)
+		if err != nil || fi.IsDir() {
+			continue
+		}
+		n++
+		if !owned[report.PathHash(p)] {
+			t.Errorf("%s has no owner", p)
+		}
+	}
+	t.Logf("%d files, %d hashes", n, len(owned))
 }
 
 // The machine's own database must give what dpkg-query prints.
@@ -226,6 +288,19 @@ func TestLimits(t *testing.T) {
 		_, err := New().Analyze(t.Context(), analyzetest.File(infoDir+"a.list", bytes.Repeat([]byte("/a\n"), maxOwned+1)))
 		wantLimit(t, err)
 	})
+	t.Run("diversions", func(t *testing.T) {
+		_, err := New().Analyze(t.Context(), analyzetest.File(diversionsPath, bytes.Repeat([]byte("/a\n/b\n:\n"), maxDiversions+1)))
+		wantLimit(t, err)
+		f := analyzetest.File(diversionsPath, nil)
+		f.Size = maxListBytes + 1
+		_, err = New().Analyze(t.Context(), f)
+		wantLimit(t, err)
+		long := "/" + strings.Repeat("a", maxPathBytes)
+		facts := analyzetest.Facts(t, New(), analyzetest.File(diversionsPath, []byte(long+"\n/b\n:\n")))
+		if len(facts.Problems) != 1 || len(facts.Ownership) != 0 {
+			t.Errorf("got %+v", facts)
+		}
+	})
 	t.Run("line", func(t *testing.T) {
 		long := "Depends: " + strings.Repeat("x", lines.MaxLineBytes) + "\n"
 		f := analyzetest.File(statusPath, []byte(long+stanza("a")+stanza("b")))
@@ -255,7 +330,7 @@ func FuzzStatus(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, p := range []string{statusPath, statusDir + "a", statusDir + "a.md5sums", infoDir + "a.list"} {
+		for _, p := range []string{statusPath, statusDir + "a", statusDir + "a.md5sums", infoDir + "a.list", diversionsPath} {
 			facts, err := New().Analyze(t.Context(), analyzetest.File(p, b))
 			if err != nil || facts == nil {
 				continue

@@ -14,7 +14,8 @@ import (
 const MaxLineBytes = 1 << 20
 
 const (
-	bufferBytes = 64 << 10
+	bufferBytes    = 64 << 10
+	minBufferBytes = 512
 	// checkEvery is how many reads pass between two looks at the context.
 	checkEvery = 64
 )
@@ -32,7 +33,12 @@ type Reader struct {
 
 // New makes a reader of r that stops with the error of ctx.
 func New(ctx context.Context, r io.Reader) *Reader {
-	return &Reader{ctx: ctx, br: bufio.NewReaderSize(r, bufferBytes)}
+	size := int64(bufferBytes)
+	// Most files of a package manager are much shorter than the buffer.
+	if s, ok := r.(interface{ Size() int64 }); ok {
+		size = max(minBufferBytes, min(size, s.Size()+1))
+	}
+	return &Reader{ctx: ctx, br: bufio.NewReaderSize(r, int(size))}
 }
 
 // Next reads the next line and reports whether there is one.

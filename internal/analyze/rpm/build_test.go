@@ -35,12 +35,20 @@ func ints(tag uint32, list ...uint32) field {
 	return f
 }
 
+func shorts(tag uint32, list ...uint16) field {
+	f := field{tag: tag, kind: typeInt16, count: uint32(len(list))}
+	for _, n := range list {
+		f.data = binary.BigEndian.AppendUint16(f.data, n)
+	}
+	return f
+}
+
 // record is a header record with some fields.
 func record(fields ...field) []byte {
 	var index, data []byte
 	be := binary.BigEndian
 	for _, f := range fields {
-		for f.kind == typeInt32 && len(data)%4 != 0 {
+		for f.kind == typeInt32 && len(data)%4 != 0 || f.kind == typeInt16 && len(data)%2 != 0 {
 			data = append(data, 0)
 		}
 		for _, n := range []uint32{f.tag, f.kind, uint32(len(data)), f.count} {

@@ -18,6 +18,7 @@ const (
 	tagLicense         = 1014
 	tagArch            = 1022
 	tagOldFileNames    = 1027
+	tagFileModes       = 1030
 	tagSourceRPM       = 1044
 	tagDirIndexes      = 1116
 	tagBaseNames       = 1117
@@ -27,6 +28,7 @@ const (
 
 // Types of header entries.
 const (
+	typeInt16       = 3
 	typeInt32       = 4
 	typeString      = 6
 	typeStringArray = 8
@@ -95,7 +97,7 @@ func parseHeader(blob []byte) (*header, error) {
 
 func wanted(tag uint32) bool {
 	switch tag {
-	case tagName, tagVersion, tagRelease, tagEpoch, tagVendor, tagLicense, tagArch, tagOldFileNames,
+	case tagName, tagVersion, tagRelease, tagEpoch, tagVendor, tagLicense, tagArch, tagOldFileNames, tagFileModes,
 		tagSourceRPM, tagDirIndexes, tagBaseNames, tagDirNames, tagModularityLabel:
 		return true
 	}
@@ -124,13 +126,16 @@ func (h *header) number(tag uint32) (uint32, bool) {
 
 // numbers are the bytes of an array of 32-bit numbers; fewer than the tag
 // claims where the data ends.
-func (h *header) numbers(tag uint32) []byte {
+func (h *header) numbers(tag uint32) []byte { return h.array(tag, typeInt32, 4) }
+
+// array are the bytes of an array of numbers of one kind and size.
+func (h *header) array(tag, kind uint32, size int64) []byte {
 	e, ok := h.tags[tag]
-	if !ok || e.kind != typeInt32 {
+	if !ok || e.kind != kind {
 		return nil
 	}
 	b := h.data[e.offset:]
-	return b[:min(int64(len(b))/4, int64(e.count))*4]
+	return b[:min(int64(len(b))/size, int64(e.count))*size]
 }
 
 // strings are the zero-ended strings of a tag.
@@ -159,9 +164,16 @@ func (h *header) strings(tag uint32) iter.Seq[[]byte] {
 	}
 }
 
-// files are the paths that the package put in place: directories and base
-// names, joined by an index for each file; whole paths in packages built
-// before rpm 4.
+// modeType and modeDir are S_IFMT and S_IFDIR of stat(2).
+const (
+	modeType = 0xf000
+	modeDir  = 0x4000
+)
+
+// files are the paths that the package put in place, but for directories:
+// directories and base names, joined by an index for each file; whole paths in
+// packages built before rpm 4. What rpm calls a ghost is made when the package
+// runs, and belongs to it no less.
 func (h *header) files() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var dirs []string
@@ -171,14 +183,19 @@ func (h *header) files() iter.Seq[string] {
 			}
 			dirs = append(dirs, string(d))
 		}
-		index := h.numbers(tagDirIndexes)
+		index, modes := h.numbers(tagDirIndexes), h.array(tagFileModes, typeInt16, 2)
 		for base := range h.strings(tagBaseNames) {
 			if len(index) < 4 {
 				return
 			}
 			d := binary.BigEndian.Uint32(index)
 			index = index[4:]
-			if int64(d) >= int64(len(dirs)) || len(dirs[d])+len(base) > maxTextBytes {
+			isDir := false
+			if len(modes) >= 2 {
+				isDir = binary.BigEndian.Uint16(modes)&modeType == modeDir
+				modes = modes[2:]
+			}
+			if isDir || int64(d) >= int64(len(dirs)) || len(dirs[d])+len(base) > maxTextBytes {
 				continue
 			}
 			if !yield(dirs[d] + string(base)) {

@@ -14,7 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "rpm/1"
+const key = "rpm/2"
 
 // Limits. A full workstation has about 3,000 packages and a database of 300
 // MB; the largest header we have met, a kernel's, has 4 MB.
@@ -200,7 +200,7 @@ func (c *collector) add(blob []byte) error {
 	if name == "gpg-pubkey" {
 		return nil
 	}
-	if !plain(name) || !plain(version) || !plain(release) {
+	if !analyze.Plain(name) || !analyze.Plain(version) || !analyze.Plain(release) {
 		c.problems.Add(c.path, key, "record %d: package %.60q, version %.60q, release %.60q: not usable", c.n, name, version, release)
 		return nil
 	}
@@ -229,7 +229,7 @@ func (c *collector) add(blob []byte) error {
 			c.unowned = true
 			break
 		}
-		files = analyze.AppendOwned(files, report.CleanPath(file))
+		files = analyze.AppendOwned(files, file)
 	}
 	if len(files) > 0 {
 		slices.Sort(files)
@@ -255,15 +255,4 @@ func splitSource(s string) (name, versionRelease string) {
 		return "", ""
 	}
 	return s[:v], s[v+1:]
-}
-
-// plain reports whether s can be a name or part of a version: not empty, no
-// blanks, no control characters.
-func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != ""
 }

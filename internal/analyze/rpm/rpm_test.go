@@ -23,7 +23,8 @@ func records(more int) [][]byte {
 		record(str(tagName, "full"), str(tagVersion, "1.2"), str(tagRelease, "3.el8"), ints(tagEpoch, 4),
 			str(tagVendor, "Somebody"), str(tagLicense, "MIT and BSD"), str(tagArch, "x86_64"),
 			str(tagSourceRPM, "full-src-1.1-2.el8.src.rpm"), str(tagModularityLabel, "stream:8:2020:abc"),
-			ints(tagDirIndexes, 0, 1, 1), strs(tagBaseNames, "tool", "x.jar", "README"), strs(tagDirNames, "/bin/", "/usr/share/java/")),
+			ints(tagDirIndexes, 0, 1, 1, 1), strs(tagBaseNames, "tool", "x.jar", "dir", "README"), strs(tagDirNames, "/bin/", "/usr/share/java/"),
+			shorts(tagFileModes, 0o100755, 0o100644, 0o040755)),
 		record(str(tagName, "gpg-pubkey"), str(tagVersion, "1"), str(tagRelease, "2")),
 		record(str(tagName, "old"), str(tagVersion, "1"), str(tagRelease, "1"), ints(tagEpoch, 0), str(tagArch, "noarch"),
 			str(tagSourceRPM, "old-1-1.nosrc.rpm"), strs(tagOldFileNames, "/usr/sbin/old", "/usr/share/doc/old/README")),
@@ -86,8 +87,8 @@ func TestFormats(t *testing.T) {
 				t.Error(diff)
 			}
 			owns := []report.Ownership{
-				hashed("rpm:full", p, "/bin/tool", "/usr/bin/tool", "/usr/share/java/x.jar"),
-				hashed("rpm:old", p, "/usr/sbin/old"),
+				hashed("rpm:full", p, "/bin/tool", "/usr/bin/tool", "/usr/share/java/x.jar", "/usr/share/java/README"),
+				hashed("rpm:old", p, "/usr/sbin/old", "/usr/bin/old", "/usr/share/doc/old/README"),
 			}
 			if diff := cmp.Diff(owns, facts.Ownership); diff != "" {
 				t.Error(diff)
