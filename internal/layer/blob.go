@@ -24,13 +24,6 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-// Whiteouts in tar layers (OCI image specification, "Whiteouts").
-const (
-	whiteoutPrefix = ".wh."
-	whiteoutMeta   = ".wh..wh."
-	whiteoutOpaque = ".wh..wh..opq"
-)
-
 // ErrDeferred is what Open returns for a hard link whose content went by
 // earlier in the stream. Walk shows the entry again, with its content, when
 // the rest of the layer has been read.
@@ -148,10 +141,12 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 			return w.visit(&Entry{Kind: Opaque, Path: path.Clean(dir)})
 		case strings.HasPrefix(base, whiteoutMeta):
 			return w.visit(&Entry{Kind: Other, Path: p}) // bookkeeping of aufs
-		case base == whiteoutPrefix:
-			return nil
 		default:
-			return w.visit(&Entry{Kind: Whiteout, Path: path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix))})
+			name, ok := whiteoutOf(base)
+			if !ok {
+				return nil
+			}
+			return w.visit(&Entry{Kind: Whiteout, Path: path.Join(dir, name)})
 		}
 	}
 	switch h.Typeflag {
@@ -164,7 +159,7 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 		key := report.PathHash(p)
 		w.files[key] = seenFile{info, w.files[key].nth + 1}
 		delete(w.targets, p)
-		return w.visit(&Entry{Kind: File, Path: p, Info: info, open: w.opener(h, tr)})
+		return w.visit(&Entry{Kind: File, Path: p, Info: info, src: opener(w.opener(h, tr))})
 	case tar.TypeLink:
 		target := report.CleanPath(h.Linkname)
 		if t, ok := w.targets[target]; ok { // a link to a link
@@ -173,15 +168,15 @@ func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
 		file, ok := w.files[report.PathHash(target)]
 		if !ok {
 			info := newTarInfo(h, path.Base(p))
-			return w.visit(&Entry{Kind: File, Path: p, Info: info, LinkTo: target, open: func() (*Content, error) {
+			return w.visit(&Entry{Kind: File, Path: p, Info: info, LinkTo: target, src: opener(func() (*Content, error) {
 				return nil, fmt.Errorf("hard link to %s: %w", target, fs.ErrNotExist)
-			}})
+			})})
 		}
 		w.targets[p] = target
-		return w.visit(&Entry{Kind: File, Path: p, Info: file.info.named(path.Base(p)), LinkTo: target, open: func() (*Content, error) {
+		return w.visit(&Entry{Kind: File, Path: p, Info: file.info.named(path.Base(p)), LinkTo: target, src: opener(func() (*Content, error) {
 			w.links[target] = append(w.links[target], hardLink{p, file.nth})
 			return nil, ErrDeferred
-		}})
+		})})
 	case tar.TypeXGlobalHeader:
 		return nil
 	default:
@@ -217,12 +212,18 @@ func (w *blobWalker) second(h *tar.Header, tr *tar.Reader) error {
 			}
 			return &Content{ReaderAt: c.ReaderAt, Size: c.Size}, nil
 		}
-		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: newTarInfo(h, path.Base(l.path)), open: open}); err != nil {
+		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: newTarInfo(h, path.Base(l.path)), src: opener(open)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// opener is a file of a stream: it has no siblings that are still there.
+type opener func() (*Content, error)
+
+func (o opener) open() (*Content, error)               { return o() }
+func (o opener) sibling(string, int64) ([]byte, error) { return nil, fs.ErrNotExist }
 
 // opener reads the present file of tr, to memory if it fits.
 func (w *blobWalker) opener(h *tar.Header, tr *tar.Reader) func() (*Content, error) {

@@ -81,23 +81,33 @@ type Entry struct {
 	// call the first time.
 	Info fs.FileInfo
 
-	open func() (*Content, error)
-	sib  func(name string, max int64) ([]byte, error)
+	src source
+}
+
+// source is where the content of an entry comes from.
+type source interface {
+	open() (*Content, error)
+	sibling(name string, max int64) ([]byte, error)
 }
 
 // Open opens a File for reading. The caller closes the content before the
 // visitor returns. It may be called once. For a hard link in a stream it
 // returns ErrDeferred: the entry is shown again later, with its content.
-func (e *Entry) Open() (*Content, error) { return e.open() }
+func (e *Entry) Open() (*Content, error) {
+	if e.src == nil {
+		return nil, fs.ErrNotExist
+	}
+	return e.src.open()
+}
 
 // Sibling reads another file of the same directory of the layer, if the
 // layer's form allows random access. The error is fs.ErrNotExist if there is
 // none.
 func (e *Entry) Sibling(name string, max int64) ([]byte, error) {
-	if e.sib == nil {
+	if e.src == nil {
 		return nil, fs.ErrNotExist
 	}
-	return e.sib(name, max)
+	return e.src.sibling(name, max)
 }
 
 // Content is an opened file.
@@ -134,7 +144,7 @@ type Stats struct {
 // to be; what was visited before stands.
 func Walk(ctx context.Context, l image.Layer, stats *Stats, visit Visitor) error {
 	if l.Dir != "" {
-		return walkDir(ctx, l.Dir, stats, visit)
+		return walkDir(ctx, l.Dir, l.Lower, stats, visit)
 	}
 	return walkBlob(ctx, l, stats, visit)
 }
