@@ -29,15 +29,21 @@ var packageRules = []Rule{
 		},
 	},
 	{
-		Name:   "jar without coordinates",
-		Reason: "a jar without pom.properties does not say its group: onceover lists the artifact alone, syft makes a group up from the name or from a package in the manifest",
-		Explains: func(d Difference) bool {
-			return d.Package.Type == report.TypeJava && slices.ContainsFunc(d.Here, func(o Item) bool {
-				g1, a1 := coordinates(d.Package)
-				g2, a2 := coordinates(o)
-				return a1 == a2 && o.Version == d.Package.Version && (g1 == "") != (g2 == "")
-			})
-		},
+		Name:     "jar without coordinates",
+		Reason:   "nothing in the jar says its group (no pom.properties, no bundle name that ends in the artifact): onceover lists the artifact alone, or with the group under which it is known to be published; syft repeats the artifact as the group or takes a package from the manifest",
+		Explains: sameJar(func(ours, syft, artifact string) bool { return ours == "" || syft == artifact }),
+	},
+	{
+		Name:     "jar of a bundle",
+		Reason:   "the jar has a Bundle-SymbolicName and no pom.properties. Bundle tools write group and artifact there and leave out what the artifact repeats: org.mongodb:mongodb-driver-core is org.mongodb.driver-core, org.tukaani:xz is org.tukaani.xz. onceover takes the artifact off again, syft takes the whole name for the group",
+		Explains: sameJar(func(ours, syft, _ string) bool { return ours != "" && strings.HasPrefix(syft, ours+".") }),
+	},
+	{
+		Name:   "jar of a Guice extension",
+		Reason: "the jars have no pom.properties, and bundle names that are their packages (com.google.inject.servlet); they are published as com.google.inject.extensions (the pom.xml in Guice's sources), which is what onceover says",
+		Explains: sameJar(func(ours, syft, _ string) bool {
+			return ours == "com.google.inject.extensions" && (syft == "com.google.inject" || strings.HasPrefix(syft, "com.google.inject."))
+		}),
 	},
 	{
 		Name:   "jar named twice",
@@ -51,15 +57,33 @@ var packageRules = []Rule{
 	},
 	{
 		Name:   "jar of an extension",
-		Reason: "the jar has no pom.properties; onceover names it by its file, syft by the Extension-Name of its manifest, which three different jars of commons-logging share",
+		Reason: "the jar has no pom.properties; onceover names it by its file and knows its group, syft by the Extension-Name of its manifest, which three different jars of commons-logging share",
 		Explains: func(d Difference) bool {
 			return d.Package.Type == report.TypeJava && slices.ContainsFunc(d.Here, func(o Item) bool {
 				g1, a1 := coordinates(d.Package)
 				g2, a2 := coordinates(o)
-				return g1 == "org.apache" && g2 == g1 && o.Version == d.Package.Version && a1 != a2 && (a1 == "logging" || a2 == "logging")
+				if d.Side == OnlyOracle {
+					g1, a1, g2, a2 = g2, a2, g1, a1
+				}
+				return g1 == "commons-logging" && strings.HasPrefix(a1, g1) && g2 == "org.apache" && a2 == "logging" && o.Version == d.Package.Version
 			})
 		},
 	},
+}
+
+// sameJar explains two names of one jar that have the artifact and the version
+// in common, and groups for which ok holds.
+func sameJar(ok func(ours, syft, artifact string) bool) func(Difference) bool {
+	return func(d Difference) bool {
+		return d.Package.Type == report.TypeJava && slices.ContainsFunc(d.Here, func(o Item) bool {
+			ours, a1 := coordinates(d.Package)
+			syft, a2 := coordinates(o)
+			if d.Side == OnlyOracle {
+				ours, syft = syft, ours
+			}
+			return a1 == a2 && o.Version == d.Package.Version && ours != syft && ok(ours, syft, a1)
+		})
+	}
 }
 
 func coordinates(i Item) (group, artifact string) {

@@ -30,6 +30,9 @@ func (a artifact) name() string {
 type identity struct {
 	manifest map[string]string // main section, keys in lower case; nil if none
 	props    []artifact
+	// poms are the coordinates in the paths of pom.xml files; their
+	// versions are often those of a parent, and are not read.
+	poms []artifact
 }
 
 // readManifest reads the main section of a manifest ("JAR File Specification":
@@ -70,6 +73,7 @@ func manifestKey(k string) bool {
 	switch k {
 	case "implementation-title", "implementation-version", "implementation-vendor-id",
 		"specification-version", "bundle-name", "bundle-symbolicname", "bundle-version", "bundle-license",
+		"automatic-module-name",
 		"short-name", "extension-name", "group-id", "plugin-version", "plugin-license-name":
 		return true
 	}
@@ -130,34 +134,32 @@ func (id *identity) readProperties(ctx context.Context, from string, r io.Reader
 	return nil
 }
 
-// artifacts are what the archive called base is and contains: first itself,
-// then what was shaded into it.
-func (id *identity) artifacts(base string) []artifact {
+// addPOM notes the coordinates of "META-INF/maven/GROUP/ARTIFACT/pom.xml".
+func (id *identity) addPOM(entry string) {
+	part := strings.Split(strings.TrimPrefix(entry, "/"), "/")
+	if len(part) != 5 || part[0] != "META-INF" || part[1] != "maven" || len(id.poms) >= maxPOMs {
+		return
+	}
+	if a := (artifact{group: part[2], artifact: part[3], from: entry}); word(a.group) && word(a.artifact) && !strings.Contains(a.group+a.artifact, ":") {
+		id.poms = append(id.poms, a)
+	}
+}
+
+// artifacts are what the archive at p is and contains: first itself, then what
+// was shaded into it.
+func (id *identity) artifacts(p string) []artifact {
 	slices.SortFunc(id.props, func(a, b artifact) int { return strings.Compare(a.from, b.from) })
 	id.props = slices.CompactFunc(id.props, func(a, b artifact) bool { return a.name() == b.name() && a.version == b.version })
+	base := path.Base(p)
 	stem := strings.TrimSuffix(base, path.Ext(base))
 	fileName, fileVersion := splitFileName(stem)
 
-	self := -1
-	for i, p := range id.props {
-		if stem == p.artifact || stem == p.artifact+"-"+p.version || fileName == p.artifact {
-			self = i
-			break
-		}
-	}
-	for i := 0; self < 0 && i < len(id.props); i++ {
-		p := id.props[i].artifact
-		if fileName != "" && (strings.HasPrefix(p, fileName) || strings.HasSuffix(fileName, p)) {
-			self = i
-		}
-	}
-	if self < 0 && len(id.props) == 1 && id.sameVersion(id.props[0].version, fileVersion) {
-		self = 0 // a renamed file
-	}
 	var out []artifact
-	if self >= 0 {
+	if self := id.self(stem, fileName, fileVersion); self >= 0 {
 		out = append(out, id.props[self])
 		id.props = slices.Delete(id.props, self, self+1)
+	} else if a, ok := inRepository(p); ok {
+		out = append(out, a)
 	} else if a, ok := id.fromManifest(fileName, fileVersion, path.Ext(base)); ok {
 		out = append(out, a)
 	}
@@ -165,6 +167,39 @@ func (id *identity) artifacts(base string) []artifact {
 		out[0].licenses = []string{l}
 	}
 	return append(out, id.props...)
+}
+
+// self is the index of the pom.properties that tells of the archive itself, -1
+// if none does: the one that fits the name of the file, or where the file was
+// renamed, the only one of the version that the archive has.
+func (id *identity) self(stem, fileName, fileVersion string) int {
+	for i, p := range id.props {
+		if stem == p.artifact || stem == p.artifact+"-"+p.version || fileName == p.artifact {
+			return i
+		}
+	}
+	for i, a := range id.props {
+		if fileName != "" && (strings.HasPrefix(a.artifact, fileName) || strings.HasSuffix(fileName, a.artifact)) {
+			return i
+		}
+	}
+	if len(id.props) == 1 {
+		if id.sameVersion(id.props[0].version, fileVersion) {
+			return 0
+		}
+		return -1
+	}
+	self := -1
+	for i, p := range id.props {
+		if v := id.field("implementation-version"); v == "" || p.version != v {
+			continue
+		}
+		if self >= 0 {
+			return -1
+		}
+		self = i
+	}
+	return self
 }
 
 // sameVersion reports whether version is the one that the manifest or the name
@@ -216,10 +251,7 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 		}
 	}
 	if a.group == "" {
-		a.group = knownGroup(a.artifact)
-	}
-	if g := id.field("implementation-vendor-id"); a.group == "" && word(g) && strings.Contains(g, ".") {
-		a.group = g
+		a.group = id.group(a.artifact)
 	}
 	if !word(a.group) || strings.Contains(a.group, ":") {
 		a.group = ""
@@ -227,65 +259,126 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 	return a, word(a.artifact) && !strings.Contains(a.artifact, ":")
 }
 
-// splitFileName takes "commons-io-2.11.0" apart: the version begins at the
-// first "-" that a digit follows, else, as OSGi bundles are named, at the last
-// "_" that a digit follows.
-func splitFileName(stem string) (name, version string) {
-	for i := 1; i+1 < len(stem); i++ {
-		if stem[i] == '-' && digit(stem[i+1]) {
-			return stem[:i], stem[i+1:]
+// group is the group of an artifact without a pom.properties, by the path of a
+// pom.xml, the table of families, the name of the bundle or module, or the
+// vendor.
+func (id *identity) group(artifact string) string {
+	for _, p := range id.poms {
+		if p.artifact == artifact {
+			return p.group
 		}
 	}
-	if i := strings.LastIndexByte(stem, '_'); i > 0 && i+1 < len(stem) && digit(stem[i+1]) {
-		return stem[:i], stem[i+1:]
+	if g := knownGroup(artifact); g != "" {
+		return g
 	}
-	return stem, ""
+	for _, k := range []string{"bundle-symbolicname", "automatic-module-name"} {
+		name, _, _ := strings.Cut(id.field(k), ";")
+		if g := groupOfBundle(strings.TrimSpace(name), artifact); g != "" {
+			return g
+		}
+	}
+	// "org.apache" is a vendor of a hundred groups, and no group.
+	if g := id.field("implementation-vendor-id"); word(g) && strings.Contains(g, ".") && g != "org.apache" {
+		return g
+	}
+	return ""
+}
+
+// groupOfBundle takes the artifact off the symbolic name of a bundle. Maven's
+// bundle plug-in and Gradle's make the name of both, and leave out what the
+// artifact repeats of the end of the group: org.mongodb:mongodb-driver-core is
+// "org.mongodb.driver-core". A name that does not end in the artifact tells no
+// group: "com.google.inject.assistedinject" belongs to com.google.inject.extensions.
+func groupOfBundle(name, artifact string) string {
+	dashed := strings.ReplaceAll(name, ".", "-")
+	for i := strings.LastIndexByte(name, '.'); i > 0; i = strings.LastIndexByte(name[:i], '.') {
+		group := name[:i]
+		last := strings.LastIndexByte(group, '.')
+		if last < 0 {
+			return "" // one word is no group
+		}
+		rest := dashed[i+1:]
+		if artifact == rest || artifact == group[last+1:]+"-"+rest {
+			return group
+		}
+	}
+	return ""
+}
+
+// repositories are the ends of the paths at which a repository of artifacts
+// begins, those of Maven, of Debian and of Coursier.
+var repositories = []string{"/.m2/repository/", "/maven-repo/", "/maven2/"}
+
+// inRepository is the artifact by its place in a repository:
+// GROUP/AS/PATH/ARTIFACT/VERSION/ARTIFACT-VERSION.jar (Maven), or
+// files-2.1/GROUP/ARTIFACT/VERSION/HASH/ARTIFACT-VERSION.jar (Gradle).
+func inRepository(p string) (artifact, bool) {
+	dir, base := path.Split(p[strings.LastIndexByte(p, '!')+1:])
+	stem := strings.TrimSuffix(base, path.Ext(base))
+	part := strings.Split(strings.Trim(dir, "/"), "/")
+	n := len(part)
+	var a artifact
+	if n >= 5 && part[n-5] == "files-2.1" {
+		a = artifact{group: part[n-4], artifact: part[n-3], version: part[n-2]}
+	} else {
+		for _, r := range repositories {
+			i := strings.LastIndex(dir, r)
+			if i < 0 {
+				continue
+			}
+			gav := strings.Split(strings.Trim(dir[i+len(r):], "/"), "/")
+			if n := len(gav); n >= 3 {
+				a = artifact{group: strings.Join(gav[:n-2], "."), artifact: gav[n-2], version: gav[n-1]}
+			}
+			break
+		}
+	}
+	ok := a.artifact != "" && (stem == a.artifact+"-"+a.version || strings.HasPrefix(stem, a.artifact+"-"+a.version+"-")) &&
+		word(a.group) && word(a.artifact) && word(a.version) && !strings.Contains(a.group+a.artifact, ":")
+	return a, ok
+}
+
+// splitFileName takes "commons-io-2.11.0" apart: the version begins at the
+// first "-" that a digit follows, unless a word and another version with a dot
+// come behind it ("log4j-1.2-api-2.17.1"); else, as OSGi bundles are named, at
+// the last "_" that a digit follows.
+func splitFileName(stem string) (name, version string) {
+	at := -1
+	for i := 1; i+1 < len(stem); i++ {
+		if stem[i] != '-' || !digit(stem[i+1]) {
+			continue
+		}
+		if at < 0 || partOfName(stem[at+1:i]) && dotted(stem[i+1:]) {
+			at = i
+		}
+	}
+	if at < 0 {
+		if at = strings.LastIndexByte(stem, '_'); at <= 0 || at+1 == len(stem) || !digit(stem[at+1]) {
+			return stem, ""
+		}
+	}
+	return stem[:at], stem[at+1:]
+}
+
+// partOfName reports whether s, "1.2-api", goes on behind its number with a
+// word that no version has.
+func partOfName(s string) bool {
+	_, word, ok := strings.Cut(s, "-")
+	if !ok {
+		return false
+	}
+	word = strings.ToLower(strings.TrimRight(word, "0123456789."))
+	switch word {
+	case "", "alpha", "beta", "rc", "m", "cr", "sp", "b", "pre", "preview", "milestone", "snapshot", "incubating", "ga", "final", "release", "rev", "r", "build", "patch", "p":
+		return false
+	}
+	return true
+}
+
+// dotted reports whether s begins with a number, a dot and a number.
+func dotted(s string) bool {
+	rest := strings.TrimLeft(s, "0123456789")
+	return len(rest) < len(s) && len(rest) > 1 && rest[0] == '.' && digit(rest[1])
 }
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
-
-// knownGroups are the groups of families that are published without Maven's
-// files in their archives, by the beginning of the artifact; the longest
-// beginning counts.
-var knownGroups = []struct{ prefix, group string }{
-	{"spring-", "org.springframework"},
-	{"spring-boot", "org.springframework.boot"},
-	{"spring-security-", "org.springframework.security"},
-	{"spring-data-", "org.springframework.data"},
-	{"spring-cloud-", "org.springframework.cloud"},
-	{"spring-integration-", "org.springframework.integration"},
-	{"spring-kafka", "org.springframework.kafka"},
-	{"spring-batch-", "org.springframework.batch"},
-	{"spring-session-", "org.springframework.session"},
-	{"spring-ws-", "org.springframework.ws"},
-	{"tomcat-", "org.apache.tomcat"},
-	{"tomcat-embed-", "org.apache.tomcat.embed"},
-	{"kotlin-stdlib", "org.jetbrains.kotlin"},
-	{"kotlin-reflect", "org.jetbrains.kotlin"},
-	{"okhttp", "com.squareup.okhttp3"},
-	{"okio", "com.squareup.okio"},
-	{"hibernate-core", "org.hibernate"},
-	{"groovy", "org.codehaus.groovy"},
-	{"micrometer-", "io.micrometer"},
-	{"reactor-core", "io.projectreactor"},
-	{"kafka-clients", "org.apache.kafka"},
-	{"kafka_", "org.apache.kafka"},
-	{"lucene-", "org.apache.lucene"},
-	{"bcprov-", "org.bouncycastle"},
-	{"bcpkix-", "org.bouncycastle"},
-	{"ant", "org.apache.ant"},
-}
-
-func knownGroup(artifact string) string {
-	group, length := "", 0
-	for _, k := range knownGroups {
-		// "ant" alone is exact, a longer family name may stand for its members.
-		if len(k.prefix) <= 4 && artifact != k.prefix {
-			continue
-		}
-		if strings.HasPrefix(artifact, k.prefix) && len(k.prefix) > length {
-			group, length = k.group, len(k.prefix)
-		}
-	}
-	return group
-}

@@ -15,7 +15,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "java/1"
+const key = "java/2"
 
 // Limits for one file of an image with everything inside it.
 const (
@@ -44,6 +44,8 @@ const (
 	maxTextBytes  = 4 << 20
 	maxFieldBytes = 512
 	maxNameBytes  = 4096
+	// maxPOMs bounds the pom.xml files of one archive that are remembered.
+	maxPOMs = 10_000
 	// maxPackages bounds what one file of an image is said to contain.
 	maxPackages = 50_000
 )
@@ -150,6 +152,8 @@ func (w *walk) archive(p string, r io.ReaderAt, size int64, depth int) error {
 			err = w.text(e, func(r io.Reader) error { return id.readManifest(w.ctx, r) })
 		case path.Base(e.Name) == "pom.properties":
 			err = w.text(e, func(r io.Reader) error { return id.readProperties(w.ctx, e.Name, r) })
+		case path.Base(e.Name) == "pom.xml":
+			id.addPOM(e.Name)
 		case isArchive(e.Name):
 			nested = append(nested, e)
 		}
@@ -157,7 +161,7 @@ func (w *walk) archive(p string, r io.ReaderAt, size int64, depth int) error {
 			return err
 		}
 	}
-	for _, a := range id.artifacts(path.Base(p)) {
+	for _, a := range id.artifacts(p) {
 		if len(w.pkgs) == maxPackages {
 			return analyze.Limited("packages", maxPackages+1, maxPackages)
 		}

@@ -96,7 +96,24 @@ func TestIdentity(t *testing.T) {
 		{"version of the file first", "thing-1.0.jar", []entry{manifest("Implementation-Version: 4.5")}, []string{"thing 1.0"}},
 		{"family", "spring-web-5.3.1.jar", []entry{manifest("Implementation-Title: spring-web")}, []string{"org.springframework:spring-web 5.3.1"}},
 		{"family within a family", "spring-boot-starter-2.7.0.jar", []entry{manifest()}, []string{"org.springframework.boot:spring-boot-starter 2.7.0"}},
-		{"not a member", "antlr-2.7.7.jar", []entry{manifest()}, []string{"antlr 2.7.7"}},
+		{"known alone", "antlr-2.7.7.jar", []entry{manifest()}, []string{"antlr:antlr 2.7.7"}},
+		{"not a member", "antler-2.7.7.jar", []entry{manifest()}, []string{"antler 2.7.7"}},
+		{"digits and a dotted version", "log4j-1.2-api-2.17.1.jar", []entry{manifest()}, []string{"log4j-1.2-api 2.17.1"}},
+		{"digits of a qualifier", "thing-1.0-beta-2.1.jar", []entry{manifest()}, []string{"thing 1.0-beta-2.1"}},
+		{"a classifier", "thing-1.0-jre.jar", []entry{manifest()}, []string{"thing 1.0-jre"}},
+		{"a version of Scala", "things_2.13-3.4.0.jar", []entry{manifest()}, []string{"things_2.13 3.4.0"}},
+		{"bundle of group and artifact", "xz-1.9.jar", []entry{manifest("Bundle-SymbolicName: org.tukaani.xz;singleton:=true")}, []string{"org.tukaani:xz 1.9"}},
+		{"bundle that leaves out what repeats", "mongodb-driver-core-3.6.3.jar", []entry{manifest("Bundle-SymbolicName: org.mongodb.driver-core")}, []string{"org.mongodb:mongodb-driver-core 3.6.3"}},
+		{"bundle with dots", "maven-core-ext-3.jar", []entry{manifest("Bundle-SymbolicName: org.apache.maven.core.ext")}, []string{"org.apache.maven:maven-core-ext 3"}},
+		{"bundle of another name", "assisted-4.jar", []entry{manifest("Bundle-SymbolicName: com.google.inject.assistedinject")}, []string{"assisted 4"}},
+		{"bundle of one word", "time-4.jar", []entry{manifest("Bundle-SymbolicName: joda.time")}, []string{"time 4"}},
+		{"module", "driver-4.jar", []entry{manifest("Automatic-Module-Name: org.things.driver")}, []string{"org.things:driver 4"}},
+		{"vendor of many groups", "thing-1.jar", []entry{manifest("Implementation-Vendor-Id: org.apache")}, []string{"thing 1"}},
+		{"pom.xml alone", "thing-1.0.jar", []entry{manifest(), text("META-INF/maven/org.other/x/pom.xml", ""), text("META-INF/maven/org.things/thing/pom.xml", "<project/>")}, []string{"org.things:thing 1.0"}},
+		{"renamed, with content", "maven3-provider.jar", []entry{pom("org.m", "maven-provider", "3.8"), pom("org.s", "simple", "1.7"), manifest("Implementation-Version: 3.8")},
+			[]string{"org.m:maven-provider 3.8", "org.s:simple 1.7"}},
+		{"renamed, of two", "thing.jar", []entry{pom("org.m", "a", "3.8"), pom("org.m", "b", "3.8"), manifest("Implementation-Version: 3.8")},
+			[]string{"thing 3.8", "org.m:a 3.8", "org.m:b 3.8"}},
 		{"bundle", "org.eclipse.core_3.7.0.v1.jar", []entry{manifest()}, []string{"org.eclipse.core 3.7.0.v1"}},
 		{"only a name", "thing-1.0.jar", []entry{text("a.class", "x")}, []string{"thing 1.0"}},
 		{"nothing", "thing.jar", []entry{text("a.class", "x")}, nil},
@@ -115,6 +132,30 @@ func TestIdentity(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestRepositories(t *testing.T) {
+	b := archive(t, text("a.class", "x"))
+	for p, want := range map[string]string{
+		"/root/.m2/repository/org/things/big/thing/1.0/thing-1.0.jar":                        "org.things.big:thing 1.0",
+		"/root/.m2/repository/org/things/thing/1.0-SNAPSHOT/thing-1.0-SNAPSHOT.jar":          "org.things:thing 1.0-SNAPSHOT",
+		"/usr/share/maven-repo/org/jsr-305/jsr305/0.1-SNAPSHOT/jsr305-0.1-SNAPSHOT.jar":      "org.jsr-305:jsr305 0.1-SNAPSHOT",
+		"/root/.m2/repository/org/things/thing/1.0/thing-1.0-linux-x86_64.jar":               "org.things:thing 1.0",
+		"/root/.gradle/caches/modules-2/files-2.1/org.things/thing/1.0/0123ab/thing-1.0.jar": "org.things:thing 1.0",
+		"/srv/.cache/coursier/v1/https/repo1/maven2/org/things/thing/1.0/thing-1.0.jar":      "org.things:thing 1.0",
+		"/root/.m2/repository/org/things/thing/1.0/other-1.0.jar":                            "other 1.0",
+		"/root/.m2/repository/thing/1.0/thing-1.0.jar":                                       "thing 1.0",
+		"/srv/repo/org/things/thing/1.0/thing-1.0.jar":                                       "thing 1.0",
+	} {
+		if diff := cmp.Diff([]string{want + " " + p}, found(t, p, b)); diff != "" {
+			t.Errorf("%s: %s", p, diff)
+		}
+	}
+	// What the archive says itself counts more.
+	p := "/root/.m2/repository/org/things/thing/1.0/thing-1.0.jar"
+	if diff := cmp.Diff([]string{"com.x:thing 2 " + p}, found(t, p, archive(t, pom("com.x", "thing", "2")))); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -315,6 +356,14 @@ func TestLimits(t *testing.T) {
 	w = &walk{ctx: t.Context(), directory: maxDirectoryBytes + slackBytes}
 	want("directory bytes", w.archive("/a.jar", bytes.NewReader(small), int64(len(small)), 1))
 
+	var id identity
+	for i := range maxPOMs + 1 {
+		id.addPOM(fmt.Sprintf("META-INF/maven/g/a%d/pom.xml", i))
+	}
+	if len(id.poms) != maxPOMs {
+		t.Errorf("poms: %d are kept", len(id.poms))
+	}
+
 	long := archive(t, manifest(), text(strings.Repeat("n", maxNameBytes)+".jar", ""))
 	facts = analyzetest.Facts(t, New(), analyzetest.File("/a.jar", long))
 	if len(facts.Packages) != 1 || len(facts.Problems) != 1 {
@@ -369,7 +418,7 @@ func FuzzManifest(f *testing.F) {
 		var id identity
 		_ = id.readManifest(t.Context(), strings.NewReader(m))
 		_ = id.readProperties(t.Context(), "x", strings.NewReader(p))
-		for _, a := range id.artifacts(base) {
+		for _, a := range id.artifacts("/" + base) {
 			if a.artifact == "" {
 				t.Errorf("no name: %+v", a)
 			}
