@@ -26,6 +26,7 @@ func Merge(layers []*LayerReport) Inventory {
 	inv.Distro = m.distro()
 	inv.Packages = append(inv.Packages, m.databases()...)
 	inv.Packages = append(inv.Packages, m.standalone()...)
+	inv.Packages = m.settleClaims(inv.Packages)
 	m.setOwners(inv.Packages)
 	slices.SortFunc(inv.Packages, Package.Compare)
 	inv.Packages = slices.CompactFunc(inv.Packages, func(a, b Package) bool { return a.Compare(b) == 0 })

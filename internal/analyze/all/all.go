@@ -3,6 +3,7 @@ package all
 import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/apk"
+	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
@@ -24,6 +25,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		dotnet.New(),
 		java.New(),
 	)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"debug/buildinfo"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -70,13 +69,13 @@ func (Analyzer) Sniff(head []byte) bool {
 // Analyze implements analyze.Analyzer. A program that is not Go's says
 // nothing, whatever state it is in.
 func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
-	b := &budget{ctx: ctx, r: f.Reader(), left: maxReadBytes}
-	if plainELF(b) && b.err == nil {
+	b := analyze.NewBudget(ctx, f, maxReadBytes)
+	if plainELF(b) && b.Err() == nil {
 		return nil, nil
 	}
 	bi, err := buildinfo.Read(b)
-	if b.err != nil {
-		return nil, fmt.Errorf("read build information: %w", b.err)
+	if b.Err() != nil {
+		return nil, fmt.Errorf("read build information: %w", b.Err())
 	}
 	if err != nil {
 		if foreign(err) {
@@ -186,35 +185,4 @@ func plain(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= maxStringBytes
-}
-
-var errBudget = errors.New("read budget spent")
-
-// A budget bounds how much of a file is read and stops with its context. It
-// keeps its error, which debug/buildinfo would hide.
-type budget struct {
-	ctx  context.Context
-	r    io.ReaderAt
-	left int64
-	err  error
-}
-
-// ReadAt implements io.ReaderAt.
-func (b *budget) ReadAt(p []byte, off int64) (int, error) {
-	switch {
-	case b.err != nil:
-	case b.ctx.Err() != nil:
-		b.err = b.ctx.Err()
-	case int64(len(p)) > b.left:
-		b.err = fmt.Errorf("%w: %w", errBudget, analyze.Limited("bytes to read", maxReadBytes-b.left+int64(len(p)), maxReadBytes))
-	}
-	if b.err != nil {
-		return 0, b.err
-	}
-	b.left -= int64(len(p))
-	n, err := b.r.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.err = err
-	}
-	return n, err
 }

@@ -1,0 +1,277 @@
+package dotnet
+
+import (
+	"bytes"
+	"debug/pe"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/analyze/analyzetest"
+	"github.com/onceover/onceover/internal/report"
+)
+
+const (
+	depsPath = "/app/AutoRest.CSharp.deps.json"
+	dllPath  = "/app/Microsoft.IdentityModel.Abstractions.dll"
+)
+
+func real(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSuite(t *testing.T) {
+	t.Run("deps.json", func(t *testing.T) {
+		analyzetest.Suite(t, New(), depsPath, real(t, "AutoRest.CSharp.deps.json"))
+	})
+	t.Run("assembly", func(t *testing.T) {
+		analyzetest.Suite(t, New(), dllPath, real(t, "Microsoft.IdentityModel.Abstractions.dll"))
+	})
+}
+
+// The application that the SDK published: 39 of its 86 libraries brought a file
+// (the directory in the npm package holds just these), the others are declared.
+func TestRealApplication(t *testing.T) {
+	facts := analyzetest.Facts(t, New(), analyzetest.File(depsPath, real(t, "AutoRest.CSharp.deps.json")))
+	got := map[string]report.Package{}
+	installed := 0
+	for _, p := range facts.Packages {
+		got[p.Name] = p
+		if !p.Declared {
+			installed++
+		}
+	}
+	if len(got) != 86 || installed != 39 {
+		t.Errorf("got %d libraries, %d installed", len(got), installed)
+	}
+	for _, want := range []report.Package{
+		{Type: report.TypeNuGet, Name: "AutoRest.CSharp", Version: "3.0.0-beta.20251203.1", Path: depsPath},
+		{Type: report.TypeNuGet, Name: "CommandLineParser", Version: "2.9.1", Path: depsPath},
+		{Type: report.TypeNuGet, Name: "System.Text.Json", Version: "8.0.5", Path: depsPath, Declared: true},
+	} {
+		if diff := cmp.Diff(want, got[want.Name]); diff != "" {
+			t.Error(diff)
+		}
+	}
+	files := map[string]report.Hashes{}
+	for _, o := range facts.Ownership {
+		files[o.Owner] = o.Files
+	}
+	var win report.Hashes
+	for _, p := range []string{"/app/System.Windows.Extensions.dll", "/app/runtimes/win/lib/netcoreapp3.0/System.Windows.Extensions.dll"} {
+		win = append(win, report.PathHash(p))
+	}
+	if win[0] > win[1] {
+		win[0], win[1] = win[1], win[0]
+	}
+	if diff := cmp.Diff(win, files["nuget:System.Windows.Extensions"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(report.Hashes{report.PathHash("/app/CommandLine.dll")}, files["nuget:CommandLineParser"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRealAssembly(t *testing.T) {
+	facts := analyzetest.Facts(t, New(), analyzetest.File(dllPath, real(t, "Microsoft.IdentityModel.Abstractions.dll")))
+	want := &report.Facts{Packages: []report.Package{{Type: report.TypeNuGet, Name: "Microsoft.IdentityModel.Abstractions", Version: "6.35.0", Path: dllPath}}}
+	if diff := cmp.Diff(want, facts); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	const p = "/usr/share/dotnet/shared/Microsoft.NETCore.App/8.0.4/Microsoft.NETCore.App.deps.json"
+	pkg := func(name, version string, declared bool) report.Package {
+		return report.Package{Type: report.TypeNuGet, Name: name, Version: version, Path: p, Declared: declared}
+	}
+	for _, tc := range []struct {
+		name, text string
+		want       []report.Package
+	}{
+		{"framework", `{"runtimeTarget":{"name":"t/linux-x64"},"targets":{"t":{},"t/linux-x64":{"Microsoft.NETCore.App.Runtime.linux-x64/8.0.4":{"runtime":{"System.Private.CoreLib.dll":{}},"native":{"libclrjit.so":{}}}}},
+			"libraries":{"Microsoft.NETCore.App.Runtime.linux-x64/8.0.4":{"type":"package"}}}`,
+			[]report.Package{pkg("Microsoft.NETCore.App.Runtime.linux-x64", "8.0.4", false)}},
+		{"self-contained", `{"targets":{"t":{"runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.4":{"runtime":{"System.dll":{}}}}},
+			"libraries":{"runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.4":{"type":"runtimepack"}}}`,
+			[]report.Package{pkg("Microsoft.NETCore.App.Runtime.linux-x64", "8.0.4", false)}},
+		{"only translations and natives", `{"targets":{"t":{"a/1":{"resources":{"lib/de/a.resources.dll":{"locale":"de"}}},"b/1":{"native":{"b.so":{}}}}},"libraries":{"a/1":{"type":"package"},"b/1":{"type":"package"}}}`,
+			[]report.Package{pkg("a", "1", false), pkg("b", "1", false)}},
+		{"a file that stands for none", `{"targets":{"t":{"a/1":{"runtime":{"lib/net6.0/_._":{}}}}},"libraries":{"a/1":{"type":"package"}}}`,
+			[]report.Package{pkg("a", "1", true)}},
+		{"runtime target as text", `{"runtimeTarget":"t","targets":{"t":{"a/1":{}},"u":{"a/1":{"runtime":{"a.dll":{}}}}},"libraries":{"a/1":{"type":"package"}}}`,
+			[]report.Package{pkg("a", "1", true)}},
+		{"references", `{"libraries":{"a/1":{"type":"reference"},"b/1":{"type":"referenceassembly"}}}`, nil},
+		{"byte order mark", "\xef\xbb\xbf" + `{"libraries":{"a/1":{"type":"package"}}}`, []report.Package{pkg("a", "1", true)}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			facts := analyzetest.Facts(t, New(), analyzetest.File(p, []byte(tc.text)))
+			var got []report.Package
+			if facts != nil {
+				got = facts.Packages
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	facts := analyzetest.Facts(t, New(), analyzetest.File(p, []byte(`{"libraries":{"a b/1":{"type":"package"},"c":{"type":"package"}}}`)))
+	if len(facts.Packages) != 0 || len(facts.Problems) != 2 {
+		t.Errorf("got %+v", facts)
+	}
+}
+
+func TestWants(t *testing.T) {
+	for _, tc := range []struct {
+		path string
+		size int64
+		want bool
+	}{
+		{depsPath, 10, true},
+		{dllPath, minPEBytes, true},
+		{"/app/A.DLL", minPEBytes, true},
+		{"/app/a.exe", maxPEBytes, true},
+		{"/app/a.exe", maxPEBytes + 1, false},
+		{"/app/a.dll", minPEBytes - 1, false},
+		{"/app/de/a.resources.dll", 1 << 20, false},
+		{"/usr/share/dotnet/packs/X/8.0.0/ref/net8.0/System.dll", 1 << 20, false},
+		{"/app/package.json", 10, false},
+		{"/x", 1 << 20, false},
+	} {
+		if got := New().Wants(tc.path, analyzetest.Info{Bytes: tc.size}); got != tc.want {
+			t.Errorf("%s, %d bytes: got %v", tc.path, tc.size, got)
+		}
+	}
+}
+
+func TestSniff(t *testing.T) {
+	for head, want := range map[string]bool{"MZ\x90\x00": true, "\xef\xbb\xbf{": true, " \n{": true, "": true, "\x7fELF": false, "[1]": false} {
+		if got := New().Sniff([]byte(head)); got != want {
+			t.Errorf("%q: got %v", head, got)
+		}
+	}
+}
+
+func TestPackageVersion(t *testing.T) {
+	for _, tc := range []struct{ product, file, assembly, want string }{
+		{"13.0.3+0a2e291c0d9c0c7675d445703e51750363a549ef", "13.0.3.27908", "13.0.0.0", "13.0.3"},
+		{"4.6.31308.01 @BuiltBy: x-y @Branch: z", "4.6.31308.01", "4.0.1.2", "4.6.31308.01"},
+		{"6.35.0.41201040912.c94c7fc", "6.35.0.41201", "6.35.0.0", "6.35.0"},
+		{"4.1.0-5.22114.11+e5c2", "4.100.22.11411", "4.1.0.0", "4.1.0-5.22114.11"},
+		{"1.0.31.0.", "", "", "1.0.31.0"},
+		{"Contoso Suite", "2.1.0.0", "1.0.0.0", "2.1.0.0"},
+		{"Contoso", "", "1.0.0.0", "1.0.0.0"},
+		{"0.0.0.0", "0.0", "0.0.0.0", ""},
+		{"7", "", "", ""},
+		{"1.2-", "", "", "1.2"},
+		{"1.2-rc_1", "", "", "1.2"},
+	} {
+		if got := packageVersion(tc.product, tc.file, tc.assembly); got != tc.want {
+			t.Errorf("%q, %q, %q: got %q, want %q", tc.product, tc.file, tc.assembly, got, tc.want)
+		}
+	}
+}
+
+// Programs for Windows that are not .NET's, and DOS programs, say nothing.
+func TestForeign(t *testing.T) {
+	dos := append([]byte("MZ"), make([]byte, 600)...)
+	native := bytes.Clone(real(t, "Microsoft.IdentityModel.Abstractions.dll"))
+	// The data directory of a 32-bit file begins 96 bytes into the optional
+	// header, which follows 24 bytes of signature and file header.
+	at := int(binary.LittleEndian.Uint32(native[0x3c:])) + 24 + 96 + 8*directoryCLR
+	clear(native[at : at+8])
+	for name, b := range map[string][]byte{"dos": dos, "native": native} {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(dllPath, b)); facts != nil || err != nil {
+			t.Errorf("%s: got %v, %v", name, facts, err)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	f := analyzetest.File(depsPath, nil)
+	f.Size = maxDepsBytes + 1
+	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
+		t.Errorf("bytes: got %v", err)
+	}
+	libraries := map[string]any{}
+	for i := range maxLibraries + 1 {
+		libraries[fmt.Sprintf("a%d/1", i)] = map[string]string{"type": "package"}
+	}
+	runtime := map[string]any{}
+	for i := range maxAssets + 1 {
+		runtime[fmt.Sprintf("%d.dll", i)] = nil
+	}
+	for name, v := range map[string]any{
+		"libraries": map[string]any{"libraries": libraries},
+		"files":     map[string]any{"targets": map[string]any{"t": map[string]any{"a/1": map[string]any{"runtime": runtime}}}},
+	} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New().Analyze(t.Context(), analyzetest.File(depsPath, b)); !errors.Is(err, analyze.ErrLimit) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	long := `{"libraries":{"` + strings.Repeat("a", maxTextBytes+1) + `/1":{"type":"package"}}}`
+	if facts := analyzetest.Facts(t, New(), analyzetest.File(depsPath, []byte(long))); len(facts.Packages) != 0 || len(facts.Problems) != 1 {
+		t.Errorf("name: got %+v", facts)
+	}
+	// A section that claims to be larger than the budget is not read.
+	b := bytes.Clone(real(t, "Microsoft.IdentityModel.Abstractions.dll"))
+	header := int(binary.LittleEndian.Uint32(b[0x3c:]))
+	binary.LittleEndian.PutUint32(b[header+12:], 0x1000)            // symbols
+	binary.LittleEndian.PutUint32(b[header+16:], maxReadBytes/18+1) // many
+	big := analyzetest.File(dllPath, b)
+	big.Content, big.Size = padded(b), maxPEBytes
+	if _, err := New().Analyze(t.Context(), big); !errors.Is(err, analyze.ErrLimit) {
+		t.Errorf("bytes read: got %v", err)
+	}
+	img := &image{file: &pe.File{}}
+	if _, err := img.read(1, 1, 1); !errors.Is(err, errDamaged) {
+		t.Errorf("address: got %v", err)
+	}
+}
+
+// padded is a file of zeros that begins with some bytes.
+type padded []byte
+
+func (p padded) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	if off < int64(len(p)) {
+		copy(b, p[off:])
+	}
+	return len(b), nil
+}
+
+func FuzzDotnet(f *testing.F) {
+	f.Add(true, real(f, "AutoRest.CSharp.deps.json"))
+	f.Add(false, real(f, "Microsoft.IdentityModel.Abstractions.dll"))
+	f.Fuzz(func(t *testing.T, deps bool, b []byte) {
+		p := dllPath
+		if deps {
+			p = depsPath
+		}
+		facts, err := New().Analyze(t.Context(), analyzetest.File(p, b))
+		if err != nil || facts == nil {
+			return
+		}
+		for _, pkg := range facts.Packages {
+			if !plain(pkg.Name) || strings.ContainsAny(pkg.Version, " \n") {
+				t.Errorf("unusable package %+v", pkg)
+			}
+		}
+	})
+}
