@@ -31,10 +31,14 @@ func (e *Engine) prepareDocker() ([]string, error) {
 	if err := e.dockerEndpoint(); err != nil {
 		return nil, err
 	}
+	driver := "overlay2"
+	if e.Kind == KindDockerVFS {
+		driver = "vfs"
+	}
 	// dockerd starts a containerd of its own, or joins the machine's if one
 	// listens at the usual place.
 	argv := append([]string{dockerd}, e.dockerFlags()...)
-	return append(argv, "--config-file", filepath.Join(e.runDir, "daemon.json"), "--storage-driver=overlay2"), nil
+	return append(argv, "--config-file", filepath.Join(e.runDir, "daemon.json"), "--storage-driver="+driver), nil
 }
 
 // dockerEndpoint sets what the docker kinds have in common.

@@ -1,6 +1,6 @@
 // Package engine starts real container engines for tests and stops them
-// again: dockerd with overlay2, containerd, and a dockerd that keeps its
-// images in containerd.
+// again: dockerd with overlay2 and with vfs, containerd, a dockerd that keeps
+// its images in containerd, and podman with overlay and with vfs.
 //
 // Each engine has a data root and sockets of its own in temporary
 // directories, so that it neither sees nor touches what the machine runs.

@@ -30,10 +30,20 @@ const (
 	// KindDockerContainerd is a newer dockerd that keeps images in the
 	// containerd which it manages itself.
 	KindDockerContainerd Kind = "docker-containerd"
+	// KindDockerVFS is the machine's dockerd with the graph driver vfs.
+	KindDockerVFS Kind = "docker-vfs"
+	// KindPodman is the machine's podman with the storage driver overlay,
+	// KindPodmanVFS with vfs.
+	KindPodman    Kind = "podman"
+	KindPodmanVFS Kind = "podman-vfs"
 )
 
 // Kinds lists all kinds.
-func Kinds() []Kind { return []Kind{KindDocker, KindContainerd, KindDockerContainerd} }
+func Kinds() []Kind {
+	return []Kind{KindDocker, KindContainerd, KindDockerContainerd, KindDockerVFS, KindPodman, KindPodmanVFS}
+}
+
+func (k Kind) podman() bool { return k == KindPodman || k == KindPodmanVFS }
 
 // MobyNamespace is the containerd namespace that dockerd keeps its images in.
 const MobyNamespace = "moby"
@@ -59,6 +69,11 @@ type Engine struct {
 	// ContainerdRoot is the root of the containerd behind it. Empty for
 	// KindDocker.
 	ContainerdRoot string
+	// RunRoot is where podman keeps the state of running containers. Empty
+	// for other engines.
+	RunRoot string
+	// PodmanFlags are further flags of podman commands.
+	PodmanFlags []string
 	// LogFile has what the daemon wrote.
 	LogFile string
 
@@ -113,12 +128,14 @@ func Start(ctx context.Context, kind Kind, dir string) (*Engine, error) {
 
 	var argv []string
 	switch kind {
-	case KindDocker:
+	case KindDocker, KindDockerVFS:
 		argv, err = e.prepareDocker()
 	case KindContainerd:
 		argv, err = e.prepareContainerd()
 	case KindDockerContainerd:
 		argv, err = e.prepareDockerContainerd(ctx)
+	case KindPodman, KindPodmanVFS:
+		argv, err = e.preparePodman()
 	default:
 		err = fmt.Errorf("engine %q: want one of %v", kind, Kinds())
 	}

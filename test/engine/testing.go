@@ -16,6 +16,15 @@ func Containerd(t testing.TB) *Engine { t.Helper(); return forTest(t, KindContai
 // for one test. The first call on a machine builds a root file system for it.
 func DockerContainerdStore(t testing.TB) *Engine { t.Helper(); return forTest(t, KindDockerContainerd) }
 
+// DockerVFS starts dockerd with the graph driver vfs for one test.
+func DockerVFS(t testing.TB) *Engine { t.Helper(); return forTest(t, KindDockerVFS) }
+
+// Podman starts podman's service with the driver overlay for one test.
+func Podman(t testing.TB) *Engine { t.Helper(); return forTest(t, KindPodman) }
+
+// PodmanVFS starts podman's service with the driver vfs for one test.
+func PodmanVFS(t testing.TB) *Engine { t.Helper(); return forTest(t, KindPodmanVFS) }
+
 func forTest(t testing.TB, kind Kind) *Engine {
 	t.Helper()
 	if testing.Short() {

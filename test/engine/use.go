@@ -19,6 +19,9 @@ func (e *Engine) Load(ctx context.Context, file string) error {
 	if e.Kind == KindContainerd {
 		return e.Import(ctx, DefaultNamespace, file, true)
 	}
+	if e.Kind.podman() {
+		return e.loadPodman(ctx, file)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -89,6 +92,8 @@ type Container struct {
 	// Cmd is what to run; it has to keep running.
 	Cmd    []string
 	Labels map[string]string
+	// Pod is the name of a pod that there is; podman alone has pods.
+	Pod string
 	// Stopped leaves the container created and never started.
 	Stopped bool
 }
@@ -98,12 +103,15 @@ type Container struct {
 func (e *Engine) Run(ctx context.Context, c Container) (string, error) {
 	var id string
 	var err error
-	if e.Kind == KindContainerd {
+	switch {
+	case e.Kind == KindContainerd:
 		if c.Namespace == "" {
 			c.Namespace = DefaultNamespace
 		}
 		id, err = c.Name, e.runContainerd(ctx, c)
-	} else {
+	case e.Kind.podman():
+		id, err = e.runPodman(ctx, c)
+	default:
 		id, err = e.runDocker(ctx, c)
 	}
 	if id != "" {
@@ -164,10 +172,18 @@ func (e *Engine) RemoveImage(ctx context.Context, namespace, name string) error 
 		_, err := e.ctr(ctx, namespace, "images", "rm", "--sync", name)
 		return err
 	}
+	if e.Kind.podman() {
+		_, err := e.Podman(ctx, "rmi", "--force", name)
+		return err
+	}
 	return e.docker(ctx, http.MethodDelete, "/images/"+name+"?force=1", nil, nil)
 }
 
 func (e *Engine) remove(ctx context.Context, c started) error {
+	if e.Kind.podman() {
+		_, err := e.Podman(ctx, "rm", "--force", "--time", "0", c.id)
+		return err
+	}
 	if e.Kind != KindContainerd {
 		return e.docker(ctx, http.MethodDelete, "/containers/"+c.id+"?force=1", nil, nil)
 	}

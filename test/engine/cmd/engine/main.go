@@ -6,7 +6,8 @@
 // The first line on standard output is the path of the engine's socket;
 // everything else goes to standard error. With --env the output is shell
 // assignments instead: SOCKET, CONTAINERD_SOCKET, DATA_ROOT. Flags come after
-// the kind of engine: docker, containerd or docker-containerd.
+// the kind of engine: docker, docker-vfs, docker-containerd, containerd, podman or
+// podman-vfs.
 package main
 
 import (
