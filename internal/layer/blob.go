@@ -36,6 +36,7 @@ const maxZstdWindow = 128 << 20
 type blobWalker struct {
 	ctx   context.Context
 	layer image.Layer
+	opts  Options
 	stats *Stats
 	visit Visitor
 	// files are the regular files seen, by path hash, for hard links.
@@ -61,9 +62,9 @@ type hardLink struct {
 	nth  int
 }
 
-func walkBlob(ctx context.Context, l image.Layer, stats *Stats, visit Visitor) error {
+func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) error {
 	w := &blobWalker{
-		ctx: ctx, layer: l, stats: stats, visit: visit,
+		ctx: ctx, layer: l, opts: opts, stats: opts.Stats, visit: visit,
 		files: map[uint64]seenFile{}, targets: map[string]string{}, links: map[string][]hardLink{}, gone: map[string]int{},
 	}
 	if err := w.pass(w.first); err != nil {
@@ -232,12 +233,15 @@ func (w *blobWalker) opener(h *tar.Header, tr *tar.Reader) func() (*Content, err
 			return nil, fmt.Errorf("%w: file of %d bytes", ErrLimit, h.Size)
 		}
 		w.stats.FilesOpened.Add(1)
-		if h.Size <= maxMemory {
+		if h.Size <= w.opts.Memory {
 			var b bytes.Buffer
 			if _, err := io.Copy(&b, tr); err != nil {
 				return nil, fmt.Errorf("read file: %w", err)
 			}
 			return &Content{ReaderAt: bytes.NewReader(b.Bytes()), Size: int64(b.Len())}, nil
+		}
+		if w.opts.Spool != nil {
+			return spoolTo(w.opts.Spool, tr)
 		}
 		return spool(tr)
 	}
@@ -260,6 +264,22 @@ func spool(r io.Reader) (*Content, error) {
 		return nil, fmt.Errorf("%w: spool file: %w", ErrHost, err)
 	}
 	return &Content{ReaderAt: f, Size: n, close: f.Close}, nil
+}
+
+// spoolTo copies r to f in place of what it held, and leaves f open.
+func spoolTo(f *os.File, r io.Reader) (*Content, error) {
+	err := f.Truncate(0)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	var n int64
+	if err == nil {
+		n, err = io.Copy(struct{ io.Writer }{f}, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: spool file: %w", ErrHost, err)
+	}
+	return &Content{ReaderAt: f, Size: n}, nil
 }
 
 // tarInfo is the stat data of a tar entry under the name of its path. It holds

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"sync/atomic"
 
 	"github.com/onceover/onceover/internal/image"
@@ -28,8 +29,8 @@ const (
 	// maxContent is the largest single file of a stream that can be
 	// opened. Directories have no such limit, since nothing is copied.
 	maxContent = 2 << 30
-	// maxMemory is the largest file of a stream that is held in memory;
-	// larger ones are spooled.
+	// maxMemory is the largest file of a stream that is held in memory if
+	// Options say nothing; larger ones are spooled.
 	maxMemory = 64 << 20
 	// maxRatio is how much a compressed layer may grow, beyond
 	// ratioAllowance. Real layers grow 3 to 20 times; deflate reaches
@@ -139,12 +140,35 @@ type Stats struct {
 	BytesRead atomic.Int64
 }
 
+// Options say how Walk reads.
+type Options struct {
+	// Stats may be nil.
+	Stats *Stats
+	// Memory is the largest file of a stream that is held in memory, 0 for
+	// the default.
+	Memory int64
+	// Spool is where a larger file goes, one at a time; nil for temporary
+	// files of Walk's own. It is given where the process may open none.
+	Spool *os.File
+}
+
 // Walk shows visit every entry of l, in no order that means anything. An
 // error means that the layer was not read to its end, or is not what it claims
 // to be; what was visited before stands.
 func Walk(ctx context.Context, l image.Layer, stats *Stats, visit Visitor) error {
-	if l.Dir != "" {
-		return walkDir(ctx, l.Dir, l.Lower, stats, visit)
+	return Options{Stats: stats}.Walk(ctx, l, visit)
+}
+
+// Walk is Walk with options.
+func (o Options) Walk(ctx context.Context, l image.Layer, visit Visitor) error {
+	if o.Stats == nil {
+		o.Stats = &Stats{}
 	}
-	return walkBlob(ctx, l, stats, visit)
+	if o.Memory <= 0 {
+		o.Memory = maxMemory
+	}
+	if l.Dir != "" {
+		return walkDir(ctx, l.Dir, l.Lower, o.Stats, visit)
+	}
+	return walkBlob(ctx, l, o, visit)
 }
