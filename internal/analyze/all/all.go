@@ -12,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/osrelease"
 	"github.com/onceover/onceover/internal/analyze/python"
 	"github.com/onceover/onceover/internal/analyze/rpm"
+	"github.com/onceover/onceover/internal/analyze/rust"
 )
 
 // Set is the set of all analysers.
@@ -25,6 +26,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		rust.New(),
 		dotnet.New(),
 		java.New(),
 	)

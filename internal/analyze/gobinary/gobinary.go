@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
-	"debug/elf"
 	"fmt"
 	"io"
 	"io/fs"
@@ -128,11 +127,8 @@ func modules(p string, bi *debug.BuildInfo) (*report.Facts, error) {
 // image full of C programs. Go's linker always writes the section and strip(1)
 // keeps it; only a file without any section table has to be searched.
 func plainELF(r io.ReaderAt) bool {
-	e, err := elf.NewFile(r)
-	if err != nil || len(e.Sections) == 0 {
-		return false
-	}
-	return e.Section(".go.buildinfo") == nil
+	section, table := analyze.FindSection(r, ".go.buildinfo")
+	return table && section == nil
 }
 
 // foreign tells the errors of debug/buildinfo that mean "not a Go program"

@@ -1,0 +1,167 @@
+package rust
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"debug/macho"
+	"debug/pe"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/report"
+)
+
+const key = "rust/1"
+
+// Limits. A program with 800 crates has a list of 15 kB, 150 kB inflated;
+// cargo-auditable's own reader stops at 8 MB.
+const (
+	minFileBytes  = 16 << 10
+	maxFileBytes  = 4 << 30
+	maxReadBytes  = 64 << 20
+	maxListBytes  = 8 << 20
+	maxPackages   = 20_000
+	maxTextBytes  = 512
+	sectionOfList = ".dep-v0"
+)
+
+// An Analyzer reads programs and libraries.
+type Analyzer struct{}
+
+// New makes an analyser.
+func New() Analyzer { return Analyzer{} }
+
+// Key implements analyze.Analyzer.
+func (Analyzer) Key() string { return key }
+
+// Wants takes what may be a program, and libraries as extensions of other
+// languages are named.
+func (Analyzer) Wants(p string, info fs.FileInfo) bool {
+	if info.Size() < minFileBytes || info.Size() > maxFileBytes {
+		return false
+	}
+	switch path.Ext(p) {
+	case "", ".exe", ".so", ".node", ".dll", ".dylib", ".pyd":
+		return true
+	}
+	return info.Mode()&0o111 != 0
+}
+
+// Sniff implements analyze.Sniffer: ELF, PE, or Mach-O for one processor.
+func (Analyzer) Sniff(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\x7fELF")) || bytes.HasPrefix(head, []byte("MZ")) || isMachO(head)
+}
+
+func isMachO(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\xcf\xfa\xed\xfe")) || bytes.HasPrefix(head, []byte("\xce\xfa\xed\xfe"))
+}
+
+// Analyze implements analyze.Analyzer.
+func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	b := analyze.NewBudget(ctx, f, maxReadBytes)
+	list := section(b)
+	if b.Err() != nil {
+		return nil, fmt.Errorf("read sections: %w", b.Err())
+	}
+	if list == nil {
+		return nil, nil
+	}
+	facts, err := crates(f.Path, list)
+	if b.Err() != nil {
+		err = b.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read list of crates: %w", err)
+	}
+	return facts, nil
+}
+
+// section is the content of the list, compressed, nil if r has none. Programs
+// whose headers are damaged run nowhere and say nothing.
+func section(r io.ReaderAt) io.Reader {
+	var head [4]byte
+	if n, _ := r.ReadAt(head[:], 0); n < len(head) {
+		return nil
+	}
+	switch {
+	case head[0] == 0x7f:
+		if s, _ := analyze.FindSection(r, sectionOfList); s != nil {
+			return s
+		}
+	case head[0] == 'M':
+		p, err := pe.NewFile(r)
+		if err != nil {
+			return nil
+		}
+		if s := p.Section(sectionOfList); s != nil {
+			return s.Open()
+		}
+	case isMachO(head[:]):
+		m, err := macho.NewFile(r)
+		if err != nil {
+			return nil
+		}
+		if s := m.Section(sectionOfList); s != nil {
+			return s.Open()
+		}
+	}
+	return nil
+}
+
+// crate is one entry of the list.
+type crate struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Kind    string `json:"kind"`
+}
+
+var errNoCrates = errors.New("no crates in it")
+
+// crates are the packages of the list.
+func crates(p string, r io.Reader) (*report.Facts, error) {
+	z, err := zlib.NewReader(io.LimitReader(r, maxListBytes))
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(z, maxListBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxListBytes {
+		return nil, analyze.Limited("bytes", int64(len(content)), maxListBytes)
+	}
+	var list struct {
+		Packages []crate `json:"packages"`
+	}
+	if err := json.Unmarshal(content, &list); err != nil {
+		return nil, err
+	}
+	if n := len(list.Packages); n > maxPackages {
+		return nil, analyze.Limited("crates", int64(n), maxPackages)
+	}
+	if len(list.Packages) == 0 {
+		return nil, errNoCrates
+	}
+	facts := &report.Facts{}
+	var problems analyze.Problems
+	for _, c := range list.Packages {
+		if !plain(c.Name) || !plain(c.Version) {
+			problems.Add(p, key, "a crate cannot be called %q, version %q", analyze.Clip(c.Name), analyze.Clip(c.Version))
+			continue
+		}
+		facts.Packages = append(facts.Packages, report.Package{
+			Type: report.TypeCargo, Name: c.Name, Version: c.Version, Path: p, Declared: c.Kind == "build",
+		})
+	}
+	facts.Problems = problems.List()
+	return facts, nil
+}
+
+// plain reports whether s can be a name or a version.
+func plain(s string) bool { return analyze.Plain(s) && len(s) <= maxTextBytes }
