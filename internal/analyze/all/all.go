@@ -3,6 +3,7 @@ package all
 import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/apk"
+	"github.com/onceover/onceover/internal/analyze/composer"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/gem"
@@ -26,6 +27,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		composer.New(),
 		rust.New(),
 		dotnet.New(),
 		java.New(),
