@@ -23,8 +23,7 @@ func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalPara
 			ImageName: &r.Name, ImageId: &r.ID, ImageDigest: &r.ConfigDigest, ImageVersion: &r.Version,
 			LocalImageType: &r.LocalType, ScanStatus: &r.Status, ImageSize: &r.Size,
 			LatestUpdateTime: &r.UpdatedAt, LatestScanTime: &r.LatestScanTime,
-			VulNum: &r.VulNum, UnsafeSettingNum: new(int64), MaliciousFileNum: new(int64),
-			HostNum: &r.HostNum, ContainerNum: &r.ContainerNum, ComponentNum: &r.ComponentNum,
+			VulNum: &r.VulNum, HostNum: &r.HostNum, ContainerNum: &r.ContainerNum, ComponentNum: &r.ComponentNum,
 			ScanFailedDesc: &r.FailedDesc, SeverityLevel: given(r.SeverityLevel),
 			HostName: &r.HostName, HostId: &r.HostID, AgentId: &r.AgentID, NonScanReason: &r.NonScanReason,
 		}

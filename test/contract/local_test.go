@@ -119,7 +119,7 @@ func TestListImageLocalRow(t *testing.T) {
 	want := model.ImageLocalInfo{
 		ImageName: new("web"), ImageVersion: new("1.0"), ImageDigest: new(string(configDigest(1))), LocalImageType: new("other_image"),
 		ScanStatus: new("success"), ImageSize: new(int64(1000)), LatestUpdateTime: new(int64(1_700_000_000_000)),
-		VulNum: new(int64(3)), UnsafeSettingNum: new(int64(0)), MaliciousFileNum: new(int64(0)), HostNum: new(int64(1)),
+		VulNum: new(int64(3)), HostNum: new(int64(1)),
 		ContainerNum: new(int64(1)), ComponentNum: new(int64(4)), ScanFailedDesc: new(""), SeverityLevel: new("High"),
 		HostName: new("node-1"), HostId: new("host-id-1"), AgentId: new(s.agent.AgentID), NonScanReason: new(""),
 	}
