@@ -43,6 +43,8 @@ type scanCmd struct {
 
 	DockerSocket     []string `help:"Socket of a docker engine; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
 	ContainerdSocket []string `help:"Socket of a containerd; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
+	StorageRoot      []string `help:"Graph root of podman, CRI-O or buildah; repeatable. Default: those that their configuration files name." placeholder:"DIR" env:"ONCEOVER_STORAGE_ROOT"`
+	PodmanSocket     []string `help:"Socket of podman's service, to be asked for its graph root; repeatable. Default: none, its configuration files tell." placeholder:"PATH" env:"ONCEOVER_PODMAN_SOCKET"`
 
 	Parallel int  `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
 	Quiet    bool `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
@@ -271,7 +273,7 @@ func fileTarget(path string, dir bool) string {
 // engines were asked.
 func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held, asked string, err error) {
 	p.now("looking for container engines")
-	sources, states := runtime.Discover(ctx, runtime.Config{Docker: c.DockerSocket, Containerd: c.ContainerdSocket})
+	sources, states := runtime.Discover(ctx, runtime.Config{Docker: c.DockerSocket, Containerd: c.ContainerdSocket, Storage: c.StorageRoot, Podman: c.PodmanSocket})
 	c.opened = append(c.opened, sources...)
 	var names []string
 	for _, st := range states {
@@ -283,7 +285,7 @@ func (c *scanCmd) engineImages(ctx context.Context, p *progress) (images []held,
 		names = append(names, strings.TrimSpace(st.Name+" "+st.Version))
 	}
 	if len(sources) == 0 {
-		return nil, "", fault.New(fault.Unavailable, "no container engine can be read here: start docker or containerd, run this as root, name a socket with --docker-socket or --containerd-socket, or scan a file (docker-archive:FILE, oci:DIR, oci-archive:FILE)")
+		return nil, "", fault.New(fault.Unavailable, "no container engine can be read here: start docker or containerd, run this as root, name a socket or store with --docker-socket, --containerd-socket or --storage-root, or scan a file (docker-archive:FILE, oci:DIR, oci-archive:FILE)")
 	}
 	for _, src := range sources {
 		list, err := src.Images(ctx)

@@ -16,17 +16,19 @@ import (
 type engineFlags struct {
 	DockerSocket     []string `help:"Socket of a docker engine; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_DOCKER_SOCKET"`
 	ContainerdSocket []string `help:"Socket of a containerd; repeatable. Default: the usual places." placeholder:"PATH" env:"ONCEOVER_CONTAINERD_SOCKET"`
+	StorageRoot      []string `help:"Graph root of podman, CRI-O or buildah; repeatable. Default: those that their configuration files name." placeholder:"DIR" env:"ONCEOVER_STORAGE_ROOT"`
+	PodmanSocket     []string `help:"Socket of podman's service, to be asked for its graph root; repeatable. Default: none, its configuration files tell." placeholder:"PATH" env:"ONCEOVER_PODMAN_SOCKET"`
 	Archive          []string `help:"Offer the images of docker-archive:FILE, oci:DIR or oci-archive:FILE as well; repeatable." placeholder:"TARGET" env:"ONCEOVER_ARCHIVE"`
 	NoEngines        bool     `help:"Look for no engines at all." env:"ONCEOVER_NO_ENGINES"`
 }
 
-// config names sockets only where the user did: naming the sockets of one
+// config names sockets and roots only where the user did: naming the sockets of one
 // engine leaves the other to the usual places.
 func (f engineFlags) config() runtime.Config {
 	if f.NoEngines {
-		return runtime.Config{Docker: []string{}, Containerd: []string{}}
+		return runtime.Config{Docker: []string{}, Containerd: []string{}, Storage: []string{}}
 	}
-	return runtime.Config{Docker: f.DockerSocket, Containerd: f.ContainerdSocket}
+	return runtime.Config{Docker: f.DockerSocket, Containerd: f.ContainerdSocket, Storage: f.StorageRoot, Podman: f.PodmanSocket}
 }
 
 // find makes what an agent discovers engines with, and opens the archives.

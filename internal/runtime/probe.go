@@ -10,6 +10,7 @@ import (
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/runtime/containerd"
 	"github.com/onceover/onceover/internal/runtime/docker"
+	"github.com/onceover/onceover/internal/runtime/storage"
 )
 
 // The usual places of sockets.
@@ -92,6 +93,52 @@ func (d *discovery) containerd(ctx context.Context) {
 		}
 		d.add(ctx, src, src.Engine(), socket)
 	}
+}
+
+// storage finds the graph roots of podman, CRI-O and buildah.
+func (d *discovery) storage(ctx context.Context) {
+	host := d.cfg.Host
+	if host.Getenv == nil {
+		host.Getenv = d.cfg.Getenv
+	}
+	for _, socket := range d.cfg.Podman {
+		cfg, version, err := storage.Ask(ctx, socket)
+		if err != nil {
+			d.engines = append(d.engines, EngineState{Name: storage.EnginePodman, Socket: socket, Error: err.Error()})
+			continue
+		}
+		known := host.Configured(cfg.Root)
+		cfg.Engine, cfg.Additional = cmp.Or(known.Engine, cfg.Engine), known.Additional
+		d.root(ctx, cfg, version)
+	}
+	if d.cfg.Storage == nil {
+		for _, cfg := range host.Roots() {
+			d.root(ctx, cfg, "")
+		}
+	}
+	for _, root := range d.cfg.Storage {
+		d.root(ctx, host.Configured(root), "")
+	}
+}
+
+func (d *discovery) root(ctx context.Context, cfg storage.Config, version string) {
+	real := resolve(cfg.Root)
+	if d.seen[real] {
+		return
+	}
+	d.seen[real] = true
+	src, err := storage.New(cfg)
+	if err == nil {
+		err = src.Check(ctx)
+	}
+	state := EngineState{Name: cmp.Or(cfg.Engine, storage.EnginePodman), Socket: cfg.Root}
+	if err != nil {
+		state.Error = err.Error()
+	} else {
+		state.Version = version
+		d.sources = append(d.sources, src)
+	}
+	d.engines = append(d.engines, state)
 }
 
 // take reports whether to try a socket: not twice, and a usual place only if

@@ -10,6 +10,7 @@ import (
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/runtime/archive"
+	"github.com/onceover/onceover/internal/runtime/storage"
 )
 
 // Config says where to look for engines. The zero value looks at the usual
@@ -19,17 +20,27 @@ type Config struct {
 	// even an empty one, takes the place of the usual ones of that engine.
 	Docker     []string
 	Containerd []string
+	// Storage are graph roots of podman, CRI-O and buildah. A non-nil list
+	// takes the place of those that the configuration files of this host
+	// name. Podman are sockets of podman's service to ask for further
+	// roots; there are no usual ones, since asking can start a process.
+	Storage []string
+	Podman  []string
+	// Host is where configuration files are looked for.
+	Host storage.Host
 	// Getenv is os.Getenv unless set.
 	Getenv func(string) string
 }
 
 // EngineState is one engine that was found or asked for.
 type EngineState struct {
-	// Name is "docker" or "containerd".
+	// Name is "docker", "containerd", "podman" or "cri-o".
 	Name string `json:"name"`
-	// Version as the engine says; empty with an Error.
+	// Version as the engine says; empty with an Error, and where images are
+	// read without an engine to ask.
 	Version string `json:"version,omitempty"`
-	Socket  string `json:"socket"`
+	// Socket is the path of the engine's socket, or of its graph root.
+	Socket string `json:"socket"`
 	// Error says why the engine cannot be used, and what to do about it.
 	Error string `json:"error,omitempty"`
 }
@@ -45,6 +56,7 @@ func Discover(ctx context.Context, cfg Config) (sources []image.Source, engines 
 	d := discovery{cfg: cfg, seen: map[string]bool{}}
 	d.docker(ctx)
 	d.containerd(ctx)
+	d.storage(ctx)
 	return d.sources, d.engines
 }
 

@@ -92,7 +92,7 @@ func TestDiscoverOnce(t *testing.T) {
 }
 
 func TestDiscoverNothing(t *testing.T) {
-	sources, engines := runtime.Discover(t.Context(), runtime.Config{Docker: []string{}, Containerd: []string{}})
+	sources, engines := runtime.Discover(t.Context(), runtime.Config{Docker: []string{}, Containerd: []string{}, Storage: []string{}})
 	if len(sources) != 0 || len(engines) != 0 {
 		t.Errorf("got %v, %v", sources, engines)
 	}

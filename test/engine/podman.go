@@ -2,10 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // podmanFlags give podman a store and a state of its own. Containers need no
@@ -77,4 +81,53 @@ func (e *Engine) runPodman(ctx context.Context, c Container) (string, error) {
 		args = append(args, "--label", k+"="+v)
 	}
 	return e.Podman(ctx, append(append(args, c.Image), c.Cmd...)...)
+}
+
+// Rootless is a store that podman filled as somebody other than root.
+type Rootless struct {
+	// Home is the user's home directory, Root the graph root below it.
+	Home, Root string
+	// UID is the user's number.
+	UID uint32
+}
+
+// nobody is a user that every system has. It has no subordinate users, so
+// that all files are its own.
+const nobody = 65534
+
+// LoadRootless makes a store of the user nobody with the images of an archive.
+func LoadRootless(ctx context.Context, dir, driver, file string) (Rootless, error) {
+	r := Rootless{Home: filepath.Join(dir, "home"), UID: nobody}
+	r.Root = filepath.Join(r.Home, ".local/share/containers/storage")
+	run := filepath.Join(dir, "run")
+	for _, d := range []string{r.Home, run} {
+		if err := errors.Join(os.MkdirAll(d, 0o700), os.Chown(d, nobody, nobody)); err != nil {
+			return r, err
+		}
+	}
+	podman, err := find("podman")
+	if err != nil {
+		return r, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	cmd := exec.CommandContext(ctx, podman, "--storage-driver", driver, "--storage-opt", "ignore_chown_errors=true",
+		"--cgroup-manager=cgroupfs", "--events-backend=none", "load", "--quiet")
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + r.Home, "XDG_RUNTIME_DIR=" + run, "TMPDIR=" + run}
+	cmd.Dir, cmd.Stdin = "/", f
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	// podman leaves a process that keeps its user namespace.
+	if b, perr := os.ReadFile(filepath.Join(run, "libpod", "tmp", "pause.pid")); perr == nil {
+		if pid, perr := strconv.Atoi(strings.TrimSpace(string(b))); perr == nil && pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
+	if err != nil {
+		return r, fmt.Errorf("%w: podman without root: %w: %s", ErrMissing, err, out)
+	}
+	return r, nil
 }

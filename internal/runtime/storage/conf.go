@@ -2,6 +2,8 @@ package storage
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +51,13 @@ func (h Host) Roots() []Config {
 	}
 	seen := map[string]bool{}
 	return slices.DeleteFunc(out, func(c Config) bool {
+		if c.Root == "" {
+			return true
+		}
 		real, err := filepath.EvalSymlinks(c.Root)
+		if errors.Is(err, fs.ErrPermission) {
+			real, err = c.Root, nil // there is something, and we may not see what
+		}
 		if err != nil || seen[real] {
 			return true
 		}

@@ -97,19 +97,19 @@ func (s *Source) Dirs() []string {
 	return out
 }
 
-// Check reports whether there is a store that can be read, and in what form it
-// is kept.
-func (s *Source) Check(context.Context) (driver string, err error) {
+// Check reports whether there is a store that can be read. It is how Discover
+// finds out whether anything is there.
+func (s *Source) Check(context.Context) error {
 	stores, err := s.stores()
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, st := range stores {
 		if _, err := st.images(); err != nil {
-			return "", describe(err, s.cfg.Root)
+			return describe(err, s.cfg.Root)
 		}
 	}
-	return stores[0].driver, nil
+	return nil
 }
 
 // stores are the root, once for each driver that it was used with, and the

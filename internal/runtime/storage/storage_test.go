@@ -277,7 +277,7 @@ func TestNoStore(t *testing.T) {
 			if _, err := src.Images(t.Context()); err == nil {
 				t.Error("no error")
 			}
-			if _, err := src.Check(t.Context()); err == nil {
+			if err := src.Check(t.Context()); err == nil {
 				t.Error("no error")
 			}
 		})

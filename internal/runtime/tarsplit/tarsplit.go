@@ -46,6 +46,10 @@ type Config struct {
 // Open begins to read the tar. Errors wrap fs.ErrNotExist where the record or
 // the directory is not there. The caller closes what it gets.
 func Open(ctx context.Context, cfg Config) (io.ReadCloser, error) {
+	return open(ctx, cfg, maxRecordBytes)
+}
+
+func open(ctx context.Context, cfg Config, limit int64) (io.ReadCloser, error) {
 	fd, err := unix.Open(cfg.Record, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: cfg.Record, Err: err}
@@ -66,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (io.ReadCloser, error) {
 		t.close()
 		return nil, err
 	}
-	left := &io.LimitedReader{R: z, N: maxRecordBytes + 1}
+	left := &io.LimitedReader{R: z, N: limit + 1}
 	return &reader{ctx: ctx, record: f, lines: bufio.NewReaderSize(left, 64<<10), left: left, tree: t}, nil
 }
 
@@ -190,7 +194,7 @@ func (r *reader) line() ([]byte, error) {
 	for {
 		part, err := r.lines.ReadSlice('\n')
 		if r.left.N <= 0 {
-			return nil, fault.New(fault.TooLarge, "%w: %s has more than %d bytes", ErrLimit, r.record.Name(), int64(maxRecordBytes))
+			return nil, fault.New(fault.TooLarge, "%w: %s is too long", ErrLimit, r.record.Name())
 		}
 		if len(long)+len(part) > maxLineBytes {
 			return nil, fault.New(fault.TooLarge, "%w: %s has an entry of more than %d bytes", ErrLimit, r.record.Name(), maxLineBytes)
