@@ -2,14 +2,10 @@ package layer
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -18,7 +14,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
@@ -29,55 +24,70 @@ import (
 // the rest of the layer has been read.
 var ErrDeferred = errors.New("content of a hard link comes later")
 
-// maxZstdWindow bounds the memory of the zstd decoder; images use 8 MiB, the
-// format allows more than we are ready to give.
-const maxZstdWindow = 128 << 20
+// keepBuffer is the largest buffer that is kept for the next file.
+const keepBuffer = 4 << 20
 
+// blobWalker shows a tar stream as the directory that an overlay engine makes
+// of it. Entries are shown as they go by. If one turns out to take the place of
+// another that was shown before, the rest is only read, and once it is known
+// what remains, Walk begins anew and shows that.
 type blobWalker struct {
 	ctx   context.Context
 	layer image.Layer
 	opts  Options
 	stats *Stats
 	visit Visitor
-	// files are the regular files seen, by path hash, for hard links.
-	files map[uint64]seenFile
-	// targets are the files that hard links lead to, link by link.
-	targets map[string]string
-	// links are the hard links to be shown again, by target.
-	links map[string][]hardLink
-	// gone counts how often a target has gone by in the second pass.
-	gone map[string]int
-}
 
-// seenFile is a regular file of a stream. A path may come more than once; nth
-// counts from 1.
-type seenFile struct {
-	info tarInfo
-	nth  int
-}
+	tree *tree
+	// replay is whether entries replace one another; final is the tree at
+	// the end then.
+	replay bool
+	final  *tree
+	// refused is the first entry that cannot be unpacked.
+	refused error
 
-// hardLink is another name of the file that came as the nth of its path.
-type hardLink struct {
-	path string
-	nth  int
+	// links are the hard links to be shown again, by the entry that has
+	// their content, and origins the paths of those.
+	links   map[int32][]string
+	origins map[int32]string
+
+	entry Entry
+	file  blobFile
+	buf   bytes.Buffer
 }
 
 func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) error {
-	w := &blobWalker{
-		ctx: ctx, layer: l, opts: opts, stats: opts.Stats, visit: visit,
-		files: map[uint64]seenFile{}, targets: map[string]string{}, links: map[string][]hardLink{}, gone: map[string]int{},
-	}
-	if err := w.pass(w.first); err != nil {
+	w := &blobWalker{ctx: ctx, layer: l, opts: opts, stats: opts.Stats, visit: visit}
+	w.begin()
+	if err := w.pass(w.show); err != nil {
 		return err
 	}
-	if len(w.links) == 0 {
-		return nil
+	if w.replay {
+		w.final = w.tree
+		w.begin()
+		if err := w.emit(Reset, "/", ""); err != nil {
+			return err
+		}
+		if err := w.pass(w.show); err != nil {
+			return err
+		}
 	}
-	return w.pass(w.second)
+	if len(w.links) > 0 {
+		w.tree, w.final = nil, nil
+		if err := w.pass(w.showLinks); err != nil {
+			return err
+		}
+	}
+	return w.refused
+}
+
+func (w *blobWalker) begin() {
+	w.tree, w.refused = newTree(), nil
+	w.links, w.origins = map[int32][]string{}, map[int32]string{}
 }
 
 // pass reads the whole stream once, and checks it against the diff ID.
-func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
+func (w *blobWalker) pass(each func(n int32, h *tar.Header, tr *tar.Reader) error) error {
 	blob, err := w.layer.Blob(w.ctx)
 	if err != nil {
 		return fmt.Errorf("open layer: %w", err)
@@ -92,7 +102,7 @@ func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
 
 	tr := tar.NewReader(stream)
 	names := 0
-	for n := 0; ; n++ {
+	for n := int32(1); ; n++ {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
@@ -103,7 +113,7 @@ func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
 		if err != nil {
 			return fmt.Errorf("read layer: %w", err)
 		}
-		if n >= maxEntries {
+		if n > maxEntries {
 			return fmt.Errorf("%w: more than %d entries", ErrLimit, maxEntries)
 		}
 		if len(h.Name) > maxPath || len(h.Linkname) > maxPath {
@@ -114,137 +124,318 @@ func (w *blobWalker) pass(each func(*tar.Header, *tar.Reader) error) error {
 		}
 		// They can be parts of a long extended header.
 		h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
-		if err := each(h, tr); err != nil {
+		if err := each(n, h, tr); err != nil {
 			return err
 		}
 	}
-	if _, err := io.Copy(io.Discard, stream); err != nil {
+	err = stream.drain()
+	got := stream.digest()
+	if errors.Is(err, gzip.ErrHeader) && got == w.layer.DiffID {
+		err = nil // something behind the last member; the layer is whole
+	}
+	if err != nil {
 		return fmt.Errorf("read layer: %w", err)
 	}
-	if got := stream.digest(); w.layer.DiffID != "" && got != w.layer.DiffID {
+	if w.layer.DiffID != "" && got != w.layer.DiffID {
 		return fmt.Errorf("%w: got %s", ErrDigest, got)
 	}
 	return nil
 }
 
-// first shows every entry.
-func (w *blobWalker) first(h *tar.Header, tr *tar.Reader) error {
+// show unpacks an entry into the tree, and shows it if it is there to stay.
+func (w *blobWalker) show(n int32, h *tar.Header, tr *tar.Reader) error {
 	p := report.CleanPath(h.Name)
-	if p == "/" {
+	if p == "/" || h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
 	if strings.Count(p, "/") > maxDepth {
 		return fmt.Errorf("%w: directories deeper than %d", ErrLimit, maxDepth)
 	}
-	if dir, base := path.Split(p); strings.HasPrefix(base, whiteoutPrefix) {
-		switch {
-		case base == whiteoutOpaque:
-			return w.visit(&Entry{Kind: Opaque, Path: path.Clean(dir)})
-		case strings.HasPrefix(base, whiteoutMeta):
-			return w.visit(&Entry{Kind: Other, Path: p}) // bookkeeping of aufs
-		default:
-			name, ok := whiteoutOf(base)
-			if !ok {
-				return nil
-			}
-			return w.visit(&Entry{Kind: Whiteout, Path: path.Join(dir, name)})
+	hidden := strings.HasPrefix(p[1:], whiteoutMeta) && p[1:] != whiteoutOpaque
+	dir, base := path.Split(p)
+	in, err := w.tree.enter(dir, n, func(p string) error {
+		if hidden {
+			return nil
 		}
+		return w.showDir(n, p)
+	})
+	if err != nil {
+		return w.refuse(p, err)
 	}
+	if !hidden && strings.HasPrefix(base, whiteoutPrefix) {
+		return w.whiteout(in, base)
+	}
+	p = in.path + "/" + base
+	err = w.unpack(n, h, tr, p, in, hidden)
+	return w.refuse(p, err)
+}
+
+// refuse remembers an entry that no engine unpacks; other errors end the walk.
+func (w *blobWalker) refuse(p string, err error) error {
+	if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	if w.refused == nil {
+		w.refused = fmt.Errorf("%s: %w", p, err)
+	}
+	return nil
+}
+
+// whiteout shows what a whiteout deletes from the layers below. It has no say
+// about the layer's own entries, wherever it stands among them.
+func (w *blobWalker) whiteout(in folderAt, base string) error {
+	if base == whiteoutOpaque {
+		if in.path == "" {
+			return nil // the kernel merges the tops of all layers, whatever they say
+		}
+		return w.visitUnlessDead(Opaque, in.path, "")
+	}
+	if name, ok := whiteoutOf(base); ok {
+		return w.visitUnlessDead(Whiteout, in.path+"/"+name, "")
+	}
+	return nil
+}
+
+// unpack puts the entry at p.
+func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in folderAt, hidden bool) error {
+	at := node{born: n, file: n, hidden: hidden}
+	target := ""
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return w.visit(&Entry{Kind: Dir, Path: p})
-	case tar.TypeSymlink:
-		return w.visit(&Entry{Kind: Symlink, Path: p, Target: h.Linkname})
+		if err := w.overlayAttrs(h, p, hidden); err != nil {
+			return err
+		}
+		at.kind = Dir
+		if old, ok := w.tree.get(p, in.born); ok && old.kind == Dir {
+			return nil // shown before
+		}
+		w.put(p, in, at, "")
+		if hidden {
+			return nil
+		}
+		return w.showDir(n, p)
 	case tar.TypeReg, tar.TypeGNUSparse:
-		info := newTarInfo(h, path.Base(p))
-		key := report.PathHash(p)
-		w.files[key] = seenFile{info, w.files[key].nth + 1}
-		delete(w.targets, p)
-		return w.visit(&Entry{Kind: File, Path: p, Info: info, src: opener(w.opener(h, tr))})
+		if err := w.overlayAttrs(h, p, hidden); err != nil {
+			return err
+		}
+		at.kind, at.size, at.mode = File, h.Size, h.FileInfo().Mode()
+	case tar.TypeSymlink:
+		at.kind, target = Symlink, h.Linkname
+	case tar.TypeChar:
+		at.kind = Other
+		if h.Devmajor == 0 && h.Devminor == 0 {
+			at.kind = Whiteout // as the kernel sees the device
+		}
+	case tar.TypeBlock, tar.TypeFifo:
+		at.kind = Other
 	case tar.TypeLink:
-		target := report.CleanPath(h.Linkname)
-		if t, ok := w.targets[target]; ok { // a link to a link
-			target = t
-		}
-		file, ok := w.files[report.PathHash(target)]
-		if !ok {
-			info := newTarInfo(h, path.Base(p))
-			return w.visit(&Entry{Kind: File, Path: p, Info: info, LinkTo: target, src: opener(func() (*Content, error) {
-				return nil, fmt.Errorf("hard link to %s: %w", target, fs.ErrNotExist)
-			})})
-		}
-		w.targets[p] = target
-		return w.visit(&Entry{Kind: File, Path: p, Info: file.info.named(path.Base(p)), LinkTo: target, src: opener(func() (*Content, error) {
-			w.links[target] = append(w.links[target], hardLink{p, file.nth})
-			return nil, ErrDeferred
-		})})
-	case tar.TypeXGlobalHeader:
-		return nil
+		return w.hardLink(n, h, p, in, hidden)
 	default:
-		return w.visit(&Entry{Kind: Other, Path: p})
+		return fmt.Errorf("%w: an entry of type %q", ErrRefused, h.Typeflag)
+	}
+	w.put(p, in, at, target)
+	switch {
+	case hidden || !w.stays(n, p):
+		return nil
+	case at.kind == File:
+		w.file = blobFile{w: w, size: h.Size, r: tr}
+		return w.showFile(p, at, "", h.ModTime)
+	default:
+		return w.emit(at.kind, p, target)
 	}
 }
 
-// second shows the deferred hard links, where their content goes by.
-func (w *blobWalker) second(h *tar.Header, tr *tar.Reader) error {
-	target := report.CleanPath(h.Name)
-	links := w.links[target]
+// hardLink gives what stands at the link's target another name.
+func (w *blobWalker) hardLink(n int32, h *tar.Header, p string, in folderAt, hidden bool) error {
+	dir, base := path.Split(report.CleanPath(h.Linkname))
+	at, target, found := node{}, "", false
+	from, err := w.tree.enter(dir, -1, nil)
+	switch {
+	case err == nil:
+		target = from.path + "/" + base
+		at, found = w.tree.get(target, from.born)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	to := w.tree.targets[w.tree.hash(target)]
+	switch {
+	case !found:
+		// Engines that unpack onto a copy of the layers below may find it
+		// there; nobody else does.
+		at = node{kind: File}
+		target = path.Join(dir, base)
+	case at.kind == Dir:
+		return fmt.Errorf("%w: hard link to directory %s", ErrRefused, target)
+	case target == p:
+		return nil
+	}
+	at.born, at.hidden = n, hidden
+	w.put(p, in, at, to)
+	if hidden || !w.stays(n, p) {
+		return nil
+	}
+	if at.kind != File {
+		return w.emit(at.kind, p, to)
+	}
+	w.file = blobFile{w: w, link: p, content: at.file}
+	if found && w.origins[at.file] == "" {
+		w.origins[at.file] = target
+	}
+	if found {
+		target = w.origin(at.file)
+	}
+	return w.showFile(p, at, target, time.Time{})
+}
+
+// origin is the path at which entry n was shown, "" if it was not.
+func (w *blobWalker) origin(n int32) string {
+	p := w.origins[n]
+	if w.final != nil {
+		if at, ok := w.final.find(p); !ok || at.born != n {
+			return ""
+		}
+	}
+	return p
+}
+
+// put sets what stands at p, and stops showing if that replaces something
+// that was shown.
+func (w *blobWalker) put(p string, in folderAt, at node, target string) {
+	var replaced bool
+	if at.kind == Symlink {
+		replaced = w.tree.link(p, in, at, target)
+	} else {
+		replaced = w.tree.put(p, in, at)
+	}
+	if replaced {
+		w.replay = true
+	}
+}
+
+// stays reports whether entry n is to be shown at p: unless it is known, or
+// about to be found out, that something else takes its place.
+func (w *blobWalker) stays(n int32, p string) bool {
+	if w.final == nil {
+		return !w.replay
+	}
+	at, ok := w.final.find(p)
+	return ok && at.born == n
+}
+
+func (w *blobWalker) showDir(n int32, p string) error {
+	if !w.stays(n, p) {
+		return nil
+	}
+	return w.emit(Dir, p, "")
+}
+
+// overlayAttrs shows an opaque directory that is marked as the kernel does.
+// Engines unpack the attribute, and the kernel obeys it.
+func (w *blobWalker) overlayAttrs(h *tar.Header, p string, hidden bool) error {
+	const prefix = "SCHILY.xattr." + trustedPrefix
+	for key, value := range h.PAXRecords {
+		name, ok := strings.CutPrefix(key, prefix)
+		switch {
+		case !ok || hidden:
+		case name == "opaque" && value == "y" && h.Typeflag == tar.TypeDir:
+			if err := w.visitUnlessDead(Opaque, p, ""); err != nil {
+				return err
+			}
+		case name == "redirect", name == "metacopy", name == "whiteout", name == "opaque" && value == "x":
+			if err := w.refuse(p, fmt.Errorf("%w: attribute %s%s in a tar layer", ErrUnsupported, trustedPrefix, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *blobWalker) visitUnlessDead(kind Kind, p, target string) error {
+	if w.replay && w.final == nil {
+		return nil
+	}
+	return w.emit(kind, p, target)
+}
+
+// emit shows an entry that is not a file.
+func (w *blobWalker) emit(kind Kind, p, target string) error {
+	w.entry = Entry{Kind: kind, Path: p, Target: target}
+	return w.visit(&w.entry)
+}
+
+// showFile shows a file, whose content is w.file.
+func (w *blobWalker) showFile(p string, at node, linkTo string, modTime time.Time) error {
+	info := tarInfo{name: path.Base(p), size: at.size, mode: at.mode, modTime: modTime}
+	w.entry = Entry{Kind: File, Path: p, Info: info, LinkTo: linkTo, src: &w.file}
+	return w.visit(&w.entry)
+}
+
+// showLinks shows the deferred hard links, where their content goes by.
+func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
+	links := w.links[n]
 	if len(links) == 0 {
 		return nil
 	}
-	if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse {
-		return nil
+	first := blobFile{w: w, size: h.Size, r: tr}
+	c, err := first.open()
+	if err == nil {
+		defer c.Close()
 	}
-	w.gone[target]++
-	var c *Content
-	var err error
-	for _, l := range links {
-		if l.nth != w.gone[target] {
-			continue
-		}
-		if c == nil && err == nil {
-			if c, err = w.opener(h, tr)(); err == nil {
-				defer c.Close()
-			}
-		}
-		open := func() (*Content, error) {
-			if err != nil {
-				return nil, err
-			}
-			return &Content{ReaderAt: c.ReaderAt, Size: c.Size}, nil
-		}
-		if err := w.visit(&Entry{Kind: File, Path: l.path, Info: newTarInfo(h, path.Base(l.path)), src: opener(open)}); err != nil {
+	for _, p := range links {
+		w.file = blobFile{w: w, opened: c, err: err}
+		if err := w.showFile(p, node{size: h.Size, mode: h.FileInfo().Mode()}, "", h.ModTime); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// opener is a file of a stream: it has no siblings that are still there.
-type opener func() (*Content, error)
+// blobFile is a regular file of a stream.
+type blobFile struct {
+	w *blobWalker
+	// r is where the content goes by; nil for a hard link, which is called
+	// link and has the content of an entry.
+	r       io.Reader
+	size    int64
+	link    string
+	content int32
+	// opened is what is open already, err why it is not.
+	opened *Content
+	err    error
+}
 
-func (o opener) open() (*Content, error)               { return o() }
-func (o opener) sibling(string, int64) ([]byte, error) { return nil, fs.ErrNotExist }
+func (f *blobFile) sibling(string, int64) ([]byte, error) { return nil, fs.ErrNotExist }
 
-// opener reads the present file of tr, to memory if it fits.
-func (w *blobWalker) opener(h *tar.Header, tr *tar.Reader) func() (*Content, error) {
-	return func() (*Content, error) {
-		if h.Size > maxContent {
-			return nil, fmt.Errorf("%w: file of %d bytes", ErrLimit, h.Size)
-		}
-		w.stats.FilesOpened.Add(1)
-		if h.Size <= w.opts.Memory {
-			var b bytes.Buffer
-			if _, err := io.Copy(&b, tr); err != nil {
-				return nil, fmt.Errorf("read file: %w", err)
-			}
-			return &Content{ReaderAt: bytes.NewReader(b.Bytes()), Size: int64(b.Len())}, nil
-		}
-		if w.opts.Spool != nil {
-			return spoolTo(w.opts.Spool, tr)
-		}
-		return spool(tr)
+// open reads the present file, to memory if it fits.
+func (f *blobFile) open() (*Content, error) {
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case f.opened != nil:
+		return &Content{ReaderAt: f.opened.ReaderAt, Size: f.opened.Size}, nil
+	case f.r == nil && f.content == 0:
+		return nil, fmt.Errorf("hard link to a file that is not in the layer: %w", fs.ErrNotExist)
+	case f.r == nil:
+		f.w.links[f.content] = append(f.w.links[f.content], f.link)
+		return nil, ErrDeferred
+	case f.size > maxContent:
+		return nil, fmt.Errorf("%w: file of %d bytes", ErrLimit, f.size)
 	}
+	f.w.stats.FilesOpened.Add(1)
+	if f.size > f.w.opts.Memory {
+		if f.w.opts.Spool != nil {
+			return spoolTo(f.w.opts.Spool, f.r)
+		}
+		return spool(f.r)
+	}
+	if f.w.buf.Cap() > keepBuffer {
+		f.w.buf = bytes.Buffer{}
+	}
+	f.w.buf.Reset()
+	if _, err := f.w.buf.ReadFrom(f.r); err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	return &Content{ReaderAt: bytes.NewReader(f.w.buf.Bytes()), Size: int64(f.w.buf.Len())}, nil
 }
 
 // spool copies r to a temporary file that has no name and goes with its
@@ -291,79 +482,9 @@ type tarInfo struct {
 	modTime time.Time
 }
 
-func newTarInfo(h *tar.Header, name string) tarInfo {
-	fi := h.FileInfo()
-	return tarInfo{name: name, size: fi.Size(), mode: fi.Mode(), modTime: fi.ModTime()}
-}
-
-// named is the same file under another name.
-func (i tarInfo) named(name string) tarInfo {
-	i.name = name
-	return i
-}
-
 func (i tarInfo) Name() string       { return i.name }
 func (i tarInfo) Size() int64        { return i.size }
 func (i tarInfo) Mode() fs.FileMode  { return i.mode }
 func (i tarInfo) ModTime() time.Time { return i.modTime }
 func (i tarInfo) IsDir() bool        { return i.mode.IsDir() }
 func (i tarInfo) Sys() any           { return nil }
-
-// stream is a layer uncompressed, hashed and bounded.
-type stream struct {
-	ctx   context.Context
-	in    *countedReader
-	r     io.Reader
-	sum   hash.Hash
-	n     int64
-	close func()
-}
-
-// newStream looks at the first bytes and uncompresses.
-func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, error) {
-	in := &countedReader{r: blob, n: &stats.BytesRead}
-	br := bufio.NewReaderSize(in, 256<<10)
-	head, err := br.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read layer: %w", err)
-	}
-	s := &stream{ctx: ctx, in: in, sum: sha256.New(), close: func() {}}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, fmt.Errorf("read gzip layer: %w", err)
-		}
-		s.r, s.close = zr, func() { zr.Close() }
-	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(head) == 4 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18}) && head[0]&0xf0 == 0x50:
-		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, fmt.Errorf("read zstd layer: %w", err)
-		}
-		s.r, s.close = zr, zr.Close
-	default:
-		s.r = br
-	}
-	return s, nil
-}
-
-// Read hashes and counts what goes by.
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	s.sum.Write(p[:n])
-	s.n += int64(n)
-	if s.n > maxLayerBytes {
-		return n, fmt.Errorf("%w: layer larger than %d bytes", ErrLimit, int64(maxLayerBytes))
-	}
-	if s.n > ratioAllowance && s.n > maxRatio*s.in.own {
-		return n, fmt.Errorf("%w: layer grows more than %d times", ErrLimit, maxRatio)
-	}
-	if cerr := s.ctx.Err(); cerr != nil {
-		return n, cerr
-	}
-	return n, err
-}
-
-func (s *stream) digest() image.Digest {
-	return image.Digest("sha256:" + hex.EncodeToString(s.sum.Sum(nil)))
-}

@@ -22,12 +22,12 @@ type countedReader struct {
 	r io.Reader
 	n *atomic.Int64
 	// own counts this reader alone.
-	own int64
+	own atomic.Int64
 }
 
 func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
-	c.own += int64(n)
+	c.own.Add(int64(n))
 	return n, err
 }

@@ -66,6 +66,9 @@ const (
 	Whiteout
 	// Opaque hides what the layers below have in directory Path.
 	Opaque
+	// Reset means that everything shown so far does not count: entries of
+	// the layer replace one another, and those that remain come now.
+	Reset
 )
 
 // An Entry is one entry of a layer. It is valid until the visitor returns.
@@ -76,7 +79,8 @@ type Entry struct {
 	// Target of a symbolic link, as written.
 	Target string
 	// LinkTo is the path of the file that a hard link in a stream is
-	// another name of. Empty in directories, where names are equals.
+	// another name of. Empty in directories, where names are equals, and
+	// where nothing stands at that path any more.
 	LinkTo string
 	// Info is the stat data of a File. Its methods may cost a system
 	// call the first time.

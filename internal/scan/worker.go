@@ -71,6 +71,10 @@ func newWorker(ctx context.Context, set *analyze.Set, l image.Layer) *worker {
 func (w *worker) visit(e *layer.Entry) error {
 	w.started = true
 	switch e.Kind {
+	case layer.Reset:
+		trouble := w.trouble
+		*w = *newWorker(w.ctx, w.set, image.Layer{DiffID: image.Digest(w.r.DiffID)})
+		w.started, w.trouble = true, trouble
 	case layer.Dir:
 		w.r.Ledger.Dirs++
 		w.r.Dirs = append(w.r.Dirs, report.PathHash(e.Path))

@@ -1,0 +1,197 @@
+package layer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/onceover/onceover/internal/image"
+)
+
+const (
+	// maxZstdWindow bounds the memory of the zstd decoder; images use
+	// 8 MiB, the format allows more than we are ready to give.
+	maxZstdWindow = 128 << 20
+	// blockBytes is how much of a layer goes from the one who uncompresses
+	// it to the one who hashes and parses it at a time, and blocks how many
+	// are on the way at most.
+	blockBytes = 256 << 10
+	blocks     = 4
+)
+
+// stream is a layer uncompressed, hashed and bounded. One goroutine
+// uncompresses while the reader hashes and parses what came before. It skips
+// forward without copying.
+type stream struct {
+	sum hash.Hash
+	n   int64 // bytes taken out
+
+	block []byte // what is left of the present block
+	whole []byte // the present block, to be given back
+	err   error  // how it ended
+
+	full chan filled
+	free chan []byte
+	stop chan struct{}
+	wait sync.WaitGroup
+}
+
+type filled struct {
+	b   []byte
+	err error
+}
+
+// newStream looks at the first bytes and uncompresses.
+func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, error) {
+	in := &countedReader{r: blob, n: &stats.BytesRead}
+	br := bufio.NewReaderSize(in, blockBytes)
+	head, err := br.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read layer: %w", err)
+	}
+	var r io.Reader = br
+	done := func() {}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		zr, err := gzip.NewReader(br)
+		if err != nil {
+			return nil, fmt.Errorf("read gzip layer: %w", err)
+		}
+		r, done = zr, func() { zr.Close() }
+	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(head) == 4 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18}) && head[0]&0xf0 == 0x50:
+		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("read zstd layer: %w", err)
+		}
+		r, done = zr, zr.Close
+	}
+	s := &stream{sum: sha256.New(), full: make(chan filled, blocks), free: make(chan []byte, blocks), stop: make(chan struct{})}
+	for range blocks {
+		s.free <- nil // made when it is needed
+	}
+	s.wait.Go(func() {
+		defer done()
+		s.fill(ctx, r, &in.own)
+	})
+	return s, nil
+}
+
+// fill uncompresses r block by block. read is how much it took as stored.
+func (s *stream) fill(ctx context.Context, r io.Reader, read *atomic.Int64) {
+	var n int64
+	for {
+		var b []byte
+		select {
+		case b = <-s.free:
+		case <-s.stop:
+			return
+		}
+		if b == nil {
+			b = make([]byte, blockBytes)
+		}
+		size, err := io.ReadFull(r, b)
+		if errors.Is(err, io.ErrUnexpectedEOF) && size > 0 {
+			err = nil // an end, or damage: the next read says which
+		}
+		n += int64(size)
+		switch {
+		case n > maxLayerBytes:
+			err = fmt.Errorf("%w: layer larger than %d bytes", ErrLimit, int64(maxLayerBytes))
+		case n > ratioAllowance && n > maxRatio*read.Load():
+			err = fmt.Errorf("%w: layer grows more than %d times", ErrLimit, maxRatio)
+		case ctx.Err() != nil:
+			err = ctx.Err()
+		}
+		s.full <- filled{b[:size], err} // has room for every block there is
+		if err != nil {
+			return
+		}
+	}
+}
+
+// next makes sure that block holds something, and hashes it.
+func (s *stream) next() error {
+	for len(s.block) == 0 {
+		if s.err != nil {
+			return s.err
+		}
+		if s.whole != nil {
+			s.free <- s.whole[:blockBytes]
+			s.whole = nil
+		}
+		f := <-s.full
+		s.block, s.whole, s.err = f.b, f.b, f.err
+		if cap(s.whole) == 0 {
+			s.whole = nil
+		}
+		s.sum.Write(f.b)
+	}
+	return nil
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.next(); err != nil {
+		return 0, err
+	}
+	n := copy(p, s.block)
+	s.block = s.block[n:]
+	s.n += int64(n)
+	return n, nil
+}
+
+// Seek implements io.Seeker as far as package tar uses it: to ask for the
+// offset, and to go forward.
+func (s *stream) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekCurrent || offset < 0 {
+		return 0, errors.New("a stream goes forward only")
+	}
+	for offset > 0 {
+		if err := s.next(); err != nil {
+			return s.n, err
+		}
+		n := min(int64(len(s.block)), offset)
+		s.block = s.block[n:]
+		s.n += n
+		offset -= n
+	}
+	return s.n, nil
+}
+
+// drain reads to the end.
+func (s *stream) drain() error {
+	for {
+		if err := s.next(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		s.n += int64(len(s.block))
+		s.block = nil
+	}
+}
+
+// close ends the goroutine. It waits for a read that is going on.
+func (s *stream) close() {
+	close(s.stop)
+	s.wait.Wait()
+}
+
+// digest is that of what was read, the diff ID at the end.
+func (s *stream) digest() image.Digest {
+	return image.Digest("sha256:" + hex.EncodeToString(s.sum.Sum(nil)))
+}
