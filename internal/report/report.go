@@ -82,6 +82,9 @@ type Package struct {
 	// Declared marks what a file asks for without proof that it is
 	// installed. Declared packages are not counted or matched by default.
 	Declared bool `json:"declared,omitempty"`
+	// SBOM marks what a bill of materials in the image says. Merge folds
+	// such a package into the one that other evidence names alike.
+	SBOM bool `json:"sbom,omitempty"`
 
 	// Layer is the diff ID of the layer that brought the package. Set by
 	// Merge.

@@ -3,6 +3,7 @@ package all
 import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/apk"
+	"github.com/onceover/onceover/internal/analyze/bitnami"
 	"github.com/onceover/onceover/internal/analyze/composer"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
@@ -14,6 +15,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/python"
 	"github.com/onceover/onceover/internal/analyze/rpm"
 	"github.com/onceover/onceover/internal/analyze/rust"
+	"github.com/onceover/onceover/internal/analyze/sbom"
 )
 
 // Set is the set of all analysers.
@@ -31,5 +33,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		bitnami.New(),
+		sbom.New(),
 	)
 }
