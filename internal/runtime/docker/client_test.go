@@ -58,7 +58,7 @@ func TestOddAnswers(t *testing.T) {
 		{"another driver", "1.41", func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/v1.41/info":
-				io.WriteString(w, `{"Driver":"btrfs","DockerRootDir":"/var/lib/docker"}`)
+				io.WriteString(w, `{"Driver":"zfs","DockerRootDir":"/var/lib/docker"}`)
 			default:
 				io.WriteString(w, `[]`)
 			}
@@ -94,7 +94,7 @@ func TestVersionIsNegotiated(t *testing.T) {
 func TestUnreadStores(t *testing.T) {
 	const list = `[{"Id":"sha256:` + "0123456789012345678901234567890123456789012345678901234567890123" + `","RepoTags":["a:1"],"Size":5}]`
 	for _, tc := range []struct{ name, info, want string }{
-		{"driver", `{"Driver":"btrfs","DockerRootDir":"/var/lib/docker"}`, "docker's storage driver btrfs is not read in place"},
+		{"driver", `{"Driver":"zfs","DockerRootDir":"/var/lib/docker"}`, "docker's storage driver zfs is not read in place"},
 		{"root elsewhere", `{"Driver":"overlay2","DockerRootDir":"/nowhere/docker"}`, "docker's data root /nowhere/docker cannot be seen from here"},
 		{"root is odd", `{"Driver":"overlay2","DockerRootDir":"../x"}`, `docker's data root "../x" is no absolute path`},
 	} {

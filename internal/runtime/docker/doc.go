@@ -13,6 +13,9 @@
 // says in the DriverStatus of /info.
 //
 // The API is the Docker Engine API over a unix socket, three read-only calls of
-// it. Other graph drivers keep no separate directories for layers, or in
-// another form: their images are listed with the reason why they are not read.
+// it. The graph drivers vfs, btrfs, fuse-overlayfs and aufs keep the files of a
+// layer in another form than overlay: the layer is put together as the tar that
+// it was (package tarsplit), and so is every layer of a dockerd that somebody
+// other than root runs. Images of the remaining drivers (zfs, devicemapper) are
+// listed with the reason why they are not read.
 package docker

@@ -50,7 +50,7 @@ func fill(t *testing.T, e *engine.Engine) []runtimetest.WantImage {
 		want = append(want, img.Want)
 	}
 	for i := range want {
-		want[i].Dirs = true
+		want[i].Dirs = e.Kind != engine.KindDockerVFS
 	}
 	return want
 }
@@ -79,6 +79,7 @@ func source(t *testing.T, e *engine.Engine) *docker.Source {
 func TestSuite(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *engine.Engine{
 		"overlay2":         engine.Docker,
+		"vfs":              engine.DockerVFS,
 		"containerd store": engine.DockerContainerdStore,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +152,9 @@ func testWhiteout(t *testing.T, src *docker.Source, want []runtimetest.WantImage
 		t.Fatal(err)
 	}
 	defer o.Close()
+	if o.Layers[1].Dir == "" {
+		return // a tar: its digest was checked
+	}
 	fi, err := os.Lstat(filepath.Join(o.Layers[1].Dir, "usr/share/doc/README"))
 	if err != nil {
 		t.Fatal(err)

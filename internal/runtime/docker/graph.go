@@ -9,13 +9,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/runtime/tarsplit"
 )
 
 const (
-	driver = "overlay2"
+	driverOverlay = "overlay2"
 	// maxLayerFileBytes bounds the small files of the layer database, which
 	// hold one digest or one name each.
 	maxLayerFileBytes = 256
@@ -24,31 +28,54 @@ const (
 	maxCacheID = 128
 )
 
-// graph reads the data root of a dockerd with the overlay2 graph driver.
-type graph struct{ root string }
+// contentDirs are the drivers whose layers can be read, with the directory of a
+// layer below the data root; "*" stands for its cache ID. Only overlay2 keeps
+// the layer in a form that we read as it is. From the others it is put together
+// again (package tarsplit).
+var contentDirs = map[string]string{
+	driverOverlay:    "overlay2/*/diff",
+	"fuse-overlayfs": "fuse-overlayfs/*/diff",
+	"vfs":            "vfs/dir/*",
+	"btrfs":          "btrfs/subvolumes/*",
+	"aufs":           "aufs/diff/*",
+}
+
+// graph reads the data root of a dockerd that keeps images itself.
+type graph struct {
+	root   string
+	driver string
+	// owner is set if somebody other than root or ourselves keeps the root
+	// (rootless docker): then no directory is believed, because a layer
+	// report is kept for everybody.
+	owner *uint32
+}
 
 func newGraph(i info) (graph, error) {
-	if i.Driver != driver {
-		return graph{}, fault.New(fault.Unsupported, "docker's storage driver %s is not read in place: only overlay2 and the containerd store are", i.Driver)
+	if contentDirs[i.Driver] == "" {
+		return graph{}, fault.New(fault.Unsupported, "docker's storage driver %s is not read in place: save the image to a file and scan that, or move docker to overlay2 or the containerd store", i.Driver)
 	}
 	if !filepath.IsAbs(i.DockerRootDir) || filepath.Clean(i.DockerRootDir) != i.DockerRootDir {
 		return graph{}, fault.New(fault.Unavailable, "docker's data root %q is no absolute path", i.DockerRootDir)
 	}
-	g := graph{root: i.DockerRootDir}
-	if _, err := os.Stat(filepath.Join(g.root, "image", driver, "imagedb", "content", "sha256")); errors.Is(err, fs.ErrNotExist) {
+	g := graph{root: i.DockerRootDir, driver: i.Driver}
+	fi, err := os.Stat(filepath.Join(g.root, "image", g.driver, "imagedb", "content", "sha256"))
+	if errors.Is(err, fs.ErrNotExist) {
 		return graph{}, fault.New(fault.Unavailable, "docker's data root %s cannot be seen from here: run on the host itself, or mount it at the same path", g.root)
 	} else if err != nil {
 		return graph{}, g.fault(err, "docker's images")
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		g.owner = &st.Uid
 	}
 	return g, nil
 }
 
 func (g graph) configPath(id image.Digest) string {
-	return filepath.Join(g.root, "image", driver, "imagedb", "content", "sha256", id.Hex())
+	return filepath.Join(g.root, "image", g.driver, "imagedb", "content", "sha256", id.Hex())
 }
 
 func (g graph) layerPath(chain image.Digest, file string) string {
-	return filepath.Join(g.root, "image", driver, "layerdb", "sha256", chain.Hex(), file)
+	return filepath.Join(g.root, "image", g.driver, "layerdb", "sha256", chain.Hex(), file)
 }
 
 // lists reports whether the image database has the image.
@@ -70,18 +97,41 @@ func (g graph) open(id image.Digest) (*image.Opened, error) {
 		return nil, fmt.Errorf("image %s: %w", id, err)
 	}
 	o := &image.Opened{Config: cfg, RawConfig: raw}
+	var lower []string // nearest first
 	for i, chain := range image.ChainIDs(cfg.DiffIDs) {
 		dir, err := g.layerDir(chain, cfg.DiffIDs[i])
 		if err != nil {
 			return nil, g.fault(err, fmt.Sprintf("layer %d of image %s", i+1, id))
 		}
-		o.Layers = append(o.Layers, image.Layer{
+		l := image.Layer{
 			DiffID: cfg.DiffIDs[i],
-			Dir:    dir,
 			Check:  func(context.Context) error { return g.check(chain, cfg.DiffIDs[i], dir) },
-		})
+		}
+		if g.driver == driverOverlay && g.owner == nil {
+			l.Dir, l.Lower = dir, slices.Clone(lower)
+			lower = append([]string{dir}, lower...)
+		} else if l.Blob, err = g.rebuilt(chain, dir); err != nil {
+			return nil, g.fault(err, fmt.Sprintf("layer %d of image %s", i+1, id))
+		}
+		o.Layers = append(o.Layers, l)
 	}
 	return o, nil
+}
+
+// rebuilt is the Blob function of a layer that is put together from dockerd's
+// record of its tar and the files.
+func (g graph) rebuilt(chain image.Digest, dir string) (func(context.Context) (io.ReadCloser, error), error) {
+	record := g.layerPath(chain, "tar-split.json.gz")
+	if fi, err := os.Lstat(record); err != nil || !fi.Mode().IsRegular() {
+		return nil, fault.New(fault.Unsupported, "docker's storage driver %s has no record to put it together from: save the image to a file and scan that", g.driver)
+	}
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := tarsplit.Open(ctx, tarsplit.Config{Record: record, Dir: dir, Owner: g.owner})
+		if err != nil {
+			return nil, g.fault(err, "layer "+string(chain))
+		}
+		return r, nil
+	}, nil
 }
 
 // layerDir finds the directory of a layer. What the database says is checked
@@ -102,7 +152,7 @@ func (g graph) layerDir(chain, diffID image.Digest) (string, error) {
 	if !validCacheID(id) {
 		return "", fault.New(fault.Invalid, "the layer database has a cache ID that is none: %q", id)
 	}
-	dir := filepath.Join(g.root, driver, id, "diff")
+	dir := filepath.Join(g.root, filepath.FromSlash(strings.Replace(contentDirs[g.driver], "*", id, 1)))
 	fi, err := os.Lstat(dir)
 	if err != nil {
 		return "", err
