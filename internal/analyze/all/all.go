@@ -5,14 +5,17 @@ import (
 	"github.com/onceover/onceover/internal/analyze/apk"
 	"github.com/onceover/onceover/internal/analyze/bitnami"
 	"github.com/onceover/onceover/internal/analyze/composer"
+	"github.com/onceover/onceover/internal/analyze/conda"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/java"
+	"github.com/onceover/onceover/internal/analyze/lua"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
 	"github.com/onceover/onceover/internal/analyze/python"
+	"github.com/onceover/onceover/internal/analyze/rlang"
 	"github.com/onceover/onceover/internal/analyze/rpm"
 	"github.com/onceover/onceover/internal/analyze/rust"
 	"github.com/onceover/onceover/internal/analyze/sbom"
@@ -29,6 +32,9 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		lua.New(),
+		rlang.New(),
+		conda.New(),
 		composer.New(),
 		rust.New(),
 		dotnet.New(),
