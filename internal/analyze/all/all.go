@@ -14,6 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/lua"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
+	"github.com/onceover/onceover/internal/analyze/pacman"
 	"github.com/onceover/onceover/internal/analyze/python"
 	"github.com/onceover/onceover/internal/analyze/rlang"
 	"github.com/onceover/onceover/internal/analyze/rpm"
@@ -39,6 +40,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		pacman.New(),
 		bitnami.New(),
 		sbom.New(),
 	)
