@@ -8,6 +8,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/conda"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
+	"github.com/onceover/onceover/internal/analyze/erlang"
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/java"
@@ -33,6 +34,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		erlang.New(),
 		lua.New(),
 		rlang.New(),
 		conda.New(),
