@@ -10,6 +10,13 @@ import (
 	"testing"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	imagesapi "github.com/containerd/containerd/api/services/images/v1"
+	"github.com/containerd/containerd/api/types"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/runtime/containerd"
@@ -293,7 +300,7 @@ func TestWithoutSnapshots(t *testing.T) {
 	if err != nil || len(imgs) != 1 {
 		t.Fatalf("%d images, %v; want one", len(imgs), err)
 	}
-	if want := "layer 2: " + m.Layers[1].Digest.String() + " is not in the content store"; imgs[0].NonScanReason != want {
+	if want := "layer 2, not unpacked by overlayfs: " + m.Layers[1].Digest.String() + " is not in the content store"; imgs[0].NonScanReason != want {
 		t.Errorf("reason %q, want %q", imgs[0].NonScanReason, want)
 	}
 	if _, err := src.Open(t.Context(), imgs[0]); fault.CodeOf(err) != fault.NotFound {
@@ -365,6 +372,60 @@ func TestLocator(t *testing.T) {
 	for _, bad := range []string{"", "x", "@@", "ns@sha256:1@sha256:2", "ns@" + string(d) + "@", "@" + string(d) + "@" + string(d), "ns@" + string(d) + "@../../x"} {
 		if _, err := containerd.ParseLocator(bad); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%q: got %v, want invalid", bad, err)
+		}
+	}
+}
+
+// TestUnparsable: a name that leads to what is no manifest is listed with the
+// reason, and the others beside it are as they were.
+func TestUnparsable(t *testing.T) {
+	e := engine.Containerd(t)
+	img := runtimetest.Debian(t, "base:1", runtimetest.Gzip)
+	importOCI(t, e, "x", true, img)
+	for name, content := range map[string]string{
+		"example.com/broken:1": "{",
+		"example.com/old:1":    `{"schemaVersion":1,"name":"old","tag":"1","fsLayers":[]}`,
+	} {
+		digest := image.DigestOf([]byte(content))
+		conn, err := grpc.NewClient("unix://"+e.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "containerd-namespace", "x")
+		w, err := contentapi.NewContentClient(conn).Write(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Send(&contentapi.WriteContentRequest{
+			Action: contentapi.WriteAction_COMMIT, Ref: name, Total: int64(len(content)), Expected: string(digest), Data: []byte(content),
+			Labels: map[string]string{"containerd.io/gc.root": "2026-01-01T00:00:00Z"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := imagesapi.NewImagesClient(conn).Create(ctx, &imagesapi.CreateImageRequest{Image: &imagesapi.Image{
+			Name: name, Target: &types.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: string(digest), Size: int64(len(content))},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	imgs, err := source(t, containerd.Config{Socket: e.Socket}).Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, i := range imgs {
+		if i.ConfigDigest == "" || i.Locator == "" {
+			t.Errorf("incomplete: %+v", i)
+		}
+		got[i.Names[0].String()] = i.NonScanReason
+	}
+	for name, want := range map[string]string{"base:1": "", "example.com/broken:1": "parse manifest", "example.com/old:1": "schema version 1"} {
+		if reason, ok := got[name]; !ok || !strings.Contains(reason, want) || want == "" && reason != "" {
+			t.Errorf("%s: listed %v, reason %q; want %q", name, ok, reason, want)
 		}
 	}
 }

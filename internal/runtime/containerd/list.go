@@ -56,7 +56,7 @@ func (s *Source) list(ctx context.Context, ns string, rs roots) ([]image.Image, 
 	if err != nil {
 		return nil, err
 	}
-	l := lister{ctx: ctx, ns: ns, content: s.content(ns, rs), dirs: s.unpacked(rs), denied: rs.denied(), engine: s.cfg.Engine, found: map[image.Digest]*listed{}}
+	l := lister{ctx: ctx, ns: ns, content: s.content(ns, rs), dirs: s.unpacked(rs), roots: rs, denied: rs.denied(), engine: s.cfg.Engine, found: map[image.Digest]*listed{}}
 	resolved := map[image.Digest][]*listed{}
 	for _, r := range records {
 		found, ok := resolved[r.target.Digest]
@@ -83,6 +83,7 @@ type lister struct {
 	ns      string
 	content content
 	dirs    snapshotIndex
+	roots   roots
 	denied  bool
 	engine  string
 	found   map[image.Digest]*listed // by manifest digest
@@ -100,7 +101,16 @@ func (l *lister) resolve(target oci.Descriptor) ([]*listed, error) {
 		if l.ctx.Err() != nil || fault.CodeOf(err) == fault.Unavailable {
 			return nil, err
 		}
-		return nil, nil // what cannot be parsed names no image; its target is no config digest either
+		// What cannot be parsed is shown with the reason. Nobody can say
+		// what its configuration is, so the target stands for it.
+		img, ok := l.found[target.Digest]
+		if !ok {
+			img = &listed{Image: image.Image{
+				Engine: l.engine, ConfigDigest: target.Digest, ManifestDigest: target.Digest, NonScanReason: l.reason(err),
+			}}
+			l.found[target.Digest] = img
+		}
+		return []*listed{img}, nil
 	}
 	var imgs []*listed
 	var platforms []image.Platform
@@ -139,7 +149,7 @@ func (l *lister) describe(c oci.Candidate) *listed {
 	}
 	raw, err := l.content.fetch(l.ctx, c.Manifest.Config)
 	if err != nil {
-		img.NonScanReason = l.reason("configuration", err)
+		img.NonScanReason = l.reason(fmt.Errorf("configuration: %w", err))
 		return img
 	}
 	cfg, err := image.ParseConfig(raw)
@@ -159,7 +169,7 @@ func (l *lister) describe(c oci.Candidate) *listed {
 		}
 		size, err := l.content.size(l.ctx, c.Manifest.Layers[i])
 		if err != nil {
-			img.NonScanReason = l.reason(fmt.Sprintf("layer %d", i+1), err)
+			img.NonScanReason = l.reason(l.roots.absent(i+1, err))
 			return img
 		}
 		img.Size += size
@@ -167,11 +177,11 @@ func (l *lister) describe(c oci.Candidate) *listed {
 	return img
 }
 
-func (l *lister) reason(what string, err error) string {
+func (l *lister) reason(err error) string {
 	if l.denied {
 		return "the data of containerd cannot be read: run as root"
 	}
-	return what + ": " + err.Error()
+	return err.Error()
 }
 
 // name adds a name to an image. CRI keeps three records for one image: name

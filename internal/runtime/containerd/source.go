@@ -55,6 +55,24 @@ type Source struct {
 type roots struct {
 	content   string
 	overlayfs string
+	// remote are snapshotters that are no part of containerd. Those known
+	// pull the content of layers when it is asked for.
+	remote []string
+}
+
+// ownSnapshotters are part of containerd, or need all of a layer to unpack it.
+var ownSnapshotters = []string{"overlayfs", "native", "btrfs", "zfs", "devmapper", "blockfile", "erofs", "aufs", "fuse-overlayfs", "windows", "windows-lcow"}
+
+// absent says why a layer that is not unpacked and has no blob cannot be read.
+func (rs roots) absent(layer int, err error) error {
+	if fault.CodeOf(err) != fault.NotFound {
+		return fmt.Errorf("layer %d, not unpacked: %w", layer, err)
+	}
+	if len(rs.remote) > 0 {
+		return fault.New(fault.NotFound, "layer %d is not on this host as a whole: the snapshotter %s may fetch its files when they are used (pull the image with overlayfs to have it scanned): %w",
+			layer, strings.Join(rs.remote, " or "), err)
+	}
+	return fault.New(fault.NotFound, "layer %d, not unpacked by overlayfs: %w", layer, err)
 }
 
 // New makes a source. It does not connect: the first call does.
@@ -181,13 +199,15 @@ func (s *Source) Open(ctx context.Context, img image.Image) (*image.Opened, erro
 	}
 	opened := &image.Opened{Config: cfg, RawConfig: raw}
 	dirs := s.unpacked(rs)
+	var lower []string // nearest first
 	for i, chain := range image.ChainIDs(cfg.DiffIDs) {
 		l := image.Layer{DiffID: cfg.DiffIDs[i]}
 		if dir, ok := dirs.dir(chain); ok {
-			l.Dir = dir
+			l.Dir, l.Lower = dir, slices.Clone(lower)
+			lower = append([]string{dir}, lower...)
 			l.Check = func(context.Context) error { return s.checkSnapshot(rs, chain, dir) }
 		} else if size, err := c.size(ctx, doc.Layers[i]); err != nil {
-			return nil, fmt.Errorf("layer %d of %s, not unpacked: %w", i+1, img.Locator, err)
+			return nil, fmt.Errorf("image %s: %w", img.Locator, rs.absent(i+1, err))
 		} else {
 			desc := doc.Layers[i]
 			l.BlobSize = size
@@ -232,6 +252,9 @@ func (s *Source) where(ctx context.Context) (roots, error) {
 	)
 	var rs roots
 	for _, p := range resp.GetPlugins() {
+		if p.GetType() == snapshotterType && !slices.Contains(ownSnapshotters, p.GetID()) {
+			rs.remote = append(rs.remote, p.GetID())
+		}
 		root := p.GetExports()["root"]
 		if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 			continue
@@ -243,6 +266,7 @@ func (s *Source) where(ctx context.Context) (roots, error) {
 			rs.content = root
 		}
 	}
+	slices.Sort(rs.remote)
 	s.roots = &rs
 	return rs, nil
 }
