@@ -21,6 +21,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/rpm"
 	"github.com/onceover/onceover/internal/analyze/rust"
 	"github.com/onceover/onceover/internal/analyze/sbom"
+	"github.com/onceover/onceover/internal/analyze/wordpress"
 )
 
 // Set is the set of all analysers.
@@ -34,6 +35,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		wordpress.New(),
 		erlang.New(),
 		lua.New(),
 		rlang.New(),
