@@ -16,6 +16,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
 	"github.com/onceover/onceover/internal/analyze/pacman"
+	"github.com/onceover/onceover/internal/analyze/portage"
 	"github.com/onceover/onceover/internal/analyze/python"
 	"github.com/onceover/onceover/internal/analyze/rlang"
 	"github.com/onceover/onceover/internal/analyze/rpm"
@@ -44,6 +45,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		portage.New(),
 		pacman.New(),
 		bitnami.New(),
 		sbom.New(),
