@@ -20,17 +20,14 @@ func (m *merger) settleClaims(pkgs []Package) []Package {
 			if OSType(typ) {
 				continue
 			}
-			p := m.resolve(o.Path, i)
-			if m.hidden(p, i) {
+			if m.hidden(o.Path, i) {
 				continue
 			}
 			for _, h := range o.Files {
 				claimed[h] = typ
 			}
-			// Files are hashed by the path as the layer writes it: where
-			// that leads through a symbolic link they cannot be looked up.
-			if p == o.Path && !slices.ContainsFunc(o.Files, m.inAnyLayer) {
-				absent[claimant{p, o.Owner}] = true
+			if !slices.ContainsFunc(o.Files, m.inAnyLayer) {
+				absent[claimant{o.Path, o.Owner}] = true
 			}
 		}
 	}

@@ -39,15 +39,6 @@ func TestClaims(t *testing.T) {
 	if diff := cmp.Diff(want, Merge([]*LayerReport{lower, upper, gone}).Packages); diff != "" {
 		t.Error(diff)
 	}
-
-	// Paths through a symbolic link cannot be looked up: nothing is called
-	// absent for that.
-	linked := &LayerReport{DiffID: "0", Complete: true, Symlinks: map[string]string{"/app": "/srv"}, Hides: hashesOf("/app")}
-	for _, p := range Merge([]*LayerReport{linked, upper}).Packages {
-		if p.Declared {
-			t.Errorf("%s is declared", p.Name)
-		}
-	}
 }
 
 func hashesOf(paths ...string) Hashes {

@@ -12,7 +12,7 @@ func (m *merger) diversions() diversions {
 	ds := diversions{}
 	for i, l := range m.layers {
 		for _, o := range l.Ownership {
-			if len(o.Diverted) == 0 || m.hidden(m.resolve(o.Path, i), i) {
+			if len(o.Diverted) == 0 || m.hidden(o.Path, i) {
 				continue
 			}
 			for _, d := range o.Diverted {

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -14,8 +13,10 @@ import (
 func Merge(layers []*LayerReport) Inventory {
 	m := newMerger(layers)
 	inv := Inventory{Complete: true, Packages: []Package{}}
+	for _, l := range m.ledgers() {
+		inv.Ledger.Add(l)
+	}
 	for _, l := range layers {
-		inv.Ledger.Add(l.Ledger)
 		inv.Complete = inv.Complete && l.Complete
 		for _, p := range l.Problems {
 			p.Layer = l.DiffID
@@ -34,194 +35,18 @@ func Merge(layers []*LayerReport) Inventory {
 	return inv
 }
 
-// merger answers which paths of which layers survive.
-type merger struct {
-	layers []*LayerReport
-	// deleted and opaque are the whiteouts and opaque directories of each
-	// layer, with symbolic links in their parents resolved.
-	deleted, opaque []map[string]bool
-	// symlinks are the symbolic links of each layer by resolved path, and
-	// links the same by the directory they lead to.
-	symlinks []map[string]string
-	links    []map[string][]string
-}
+// merger holds what the steps of a merge share.
+type merger struct{ *view }
 
-func newMerger(layers []*LayerReport) *merger {
-	m := &merger{layers: layers}
-	for i, l := range layers {
-		deleted, opaque := m.resolveAll(l.Whiteouts, i), m.resolveAll(l.Opaques, i)
-		m.deleted = append(m.deleted, deleted)
-		m.opaque = append(m.opaque, opaque)
-		symlinks := make(map[string]string, len(l.Symlinks))
-		for link, target := range l.Symlinks {
-			symlinks[m.resolve(link, i)] = target
-		}
-		m.symlinks = append(m.symlinks, symlinks)
-		links := map[string][]string{}
-		for link := range symlinks {
-			to := m.walk(link, i, true)
-			links[to] = append(links[to], link)
-		}
-		m.links = append(m.links, links)
-	}
-	return m
-}
-
-func (m *merger) resolveAll(paths []string, layer int) map[string]bool {
-	out := make(map[string]bool, len(paths))
-	for _, p := range paths {
-		out[m.resolve(p, layer)] = true
-	}
-	return out
-}
-
-// maxLinks is how many symbolic links one path may lead through, as in the
-// kernel.
-const maxLinks = 40
-
-// resolve follows the symbolic links among the parents of a path of a layer,
-// as an engine does when it unpacks the layer onto those below it.
-func (m *merger) resolve(p string, layer int) string {
-	return m.walk(p, layer, false)
-}
-
-// walk follows the links among the parents of p as they stand when layer
-// applied, and the last element too if last is set.
-func (m *merger) walk(p string, layer int, last bool) string {
-	rest := strings.Split(strings.Trim(path.Clean(p), "/"), "/")
-	cur := "/"
-	for links := 0; len(rest) > 0; {
-		next := path.Join(cur, rest[0])
-		rest = rest[1:]
-		if len(rest) == 0 && !last {
-			return next
-		}
-		target, ok := m.linkAt(next, layer)
-		if !ok {
-			cur = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return p
-		}
-		if path.IsAbs(target) {
-			cur = "/"
-		}
-		rest = append(strings.Split(strings.Trim(path.Clean(target), "/"), "/"), rest...)
-	}
-	return cur
-}
-
-// linkAt is the target of the symbolic link that stands at p when layer has
-// been applied.
-func (m *merger) linkAt(p string, layer int) (string, bool) {
-	for i := min(layer, len(m.symlinks)-1); i >= 0; i-- {
-		if t, ok := m.symlinks[i][p]; ok {
-			return t, true
-		}
-		if m.gone(p, i) || m.stands(p, i) {
-			return "", false
-		}
-	}
-	return "", false
-}
-
-// gone reports whether layer i deletes p from the layers below it, by a
-// whiteout or an opaque directory.
-func (m *merger) gone(p string, i int) bool {
-	if i >= len(m.deleted) { // while the layer's own whiteouts are resolved
-		return false
-	}
-	if m.deleted[i][p] {
-		return true
-	}
-	for d := p; d != "/"; {
-		d = path.Dir(d)
-		if m.deleted[i][d] || m.opaque[i][d] {
-			return true
-		}
-	}
-	return false
-}
-
-// hidden reports whether a file at resolved path p of a layer is hidden by a
-// layer above it.
-func (m *merger) hidden(p string, layer int) bool {
-	for i := layer + 1; i < len(m.layers); i++ {
-		if m.gone(p, i) || m.covered(p, i) {
-			return true
-		}
-	}
-	return false
-}
-
-// covered reports whether layer i puts something in the place of the file at
-// p: any entry at p itself, or one that is not a directory at a parent of it.
-func (m *merger) covered(p string, i int) bool {
-	l := m.layers[i]
-	for d := p; d != "/"; d = path.Dir(d) {
-		for _, name := range m.names(d, i) {
-			h := PathHash(name)
-			if (has(l.Hides, h) || has(l.Passed, h) || d == p && has(l.Dirs, h)) && m.resolve(name, i) == d {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// stands reports whether layer i has an entry at p.
-func (m *merger) stands(p string, i int) bool {
-	l := m.layers[i]
-	return slices.ContainsFunc(m.names(p, i), func(name string) bool {
-		h := PathHash(name)
-		return has(l.Dirs, h) || has(l.Hides, h) || has(l.Passed, h)
-	})
-}
-
-// maxNames bounds how many names one path is looked up by.
-const maxNames = 64
-
-// names are p and the other names by which layer i may call it, through
-// symbolic links of the layers below.
-func (m *merger) names(p string, i int) []string {
-	out := []string{p}
-	for n := 0; n < len(out) && len(out) < maxNames; n++ {
-		for dir := path.Dir(out[n]); ; dir = path.Dir(dir) {
-			under := strings.TrimPrefix(out[n], strings.TrimSuffix(dir, "/"))
-			for below := range i {
-				for _, link := range m.links[below][dir] {
-					if name := link + under; !slices.Contains(out, name) {
-						out = append(out, name)
-					}
-				}
-			}
-			if dir == "/" {
-				break
-			}
-		}
-	}
-	return out
-}
-
-func has(sorted Hashes, h uint64) bool {
-	_, ok := slices.BinarySearch(sorted, h)
-	return ok
-}
+func newMerger(layers []*LayerReport) *merger { return &merger{newView(layers)} }
 
 // standalone are the packages that rest on a file of their own.
 func (m *merger) standalone() []Package {
 	var out []Package
 	for i, l := range m.layers {
 		for _, p := range l.Packages {
-			file, inner, nested := strings.Cut(p.Path, "!")
-			file = m.resolve(file, i)
-			if m.hidden(file, i) {
+			if m.hidden(fileOf(p), i) {
 				continue
-			}
-			p.Path = file
-			if nested {
-				p.Path += "!" + inner
 			}
 			p.Layer = l.DiffID
 			out = append(out, p)
@@ -247,8 +72,7 @@ func (m *merger) databases() []Package {
 	for i, l := range m.layers {
 		for j := range l.Databases {
 			db := &l.Databases[j]
-			p := m.resolve(db.Path, i)
-			history[p] = append(history[p], state{i, db})
+			history[db.Path] = append(history[db.Path], state{i, db})
 		}
 	}
 	var out []Package
@@ -259,7 +83,7 @@ func (m *merger) databases() []Package {
 		}
 		// A database that was deleted and written anew starts afresh.
 		first := len(states) - 1
-		for first > 0 && !m.goneBetween(p, states[first-1].layer, states[first].layer) {
+		for first > 0 && !m.gone(p, states[first-1].layer, states[first].layer) {
 			first--
 		}
 		origin := map[installed]string{}
@@ -284,15 +108,6 @@ func (m *merger) databases() []Package {
 	return out
 }
 
-func (m *merger) goneBetween(p string, low, high int) bool {
-	for i := low + 1; i <= high; i++ {
-		if m.gone(p, i) {
-			return true
-		}
-	}
-	return false
-}
-
 // setOwners marks the language packages whose file a distribution package that
 // is still installed has put there.
 func (m *merger) setOwners(pkgs []Package) {
@@ -302,46 +117,64 @@ func (m *merger) setOwners(pkgs []Package) {
 			present[p.Type+":"+p.Name] = true
 		}
 	}
-	diverted := m.diversions()
+	// Packages rest on few of the files that are owned: look for those.
 	owner := map[uint64]string{}
+	for _, p := range pkgs {
+		if !OSType(p.Type) {
+			owner[PathHash(fileOf(p))] = ""
+		}
+	}
+	if len(owner) == 0 {
+		return
+	}
+	var maybe [1 << 16]bool // by the low bits
+	for h := range owner {
+		maybe[uint16(h)] = true
+	}
+	diverted := m.diversions()
 	for i, l := range m.layers {
 		for _, o := range l.Ownership {
-			if !present[o.Owner] || m.hidden(m.resolve(o.Path, i), i) {
+			if !present[o.Owner] || m.hidden(o.Path, i) {
 				continue
 			}
 			for _, h := range o.Files {
-				h = diverted.place(o.Owner, h)
-				if cur, ok := owner[h]; !ok || o.Owner < cur {
+				if len(diverted) > 0 {
+					h = diverted.place(o.Owner, h)
+				}
+				if !maybe[uint16(h)] {
+					continue
+				}
+				if cur, ok := owner[h]; ok && (cur == "" || o.Owner < cur) {
 					owner[h] = o.Owner
 				}
 			}
 		}
 	}
 	for i := range pkgs {
-		if OSType(pkgs[i].Type) {
-			continue
+		if !OSType(pkgs[i].Type) {
+			pkgs[i].OwnedBy = owner[PathHash(fileOf(pkgs[i]))]
 		}
-		file, _, _ := strings.Cut(pkgs[i].Path, "!")
-		pkgs[i].OwnedBy = owner[PathHash(file)]
 	}
+}
+
+// fileOf is the file of the image that p rests on.
+func fileOf(p Package) string {
+	file, _, _ := strings.Cut(p.Path, "!")
+	return file
 }
 
 // distro reads the os-release file that a process in the image would see.
 func (m *merger) distro() Distro {
-	top := len(m.layers) - 1
-	if top < 0 {
-		return Distro{}
-	}
 	found := map[string]map[string]string{}
 	for i, l := range m.layers {
 		for p, kv := range l.OSReleases {
-			if p = m.resolve(p, i); !m.hidden(p, i) {
+			if !m.hidden(p, i) {
 				found[p] = kv
 			}
 		}
 	}
 	for _, want := range []string{"/etc/os-release", "/usr/lib/os-release"} {
-		if kv, ok := found[m.walk(want, top, true)]; ok {
+		if kv, ok := found[m.follow(want)]; ok {
 			return distroOf(kv)
 		}
 	}

@@ -244,9 +244,9 @@ type LayerReport struct {
 	// Passed are the regular files of Ledger.Passed, Hides all the others.
 	Hides  Hashes `json:"hides,omitempty"`
 	Passed Hashes `json:"passed,omitempty"`
-	// Dirs are the PathHash of every directory the layer names, sorted. A
-	// named directory takes the place of a symbolic link below it; an
-	// unnamed parent is looked up through the link.
+	// Dirs are the PathHash of every directory of the layer, sorted, those
+	// on the way to an entry among them. A directory takes the place of
+	// whatever stands at its path below, but for a directory.
 	Dirs Hashes `json:"dirs,omitempty"`
 	// Symlinks by absolute path, with their targets as written.
 	Symlinks map[string]string `json:"symlinks,omitempty"`
