@@ -1,9 +1,12 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -34,16 +37,21 @@ type Config struct {
 	Cache Cache
 	// Parallel is how many layers are read at once, 1 if not set.
 	Parallel int
+	// Isolate reads each layer in a sandboxed process. The program must
+	// call Child, with the same Set, when sandbox.IsChild says so. nil, or
+	// a system without a sandbox, means to read them in this process.
+	Isolate *Isolation
 	// Log may be nil.
 	Log *slog.Logger
 }
 
 // A Scanner scans images. Safe for concurrent use.
 type Scanner struct {
-	cfg    Config
-	log    *slog.Logger
-	slots  chan struct{}
-	flight singleflight.Group
+	cfg      Config
+	log      *slog.Logger
+	slots    chan struct{}
+	flight   singleflight.Group
+	isolated *isolated
 
 	io       layer.Stats
 	analyzed atomic.Int64
@@ -59,7 +67,11 @@ func New(cfg Config) *Scanner {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Scanner{cfg: cfg, log: log, slots: make(chan struct{}, cfg.Parallel)}
+	s := &Scanner{cfg: cfg, log: log, slots: make(chan struct{}, cfg.Parallel)}
+	if cfg.Isolate != nil && runtime.GOOS == "linux" {
+		s.isolated = &isolated{cfg: *cfg.Isolate}
+	}
+	return s
 }
 
 // Stats is what scanning has cost so far.
@@ -204,12 +216,17 @@ func (s *Scanner) get(d image.Digest) (*report.LayerReport, bool) {
 
 // analyze reads a layer and keeps its report.
 func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerReport, error) {
-	w := newWorker(ctx, s.cfg.Set, l)
-	err := layer.Walk(ctx, l, &s.io, w.visit)
+	c := newCollector(l, s.cfg.Set.Key())
+	var err error
+	if s.isolated != nil {
+		err = s.isolated.read(ctx, l, s.cfg.Set.Key(), c, &s.io)
+	} else {
+		err = s.readHere(ctx, l, c)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err != nil && isGone(err) && !w.started {
+	if err != nil && isGone(err) && !c.started {
 		return nil, fault.New(fault.NotFound, "layer %s is gone: %w", l.DiffID.Short(), err)
 	}
 	if l.Check != nil {
@@ -218,12 +235,12 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 		}
 	}
 	s.analyzed.Add(1)
-	if err == nil {
-		err = w.trouble
+	if err == nil && c.end != nil {
+		err = c.end.Trouble.err()
 	}
-	r := w.finish(err)
+	r := c.finish(err)
 	if !r.Complete {
-		s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "error", err)
+		s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "error", cmp.Or(err, c.unfinished))
 		return r, nil
 	}
 	if s.cfg.Cache != nil {
@@ -232,4 +249,29 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 		}
 	}
 	return r, nil
+}
+
+// readHere reads a layer in this process, by the same messages.
+func (s *Scanner) readHere(ctx context.Context, l image.Layer, c *collector) error {
+	r, w := io.Pipe()
+	go func() {
+		watch := newWatchdog(nil)
+		defer watch.close()
+		worker := &worker{ctx: ctx, set: s.cfg.Set, out: newSender(w), watch: watch}
+		w.CloseWithError(worker.run(l, layer.Options{Stats: &layer.Stats{}}))
+	}()
+	defer r.Close()
+	in := newReceiver(r)
+	for c.end == nil {
+		kind, body, err := in.next()
+		if err != nil {
+			return fmt.Errorf("%w: the layer worker ended", layer.ErrHost)
+		}
+		if err := c.take(kind, body); err != nil {
+			return err
+		}
+	}
+	s.io.FilesOpened.Add(c.end.FilesOpened)
+	s.io.BytesRead.Add(c.end.BytesRead)
+	return c.end.Error.err()
 }

@@ -187,9 +187,10 @@ func TestTroubleOfTheHostIsNotKept(t *testing.T) {
 		t.Error("the report was kept")
 	}
 
-	w := newWorker(t.Context(), set, l)
+	w := &worker{ctx: t.Context(), set: set, watch: newWatchdog(nil), want: []analyze.Analyzer{reader{}}}
+	defer w.watch.close()
 	e := &layer.Entry{Kind: layer.File, Path: "/bad", Info: analyzetest.Info{}}
-	w.analyze(e, &layer.Content{ReaderAt: brokenDisk{}, Size: 10}, []analyze.Analyzer{reader{}})
+	w.analyze(e, &layer.Content{ReaderAt: brokenDisk{}, Size: 10})
 	if !errors.Is(w.trouble, syscall.EIO) {
 		t.Errorf("a broken disk went by: %v", w.trouble)
 	}
@@ -259,6 +260,13 @@ func TestHostileContentCostsOneFile(t *testing.T) {
 			}
 			if r.Ledger.Skipped[reason] != 1 || len(r.Problems) != 1 || len(r.Databases) != 1 {
 				t.Errorf("got %+v, problems %+v", r.Ledger, r.Problems)
+			}
+			if p := r.Problems[0]; p.Reason != reason || p.Path != "/bad" {
+				t.Errorf("the problem does not say what the ledger counts: %+v", p)
+			}
+			// What was given up half-way might say more another time.
+			if r.Complete != (reason != skipTime) {
+				t.Errorf("complete %v", r.Complete)
 			}
 		})
 	}

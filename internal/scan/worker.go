@@ -2,32 +2,19 @@ package scan
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/layer"
 	"github.com/onceover/onceover/internal/report"
-)
-
-// Limits on what one layer may put into its report, beyond which the rest is
-// counted and left out.
-const (
-	// maxProblems is the number of problems listed.
-	maxProblems = 200
-	// maxPackages is the number of packages of one layer.
-	maxPackages = 200_000
-	// maxSymlinks is the number of symbolic links remembered for the merge.
-	maxSymlinks = 500_000
-	// analyzeTime is how long one analyser may look at one file.
-	analyzeTime = time.Minute
 )
 
 // Reasons in the ledger for files that should have been read and were not.
@@ -37,111 +24,184 @@ const (
 	skipUnread   = "unreadable"
 	skipPanic    = "analyser-failed"
 	skipTime     = "out-of-time"
+	skipMemory   = "out-of-memory"
+	skipForbid   = "forbidden"
 )
 
-// worker makes the report of one layer.
+// worker looks at the files of one layer and tells what it finds. It runs in a
+// sandboxed child, or in the process of the scanner where there is no sandbox.
 type worker struct {
-	ctx context.Context
-	set *analyze.Set
-	r   *report.LayerReport
-	// started is whether any entry was seen.
-	started bool
-	// byPath is what each file said, so that a later entry of the same
-	// path replaces it.
-	byPath map[string][]report.Facts
+	ctx   context.Context
+	set   *analyze.Set
+	out   *sender
+	watch *watchdog
+	// n counts the entries, sum is over their paths.
+	n, sum uint64
+	resume resume
 	// barren are files that analysers opened and that said nothing: hard
 	// links to them need not be read again.
 	barren map[string][]analyze.Analyzer
-	// packages counts what byPath holds.
-	packages int
-	dropped  int
+	want   []analyze.Analyzer // of the present file
+	stats  *layer.Stats
 	// trouble is what this host failed to do, nil if nothing. The report
 	// is not that of the layer then.
 	trouble error
 }
 
-func newWorker(ctx context.Context, set *analyze.Set, l image.Layer) *worker {
-	return &worker{
-		ctx: ctx, set: set,
-		r:      &report.LayerReport{DiffID: string(l.DiffID), Analyzers: set.Key(), Symlinks: map[string]string{}},
-		byPath: map[string][]report.Facts{}, barren: map[string][]analyze.Analyzer{},
+// resume says where another worker ended that was killed. The order of a layer
+// is always the same; should it not be, the sum tells.
+type resume struct {
+	// N and Sum of the entry that the other did not survive, 0 for a start
+	// from the beginning.
+	N   uint64 `json:"n,omitempty"`
+	Sum uint64 `json:"sum,omitempty"`
+	// Deferred are the hard links before it that come again.
+	Deferred []uint64 `json:"deferred,omitempty"`
+}
+
+// errOrder means that a layer looks different the second time.
+var errOrder = errors.New("the layer has changed while it was read")
+
+// run walks the layer and says how it ended.
+func (w *worker) run(l image.Layer, opts layer.Options) error {
+	w.barren = map[string][]analyze.Analyzer{}
+	w.stats = opts.Stats
+	err := opts.Walk(w.ctx, l, w.visit)
+	if err == nil && w.n < w.resume.N {
+		err = errOrder
 	}
+	w.out.flushBatches()
+	if err := w.out.sendJSON(msgEnd, end{
+		Error: newFailure(err), Trouble: newFailure(w.trouble),
+		FilesOpened: w.stats.FilesOpened.Load(), BytesRead: w.stats.BytesRead.Load(),
+	}); err != nil {
+		return err
+	}
+	return w.out.flush()
 }
 
 func (w *worker) visit(e *layer.Entry) error {
-	w.started = true
+	const prime = 1099511628211
+	w.n++
+	hash := report.PathHash(e.Path)
+	w.sum = w.sum*prime ^ hash ^ uint64(e.Kind)
+	if w.n <= w.resume.N {
+		return w.again(e)
+	}
 	switch e.Kind {
 	case layer.Reset:
-		trouble := w.trouble
-		*w = *newWorker(w.ctx, w.set, image.Layer{DiffID: image.Digest(w.r.DiffID)})
-		w.started, w.trouble = true, trouble
+		clear(w.barren)
+		w.out.flushBatches()
+		w.out.send(msgReset)
 	case layer.Dir:
-		w.r.Ledger.Dirs++
-		w.r.Dirs = append(w.r.Dirs, report.PathHash(e.Path))
+		w.out.hash(msgDirs, hash)
 	case layer.Whiteout:
-		w.r.Whiteouts = append(w.r.Whiteouts, e.Path)
+		w.out.send(msgWhiteout, []byte(e.Path))
 	case layer.Opaque:
-		w.r.Opaques = append(w.r.Opaques, e.Path)
+		w.out.send(msgOpaque, []byte(e.Path))
 	case layer.Symlink:
-		w.r.Ledger.Symlinks++
-		w.r.Hides = append(w.r.Hides, report.PathHash(e.Path))
-		delete(w.byPath, e.Path)
-		if len(w.r.Symlinks) < maxSymlinks {
-			w.r.Symlinks[e.Path] = e.Target
-		}
+		w.out.flushBatches()
+		w.out.send(msgSymlink, binary.LittleEndian.AppendUint32(nil, uint32(len(e.Path))), []byte(e.Path), []byte(e.Target))
 	case layer.Other:
-		w.r.Ledger.Others++
-		w.r.Hides = append(w.r.Hides, report.PathHash(e.Path))
-		delete(w.byPath, e.Path)
+		w.out.hash(msgOthers, hash)
 	case layer.File:
-		w.file(e)
+		w.file(e, hash)
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	return w.out.err
+}
+
+// again passes an entry by that another worker has told of.
+func (w *worker) again(e *layer.Entry) error {
+	if _, deferred := slices.BinarySearch(w.resume.Deferred, w.n); deferred && e.Kind == layer.File {
+		c, err := e.Open()
+		if err == nil {
+			c.Close()
+		}
+		if !errors.Is(err, layer.ErrDeferred) {
+			return errOrder
+		}
+	}
+	if w.n == w.resume.N && w.sum != w.resume.Sum {
+		return errOrder
 	}
 	return w.ctx.Err()
 }
 
 // file counts a file, and shows it to the analysers that want it.
-func (w *worker) file(e *layer.Entry) {
-	var want []analyze.Analyzer
+func (w *worker) file(e *layer.Entry, hash uint64) {
+	w.want = w.want[:0]
 	for _, a := range w.set.Analyzers() {
 		if a.Wants(e.Path, e.Info) {
-			want = append(want, a)
+			w.want = append(w.want, a)
 		}
 	}
-	if len(want) == 0 {
-		w.count(e, &w.r.Ledger.Passed)
+	if len(w.want) == 0 {
+		w.out.hash(msgPassed, hash)
 		return
 	}
-	if e.LinkTo != "" && slices.Equal(w.barren[e.LinkTo], want) {
-		w.count(e, &w.r.Ledger.Examined)
+	if e.LinkTo != "" && slices.Equal(w.barren[e.LinkTo], w.want) {
+		w.out.hash(msgExamined, hash)
 		return
 	}
+	w.out.flushBatches()
+	begin := binary.LittleEndian.AppendUint64(nil, w.n)
+	begin = binary.LittleEndian.AppendUint64(begin, w.sum)
+	w.out.send(msgBegin, begin, []byte(e.Path))
+	if w.out.flush() != nil {
+		return // nobody listens; visit returns the error
+	}
+	w.watch.begin()
 	c, err := e.Open()
 	if errors.Is(err, layer.ErrDeferred) {
+		w.watch.end()
+		w.out.send(msgDeferred, begin[:8])
 		return // counted when it comes again
 	}
+	var res result
 	if err != nil {
 		reason := skipUnread
 		if errors.Is(err, layer.ErrLimit) {
 			reason = skipTooLarge
 		}
 		w.note(err)
-		w.skip(e, reason)
-		w.problem(report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error()})
-		return
+		res.Skipped = reason
+		res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error()})
+	} else {
+		res = w.analyze(e, c)
+		c.Close()
 	}
-	defer c.Close()
-	w.analyze(e, c, want)
+	w.watch.end()
+	w.tell(e, res)
+}
+
+// tell sends what became of a file.
+func (w *worker) tell(e *layer.Entry, res result) {
+	for i := range res.Problems {
+		p := &res.Problems[i]
+		p.Message = cut(p.Message, maxText)
+		if p.Path == e.Path {
+			p.Reason = res.Skipped
+		}
+	}
+	if err := w.out.sendJSON(msgResult, res); err != nil {
+		problem := report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error(), Reason: skipTooLarge}
+		_ = w.out.sendJSON(msgResult, result{Skipped: skipTooLarge, Bytes: res.Bytes, Problems: []report.Problem{problem}})
+	}
+	// A later file may be the death of this process.
+	_ = w.out.flush()
 }
 
 // analyze runs the analysers over an open file and books the outcome once: the
 // best that any of them made of it.
-func (w *worker) analyze(e *layer.Entry, c *layer.Content, want []analyze.Analyzer) {
+func (w *worker) analyze(e *layer.Entry, c *layer.Content) result {
 	content := &countingReaderAt{r: c}
 	f := analyze.File{Path: e.Path, Info: e.Info, Content: content, Size: c.Size, Sibling: e.Sibling}
 	var head []byte
-	var said []report.Facts
-	failed := ""
-	for _, a := range want {
+	var res result
+	for _, a := range w.want {
 		if s, ok := a.(analyze.Sniffer); ok {
 			if head == nil {
 				head = sniff(f)
@@ -152,28 +212,22 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content, want []analyze.Analyz
 		}
 		facts, err := w.call(a, f)
 		if facts != nil {
-			said = append(said, *facts)
-			for _, p := range facts.Problems {
-				w.problem(p)
-			}
+			res.Problems = append(res.Problems, facts.Problems...)
+			facts.Problems = nil
+			res.Facts = append(res.Facts, *facts)
 		}
 		if err != nil {
-			failed = reasonOf(err)
-			w.problem(report.Problem{Path: e.Path, Analyzer: a.Key(), Message: err.Error()})
+			res.Skipped = reasonOf(err)
+			res.Unfinished = res.Unfinished || res.Skipped == skipTime
+			res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: a.Key(), Message: err.Error()})
 		}
 	}
-	w.r.Ledger.Bytes += content.n
+	res.Bytes = content.n
 	w.note(content.err)
-	switch {
-	case failed != "":
-		w.skip(e, failed)
-	case len(said) > 0:
-		w.count(e, &w.r.Ledger.Parsed)
-	default:
-		w.count(e, &w.r.Ledger.Examined)
-		w.barren[e.Path] = want
+	if res.Skipped == "" && len(res.Facts) == 0 {
+		w.barren[e.Path] = slices.Clone(w.want)
 	}
-	w.keep(e.Path, said)
+	return res
 }
 
 // note remembers err if it is the fault of this host, of its disk, its memory
@@ -194,15 +248,22 @@ func (w *worker) note(err error) {
 var errPanic = errors.New("analyser failed")
 
 func (w *worker) call(a analyze.Analyzer, f analyze.File) (facts *report.Facts, err error) {
-	ctx, cancel := context.WithTimeout(w.ctx, analyzeTime)
+	ctx, cancel := w.watch.context(w.ctx)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			facts, err = nil, fmt.Errorf("%w: %v", errPanic, v)
 		}
 	}()
-	return a.Analyze(ctx, f)
+	facts, err = a.Analyze(ctx, f)
+	if err != nil && w.ctx.Err() == nil && isContext(err) {
+		err = fmt.Errorf("%w: looked at for %s: %w", errTime, analyzeTime, err)
+	}
+	return facts, err
 }
+
+// errTime means that an analyser was stopped.
+var errTime = errors.New("out of time")
 
 func reasonOf(err error) string {
 	switch {
@@ -224,79 +285,6 @@ func sniff(f analyze.File) []byte {
 		return []byte{}
 	}
 	return head[:n]
-}
-
-func (w *worker) count(e *layer.Entry, outcome *int64) {
-	w.r.Ledger.Files++
-	*outcome++
-	w.r.Hides = append(w.r.Hides, report.PathHash(e.Path))
-}
-
-func (w *worker) skip(e *layer.Entry, reason string) {
-	w.r.Ledger.Files++
-	w.r.Ledger.Skip(reason, 1)
-	w.r.Hides = append(w.r.Hides, report.PathHash(e.Path))
-}
-
-func (w *worker) problem(p report.Problem) {
-	if len(w.r.Problems) < maxProblems {
-		const maxMessage = 500
-		if len(p.Message) > maxMessage {
-			p.Message = p.Message[:maxMessage]
-		}
-		w.r.Problems = append(w.r.Problems, p)
-	}
-}
-
-// keep remembers what the file at p said, in place of what an earlier entry of
-// the same path said.
-func (w *worker) keep(p string, said []report.Facts) {
-	delete(w.byPath, p)
-	if len(said) == 0 {
-		return
-	}
-	for _, f := range said {
-		n := len(f.Packages)
-		if f.Database != nil {
-			n += len(f.Database.Packages)
-		}
-		if w.packages+n > maxPackages {
-			w.dropped += n
-			return
-		}
-		w.packages += n
-	}
-	w.byPath[p] = said
-}
-
-// finish closes the report. err is what ended the walk, nil for its end.
-func (w *worker) finish(err error) *report.LayerReport {
-	r := w.r
-	r.Complete = err == nil
-	if err != nil {
-		w.r.Problems = append(w.r.Problems, report.Problem{Analyzer: "layer", Message: err.Error()})
-	}
-	if w.dropped > 0 {
-		w.r.Problems = append(w.r.Problems, report.Problem{Analyzer: "layer",
-			Message: fmt.Sprintf("%d packages left out: the limit of a layer is %d", w.dropped, maxPackages)})
-	}
-	for p, said := range w.byPath {
-		for _, f := range said {
-			r.Packages = append(r.Packages, f.Packages...)
-			if f.Database != nil {
-				r.Databases = append(r.Databases, *f.Database)
-			}
-			r.Ownership = append(r.Ownership, f.Ownership...)
-			if f.OSRelease != nil {
-				if r.OSReleases == nil {
-					r.OSReleases = map[string]map[string]string{}
-				}
-				r.OSReleases[p] = f.OSRelease
-			}
-		}
-	}
-	r.Normalize()
-	return r
 }
 
 type countingReaderAt struct {

@@ -1,0 +1,8 @@
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+const (
+	auditArch  = unix.AUDIT_ARCH_X86_64
+	sysFstatat = unix.SYS_NEWFSTATAT
+)
