@@ -12,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/java"
+	"github.com/onceover/onceover/internal/analyze/kernel"
 	"github.com/onceover/onceover/internal/analyze/lua"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
@@ -45,6 +46,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		kernel.New(),
 		portage.New(),
 		pacman.New(),
 		bitnami.New(),
