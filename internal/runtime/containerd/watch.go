@@ -2,11 +2,10 @@ package containerd
 
 import (
 	"context"
-	"strings"
 
-	"github.com/containerd/containerd/api/events"
 	eventsapi "github.com/containerd/containerd/api/services/events/v1"
 	"github.com/containerd/containerd/api/types"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/onceover/onceover/internal/image"
 )
@@ -47,9 +46,6 @@ func (s *Source) watch(ctx context.Context, changed func()) error {
 	}
 	// The daemon does not say when it has begun. A question that it takes
 	// up later on the same connection tells that it has seen ours.
-	if _, err := s.namespaces(ctx); err != nil {
-		return err
-	}
 	if _, err := s.Version(ctx); err != nil {
 		return err
 	}
@@ -84,9 +80,41 @@ func (s *Source) filters() []string {
 // ofExec reports whether an event tells of the end of a further command in a
 // container, as every health check is, and not of the container itself.
 func ofExec(e *types.Envelope) bool {
-	if e.GetTopic() != topicExit || !strings.HasSuffix(e.GetEvent().GetTypeUrl(), "TaskExit") {
+	if e.GetTopic() != topicExit {
 		return false
 	}
-	var exit events.TaskExit
-	return e.GetEvent().UnmarshalTo(&exit) == nil && exit.GetID() != exit.GetContainerID()
+	container, id := exitFields(e.GetEvent().GetValue())
+	return id != "" && container != id
+}
+
+// exitFields are the fields 1 and 2 of containerd.events.TaskExit: the
+// container, and the process that ended, which has the container's ID if it is
+// the first. (The package of generated types needs a library that nothing else
+// does.)
+func exitFields(b []byte) (container, id string) {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return "", ""
+		}
+		b = b[n:]
+		if typ != protowire.BytesType || num > 2 {
+			if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+				return "", ""
+			}
+			b = b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return "", ""
+		}
+		if num == 1 {
+			container = string(v)
+		} else {
+			id = string(v)
+		}
+		b = b[n:]
+	}
+	return container, id
 }

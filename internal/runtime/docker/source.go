@@ -225,25 +225,35 @@ func (s *Source) info(ctx context.Context) (info, error) {
 }
 
 func (s *Source) get(ctx context.Context, path string, out any) error {
-	s.mu.Lock()
-	api := s.api
-	s.mu.Unlock()
-	if api == "" {
-		var err error
-		if api, err = s.client.version(ctx); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.api = api
-		s.mu.Unlock()
+	api, err := s.version(ctx)
+	if err != nil {
+		return err
 	}
-	err := s.client.get(ctx, "/v"+api+path, out)
+	err = s.client.get(ctx, "/v"+api+path, out)
 	if err != nil {
 		s.mu.Lock()
 		s.api = "" // the daemon may have been replaced by another version
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// version is the API version to use, negotiated once.
+func (s *Source) version(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	api := s.api
+	s.mu.Unlock()
+	if api != "" {
+		return api, nil
+	}
+	api, err := s.client.version(ctx)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	s.api = api
+	s.mu.Unlock()
+	return api, nil
 }
 
 // inner is the source of the containerd that holds the images.

@@ -127,11 +127,12 @@ func Debian(t testing.TB, ref string, c Compression) Image {
 	)
 }
 
-// Sleeper makes an image with one program that never ends.
+// Sleeper makes an image with one program that never ends, or at once if it is
+// given an argument.
 func Sleeper(t testing.TB, ref string) Image {
 	t.Helper()
 	dir := t.TempDir()
-	const program = "package main\n\nimport \"time\"\n\nfunc main() { time.Sleep(1 << 62) }\n"
+	const program = "package main\n\nimport (\n\"os\"\n\"time\"\n)\n\nfunc main() {\nif len(os.Args) == 1 {\ntime.Sleep(1 << 62)\n}\n}\n"
 	must(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o600))
 	bin := filepath.Join(dir, "sleeper")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, filepath.Join(dir, "main.go"))
