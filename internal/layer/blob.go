@@ -188,10 +188,10 @@ func (w *blobWalker) whiteout(in folderAt, base string) error {
 		if in.path == "" {
 			return nil // the kernel merges the tops of all layers, whatever they say
 		}
-		return w.visitUnlessDead(Opaque, in.path, "")
+		return w.hide(Opaque, in.path, in)
 	}
 	if name, ok := whiteoutOf(base); ok {
-		return w.visitUnlessDead(Whiteout, in.path+"/"+name, "")
+		return w.hide(Whiteout, in.path+"/"+name, in)
 	}
 	return nil
 }
@@ -202,20 +202,23 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 	target := ""
 	switch h.Typeflag {
 	case tar.TypeDir:
-		if err := w.overlayAttrs(h, p, hidden); err != nil {
-			return err
-		}
 		at.kind = Dir
-		if old, ok := w.tree.get(p, in.born); ok && old.kind == Dir {
-			return nil // shown before
+		old, ok := w.tree.get(p, in.born)
+		ok = ok && old.kind == Dir // and was shown
+		if ok {
+			at = old
+		} else {
+			w.put(p, in, at, "")
 		}
-		w.put(p, in, at, "")
 		if hidden {
 			return nil
 		}
+		if err := w.overlayAttrs(h, p, folderAt{p, at.born}); err != nil || ok {
+			return err
+		}
 		return w.showDir(n, p)
 	case tar.TypeReg, tar.TypeGNUSparse:
-		if err := w.overlayAttrs(h, p, hidden); err != nil {
+		if err := w.overlayAttrs(h, p, in); err != nil {
 			return err
 		}
 		at.kind, at.size, at.mode = File, h.Size, h.FileInfo().Mode()
@@ -329,16 +332,17 @@ func (w *blobWalker) showDir(n int32, p string) error {
 	return w.emit(Dir, p, "")
 }
 
-// overlayAttrs shows an opaque directory that is marked as the kernel does.
-// Engines unpack the attribute, and the kernel obeys it.
-func (w *blobWalker) overlayAttrs(h *tar.Header, p string, hidden bool) error {
+// overlayAttrs shows an opaque directory that is marked as the kernel does:
+// engines unpack the attribute, and the kernel obeys it. dir is the directory
+// that has it, for a directory.
+func (w *blobWalker) overlayAttrs(h *tar.Header, p string, dir folderAt) error {
 	const prefix = "SCHILY.xattr." + trustedPrefix
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, prefix)
 		switch {
-		case !ok || hidden:
+		case !ok:
 		case name == "opaque" && value == "y" && h.Typeflag == tar.TypeDir:
-			if err := w.visitUnlessDead(Opaque, p, ""); err != nil {
+			if err := w.hide(Opaque, p, dir); err != nil {
 				return err
 			}
 		case name == "redirect", name == "metacopy", name == "whiteout", name == "opaque" && value == "x":
@@ -350,11 +354,18 @@ func (w *blobWalker) overlayAttrs(h *tar.Header, p string, hidden bool) error {
 	return nil
 }
 
-func (w *blobWalker) visitUnlessDead(kind Kind, p, target string) error {
-	if w.replay && w.final == nil {
+// hide shows what hides something below, unless the directory that it is kept
+// in goes.
+func (w *blobWalker) hide(kind Kind, p string, in folderAt) error {
+	switch {
+	case w.final == nil && w.replay:
 		return nil
+	case w.final != nil && in.path != "":
+		if at, ok := w.final.find(in.path); !ok || at.kind != Dir || at.born != in.born {
+			return nil
+		}
 	}
-	return w.emit(kind, p, target)
+	return w.emit(kind, p, "")
 }
 
 // emit shows an entry that is not a file.
