@@ -73,7 +73,11 @@ state = %q
   address = %q
 [plugins."io.containerd.internal.v1.opt"]
   path = %q
-`, e.DataRoot, filepath.Join(e.runDir, "state"), e.Socket, e.Socket+".ttrpc", filepath.Join(e.runDir, "opt"))
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = %q
+  # This process may not be allowed to give others a better score than its own.
+  restrict_oom_score_adj = true
+`, e.DataRoot, filepath.Join(e.runDir, "state"), e.Socket, e.Socket+".ttrpc", filepath.Join(e.runDir, "opt"), PauseImage)
 	file := filepath.Join(e.runDir, "config.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err

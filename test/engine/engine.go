@@ -86,6 +86,7 @@ type Engine struct {
 
 	mu         sync.Mutex
 	containers []started
+	pods       []string
 	stopped    bool
 }
 
@@ -212,14 +213,17 @@ func (e *Engine) ping(ctx context.Context) error {
 // temporary directories. It may be called more than once.
 func (e *Engine) Stop() {
 	e.mu.Lock()
-	containers, again := e.containers, e.stopped
-	e.containers, e.stopped = nil, true
+	containers, pods, again := e.containers, e.pods, e.stopped
+	e.containers, e.pods, e.stopped = nil, nil, true
 	e.mu.Unlock()
 	if again {
 		return
 	}
 	if e.cmd != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		for _, id := range pods {
+			_ = e.removePod(ctx, id)
+		}
 		for _, c := range containers {
 			_ = e.remove(ctx, c) // the daemon may be dead already, and that is fine
 		}

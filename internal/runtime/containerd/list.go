@@ -17,6 +17,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/runtime/cri"
 	"github.com/onceover/onceover/internal/runtime/oci"
 )
 
@@ -223,6 +224,9 @@ func (l *lister) images() []image.Image {
 	return out
 }
 
+// criKind is the label by which the CRI plugin marks its containers.
+const criKind = "io.cri-containerd.kind"
+
 // containers are the containers of a namespace by the name of their image.
 func (s *Source) containers(ctx context.Context, ns string) (map[string][]image.Container, error) {
 	ctx, cancel := context.WithCancel(inNamespace(ctx, ns))
@@ -236,16 +240,38 @@ func (s *Source) containers(ctx context.Context, ns string) (map[string][]image.
 		return nil, s.fault(err, "list containers")
 	}
 	out := map[string][]image.Container{}
+	ofCRI := false
 	for {
 		msg, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			break
 		}
 		if err != nil {
 			return nil, s.fault(err, "list containers")
 		}
 		c := msg.GetContainer()
+		ofCRI = ofCRI || c.GetLabels()[criKind] != ""
 		out[c.GetImage()] = append(out[c.GetImage()], describeContainer(c, running[c.GetID()]))
+	}
+	if ofCRI {
+		s.addPods(ctx, out)
+	}
+	return out, nil
+}
+
+// addPods adds what the CRI plugin knows of pods. If it does not answer, which
+// it need not, the labels of the kubelet will do.
+func (s *Source) addPods(ctx context.Context, byImage map[string][]image.Container) {
+	known, err := cri.List(ctx, s.conn)
+	if err != nil {
+		return
+	}
+	for _, list := range byImage {
+		for i, c := range list {
+			if k, ok := known[c.ID]; ok {
+				list[i].Name, list[i].PodID, list[i].PodName = k.Name, k.PodID, k.PodName
+			}
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 
 	defaultRoot    = "/var/lib/containers/storage"
 	defaultRunRoot = "/run/containers/storage"
+	crioSocket     = "/run/crio/crio.sock"
 )
 
 // Host says where the configuration of engines is looked for. The zero value is
@@ -143,6 +144,9 @@ type crioConf struct {
 		Root    string   `toml:"root"`
 		RunRoot string   `toml:"runroot"`
 		Options []string `toml:"storage_option"`
+		API     struct {
+			Listen string `toml:"listen"`
+		} `toml:"api"`
 	} `toml:"crio"`
 }
 
@@ -157,11 +161,12 @@ func (h Host) crio(system storageConf) (Config, bool) {
 		found = readTOML(f, nil, &c) || found
 	}
 	if !found {
-		if _, err := os.Stat(h.Prefix + "/run/crio/crio.sock"); err != nil {
+		if _, err := os.Stat(h.Prefix + crioSocket); err != nil {
 			return Config{}, false
 		}
 	}
 	out := system.config(EngineCRIO)
+	out.CRI = cmp.Or(c.CRIO.API.Listen, h.Prefix+crioSocket)
 	out.Root = cmp.Or(c.CRIO.Root, out.Root)
 	out.RunRoot = cmp.Or(c.CRIO.RunRoot, out.RunRoot)
 	for _, o := range c.CRIO.Options {

@@ -74,10 +74,10 @@ func TestRoots(t *testing.T) {
 			name: "CRI-O has its own",
 			files: map[string]string{
 				"data/": "", "crio/": "", "etc/containers/storage.conf": system,
-				"etc/crio/crio.conf": "[crio]\nroot = \"@/crio\"\nrunroot = \"@/crio-state\"\nstorage_option = [\"overlay.imagestore=@/a\"]\n[crio.runtime]\nx = 1\n",
+				"etc/crio/crio.conf": "[crio]\nroot = \"@/crio\"\nrunroot = \"@/crio-state\"\nstorage_option = [\"overlay.imagestore=@/a\"]\n[crio.api]\nlisten = \"@/c.sock\"\n[crio.runtime]\nx = 1\n",
 			},
 			want: []storage.Config{
-				{Root: "@/crio", RunRoot: "@/crio-state", Engine: "cri-o", Additional: []string{"@/a"}},
+				{Root: "@/crio", RunRoot: "@/crio-state", Engine: "cri-o", CRI: "@/c.sock", Additional: []string{"@/a"}},
 				{Root: "@/data", RunRoot: "@/state", Engine: "podman"},
 			},
 		},
@@ -87,14 +87,14 @@ func TestRoots(t *testing.T) {
 				"data/": "", "etc/containers/storage.conf": system,
 				"etc/crio/crio.conf.d/10-crun.conf": "[crio.runtime]\ndefault_runtime = \"crun\"\n",
 			},
-			want: []storage.Config{{Root: "@/data", RunRoot: "@/state", Engine: "cri-o"}},
+			want: []storage.Config{{Root: "@/data", RunRoot: "@/state", Engine: "cri-o", CRI: "@/run/crio/crio.sock"}},
 		},
 		{
 			name: "a later file of crio.conf.d wins",
 			files: map[string]string{
 				"one/": "", "two/": "", "etc/crio/crio.conf.d/00-a": "[crio]\nroot = \"@/one\"\n", "etc/crio/crio.conf.d/01-b": "[crio]\nroot = \"@/two\"\n",
 			},
-			want: []storage.Config{{Root: "@/two", RunRoot: "/run/containers/storage", Engine: "cri-o"}},
+			want: []storage.Config{{Root: "@/two", RunRoot: "/run/containers/storage", Engine: "cri-o", CRI: "@/run/crio/crio.sock"}},
 		},
 		{
 			name:  "damaged configuration",
@@ -122,6 +122,7 @@ func compare(t *testing.T, prefix string, want, got []storage.Config) {
 		if !strings.HasPrefix(c.Root, prefix) {
 			continue // this machine's own default
 		}
+		c.CRI = strings.ReplaceAll(c.CRI, prefix, "@")
 		c.Root, c.RunRoot = strings.ReplaceAll(c.Root, prefix, "@"), strings.ReplaceAll(c.RunRoot, prefix, "@")
 		for i := range c.Additional {
 			c.Additional[i] = strings.ReplaceAll(c.Additional[i], prefix, "@")

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/runtime/cri"
 )
 
 const (
@@ -53,6 +54,7 @@ func (s *Source) addContainers(ctx context.Context, v *view, imgs []image.Image)
 		db = podmanRecords(ctx, root)
 	}
 	runRoot := cmp.Or(s.cfg.RunRoot, db.runRoot)
+	pods := s.pods(ctx)
 	for _, st := range v.stores {
 		if st.root != root {
 			continue // nobody makes containers in an additional store
@@ -66,13 +68,38 @@ func (s *Source) addContainers(ctx context.Context, v *view, imgs []image.Image)
 			if !ok || !validID(c.ID) {
 				continue // made from no image
 			}
-			imgs[n].Containers = append(imgs[n].Containers, st.container(c, db.containers[c.ID], runRoot))
+			found := st.container(c, db.containers[c.ID], runRoot)
+			if p, ok := pods[c.ID]; ok {
+				found.Name, found.PodID, found.PodName, found.Running = p.Name, p.PodID, p.PodName, p.Running
+			}
+			imgs[n].Containers = append(imgs[n].Containers, found)
 		}
 	}
 	for n := range imgs {
 		slices.SortFunc(imgs[n].Containers, func(a, b image.Container) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	return nil
+}
+
+// pods are the containers that CRI-O knows. If it does not answer its images
+// are here all the same, and the files tell what they can.
+func (s *Source) pods(ctx context.Context) map[string]cri.Container {
+	if s.cfg.CRI == "" {
+		return nil
+	}
+	if _, err := os.Stat(s.cfg.CRI); err != nil {
+		return nil
+	}
+	conn, err := cri.Dial(s.cfg.CRI)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	out, err := cri.List(ctx, conn)
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // container joins what the library, the engine and the specification say.

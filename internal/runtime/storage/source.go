@@ -50,6 +50,9 @@ type Config struct {
 	Additional []string
 	// Engine is EnginePodman if empty.
 	Engine string
+	// CRI is the socket of a runtime that may run containers from this
+	// root, CRI-O. Nobody has to answer there.
+	CRI string
 }
 
 // A Source reads the images of one graph root. It implements image.Source, is
