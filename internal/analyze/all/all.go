@@ -9,6 +9,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/erlang"
+	"github.com/onceover/onceover/internal/analyze/flatpak"
 	"github.com/onceover/onceover/internal/analyze/gem"
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/java"
@@ -23,6 +24,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/rpm"
 	"github.com/onceover/onceover/internal/analyze/rust"
 	"github.com/onceover/onceover/internal/analyze/sbom"
+	"github.com/onceover/onceover/internal/analyze/snap"
 	"github.com/onceover/onceover/internal/analyze/wordpress"
 )
 
@@ -46,6 +48,8 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		flatpak.New(),
+		snap.New(),
 		kernel.New(),
 		portage.New(),
 		pacman.New(),
