@@ -25,8 +25,10 @@ type agentCmd struct {
 
 	InsecureHTTP bool `name:"insecure-http" help:"Speak plain HTTP beyond this machine." env:"ONCEOVER_INSECURE_HTTP"`
 
-	Engines engineFlags `embed:""`
-	Logging logFlags    `embed:""`
+	Engines  engineFlags   `embed:""`
+	Contract contractFlags `embed:""`
+	Sandbox  sandboxFlags  `embed:""`
+	Logging  logFlags      `embed:""`
 }
 
 // Help is shown by --help.
@@ -80,8 +82,11 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer unlock()
+	isolate, closeContract := c.Contract.isolation(c.Sandbox, true)
+	defer closeContract()
 	a, err := newAgent(agentParts{
-		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
+		isolate: isolate,
+		client:  client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },
 	})

@@ -18,12 +18,17 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/pace"
+	"github.com/onceover/onceover/internal/sandbox"
+	"github.com/onceover/onceover/internal/scan"
 )
 
 // Exit codes. --exit-code chooses one more.
@@ -78,6 +83,9 @@ type exitCode int
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
+	if sandbox.IsChild(os.Args) {
+		os.Exit(scan.Child(all.Set())) // before anything else: it costs every layer
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -123,6 +131,8 @@ func newParser(c *cli, std streams, more ...kong.Option) (*kong.Kong, error) {
 			"config_file":   defaultConfigFile,
 			"database_file": databaseFile(),
 			"advisory_url":  advisory.DefaultURL,
+			"cpu_percent":   strconv.Itoa(pace.DefaultCPUPercent),
+			"memory":        fmt.Sprintf("%dMB", pace.DefaultMemory>>20),
 		},
 		kong.Bind(std),
 	)...)
@@ -179,12 +189,17 @@ func (c *cli) BeforeResolve(ctx *kong.Context) error {
 }
 
 // versionCmd prints what was built.
-type versionCmd struct{}
+type versionCmd struct {
+	Verbose bool `help:"Say also what the sandbox for layers can do on this system."`
+}
 
 // Run prints the version.
-func (versionCmd) Run(std streams) error {
+func (c versionCmd) Run(ctx context.Context, std streams) error {
 	_, err := fmt.Fprintf(std.Out, "onceover %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	if err != nil || !c.Verbose {
+		return err
+	}
+	return printSandbox(ctx, std.Out)
 }
 
 // version is set by the linker: see the Makefile.

@@ -46,8 +46,9 @@ type scanCmd struct {
 	StorageRoot      []string `help:"Graph root of podman, CRI-O or buildah; repeatable. Default: those that their configuration files name." placeholder:"DIR" env:"ONCEOVER_STORAGE_ROOT"`
 	PodmanSocket     []string `help:"Socket of podman's service, to be asked for its graph root; repeatable. Default: none, its configuration files tell." placeholder:"PATH" env:"ONCEOVER_PODMAN_SOCKET"`
 
-	Parallel int  `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
-	Quiet    bool `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
+	Parallel int          `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
+	Sandbox  sandboxFlags `embed:""`
+	Quiet    bool         `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
 
 	opened []image.Source // to be closed
 }
@@ -133,8 +134,12 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	meta := db.Meta()
+	isolate := fullIsolation()
+	if c.Sandbox.NoSandbox {
+		isolate = nil
+	}
 	s := scanRun{
-		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: parallel(c.Parallel), Log: slog.Default()}),
+		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: parallel(c.Parallel), Isolate: isolate, Log: slog.Default()}),
 		matcher: match.New(db), progress: p, lenient: c.All,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},

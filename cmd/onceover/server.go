@@ -41,8 +41,10 @@ type serverCmd struct {
 	Once    bool   `help:"With --scan-now: end when the result is printed."`
 	Sample  string `help:"Scan a sample image made of this machine: ${enum}. auto means: if no engine answers." enum:"auto,never,always" default:"auto" env:"ONCEOVER_SAMPLE"`
 
-	Engines engineFlags `embed:""`
-	Logging logFlags    `embed:""`
+	Engines  engineFlags   `embed:""`
+	Contract contractFlags `embed:""`
+	Sandbox  sandboxFlags  `embed:""`
+	Logging  logFlags      `embed:""`
 }
 
 // logFlags are shared by the commands that run on.
@@ -252,8 +254,11 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 		}
 		found.extra = append(found.extra, src)
 	}
+	isolate, closeContract := c.Contract.isolation(c.Sandbox, false)
+	defer closeContract()
 	a, err := newAgent(agentParts{
-		client: client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
+		isolate: isolate,
+		client:  client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(ctx context.Context) (string, error) {
 			return st.CreateEnrollKey(ctx, project, 1, 10*time.Minute)
@@ -287,6 +292,7 @@ type agentParts struct {
 	engines            *engines
 	jobs               int
 	enrollKey          func(context.Context) (string, error)
+	isolate            *scan.Isolation
 }
 
 type builtAgent struct {
@@ -308,7 +314,7 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Jobs: p.jobs, Version: programVersion(),
-		Scanner: scan.New(scan.Config{Set: set, Cache: layers, Log: slog.Default()}), Analyzers: set.Key(),
+		Scanner: scan.New(scan.Config{Set: set, Cache: layers, Isolate: p.isolate, Log: slog.Default()}), Analyzers: set.Key(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())

@@ -136,7 +136,7 @@ func sizes() (data, space uint64, err error) {
 func (e *enterer) noNewPrivileges() error {
 	err := all(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
 	if errors.Is(err, syscall.ENOTSUP) { // built with cgo: the race detector
-		_ = e.lacks("restrictions by thread", err)
+		_ = e.lacks("restrictions by thread", errors.New("this program was built with cgo, build it with CGO_ENABLED=0"))
 		return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	}
 	return err

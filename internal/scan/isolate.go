@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/layer"
 	"github.com/onceover/onceover/internal/pace"
@@ -360,4 +362,21 @@ func (s *stopwatch) stop() (time.Duration, bool) {
 		s.used = s.ran()
 	})
 	return s.used, s.over.Load()
+}
+
+// TrySandbox reads an empty layer in a sandbox and returns what this kernel
+// cannot do of it. The program must call Child as for Config.Isolate.
+func TrySandbox(ctx context.Context, set *analyze.Set) (lacking []string, err error) {
+	if runtime.GOOS != "linux" {
+		return nil, sandbox.ErrUnsupported
+	}
+	s := New(Config{Set: set, Isolate: &Isolation{OnLacking: func(l []string) { lacking = l }}})
+	empty := image.Layer{DiffID: image.DigestOf(nil), Blob: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("")), nil
+	}}
+	r, err := s.Layer(ctx, empty)
+	if err == nil && !r.Complete {
+		err = errors.New(r.Problems[0].Message)
+	}
+	return lacking, err
 }
