@@ -267,6 +267,9 @@ func (w *blobWalker) hardLink(n int32, h *tar.Header, p string, in folderAt, hid
 		// there; nobody else does.
 		at = node{kind: File}
 		target = path.Join(dir, base)
+		if err := w.refuse(p, fmt.Errorf("%w: hard link to %s, which is not in the layer", ErrRefused, target)); err != nil {
+			return err
+		}
 	case at.kind == Dir:
 		return fmt.Errorf("%w: hard link to directory %s", ErrRefused, target)
 	case target == p:

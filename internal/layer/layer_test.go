@@ -114,7 +114,6 @@ func TestBlob(t *testing.T) {
 		file("../../escape", "2"),
 		&tar.Header{Name: "etc/b", Typeflag: tar.TypeLink, Linkname: "etc/a"},
 		&tar.Header{Name: "etc/c", Typeflag: tar.TypeLink, Linkname: "./etc/b"},
-		&tar.Header{Name: "etc/lost", Typeflag: tar.TypeLink, Linkname: "nowhere"},
 		&tar.Header{Name: "lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"},
 		&tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
 		file("var/.wh.gone", ""),
@@ -128,7 +127,7 @@ func TestBlob(t *testing.T) {
 	)
 	want := []string{
 		"!/var/gone", "%/srv", "/dev/", "/srv/", "/var/", "/dev/null other", "/escape=2", "/etc/", "/etc/a=1", "/etc/b=1",
-		"/etc/c=1", "/etc/lost error", "/lib -> usr/lib", "/" + strings.Repeat("long/", 40) + "name=3",
+		"/etc/c=1", "/lib -> usr/lib", "/" + strings.Repeat("long/", 40) + "name=3",
 		"/twice=second", "/link1=first", "/link2=second",
 	}
 	for i := range 40 {

@@ -28,6 +28,10 @@ const (
 	// are on the way at most.
 	blockBytes = 256 << 10
 	blocks     = 4
+	// firstBlock is the size of the first block: many layers are small.
+	firstBlock = 16 << 10
+	// storedBytes is how much is read at a time of a compressed layer.
+	storedBytes = 64 << 10
 )
 
 // stream is a layer uncompressed, hashed and bounded. One goroutine
@@ -55,7 +59,7 @@ type filled struct {
 // newStream looks at the first bytes and uncompresses.
 func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, error) {
 	in := &countedReader{r: blob, n: &stats.BytesRead}
-	br := bufio.NewReaderSize(in, blockBytes)
+	br := bufio.NewReaderSize(in, storedBytes)
 	head, err := br.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read layer: %w", err)
@@ -90,6 +94,7 @@ func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, erro
 // fill uncompresses r block by block. read is how much it took as stored.
 func (s *stream) fill(ctx context.Context, r io.Reader, read *atomic.Int64) {
 	var n int64
+	next := firstBlock
 	for {
 		var b []byte
 		select {
@@ -98,7 +103,8 @@ func (s *stream) fill(ctx context.Context, r io.Reader, read *atomic.Int64) {
 			return
 		}
 		if b == nil {
-			b = make([]byte, blockBytes)
+			b = make([]byte, next)
+			next = blockBytes
 		}
 		size, err := io.ReadFull(r, b)
 		if errors.Is(err, io.ErrUnexpectedEOF) && size > 0 {
@@ -127,7 +133,7 @@ func (s *stream) next() error {
 			return s.err
 		}
 		if s.whole != nil {
-			s.free <- s.whole[:blockBytes]
+			s.free <- s.whole[:cap(s.whole)]
 			s.whole = nil
 		}
 		f := <-s.full
