@@ -1,8 +1,8 @@
 // Package osrelease reads the file that names the distribution: os-release in
-// /etc or /usr/lib (os-release(5)), and for Red Hat systems that are older
-// than it, one line of /etc/redhat-release, /etc/centos-release or
-// /etc/system-release, from which ID, NAME, VERSION_ID and PRETTY_NAME are
-// made.
+// /etc or /usr/lib (os-release(5)), and for systems that are older than it, the
+// files that went before: one line of /etc/redhat-release and its like,
+// /etc/SuSE-release, /etc/lsb-release of Ubuntu, /etc/debian_version and
+// /etc/alpine-release, from which ID, NAME, VERSION_ID and PRETTY_NAME are made.
 //
 // It collects what each layer says. Which of the files is in force is decided
 // after the merge: /etc/os-release is usually a symbolic link.

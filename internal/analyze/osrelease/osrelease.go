@@ -11,7 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "osrelease/1"
+const key = "osrelease/2"
 
 // Limits. Real files have 200 to 800 bytes and about 15 keys.
 const (
@@ -20,14 +20,24 @@ const (
 	maxValueBytes = 4096
 )
 
-// Paths are the files that can name the distribution, best first. Those after
-// the first two are one-line texts of systems without os-release.
+// Paths are the files that can name the distribution. Those after the first two
+// belong to systems that are older than os-release; of several the first counts.
 func Paths() []string {
 	return []string{
 		"/etc/os-release", "/usr/lib/os-release",
-		"/etc/centos-release", "/etc/redhat-release", "/etc/system-release",
+		suse, alpine, "/etc/centos-release", debian, lsb,
+		"/etc/oracle-release", "/etc/redhat-release", "/etc/system-release",
 	}
 }
+
+// The files that hold neither assignments nor a sentence, and lsb-release,
+// which has names of its own for what it assigns.
+const (
+	suse   = "/etc/SuSE-release"
+	alpine = "/etc/alpine-release"
+	debian = "/etc/debian_version"
+	lsb    = "/etc/lsb-release"
+)
 
 // An Analyzer reads os-release files.
 type Analyzer struct{}
@@ -40,10 +50,17 @@ func (Analyzer) Key() string { return key }
 
 // Wants takes Paths.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	for _, s := range Paths() {
-		if p == s {
-			return true
-		}
+	if p == "/usr/lib/os-release" {
+		return true
+	}
+	base, ok := strings.CutPrefix(p, "/etc/")
+	if !ok {
+		return false
+	}
+	switch base {
+	case "os-release", "SuSE-release", "alpine-release", "centos-release", "debian_version", "lsb-release",
+		"oracle-release", "redhat-release", "system-release":
+		return true
 	}
 	return false
 }
@@ -61,11 +78,26 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if strings.HasSuffix(f.Path, "-release") && !strings.HasSuffix(f.Path, "/os-release") {
+		switch f.Path {
+		case "/etc/os-release", "/usr/lib/os-release", lsb, suse:
+		case alpine:
+			values = fromNumber("alpine", "Alpine Linux", line)
+		case debian:
+			values = fromNumber("debian", "Debian GNU/Linux", line)
+		default:
 			values = fromSentence(line)
+		}
+		if f.Path == suse && n == 1 {
+			values = fromSUSE(line)
+			continue
+		}
+		if !assigns(f.Path) {
 			break
 		}
 		k, v, ok := strings.Cut(line, "=")
+		if f.Path == suse {
+			k, v = strings.TrimSpace(k), strings.TrimSpace(v)
+		}
 		if !ok || !keyName(k) {
 			problems.Add(f.Path, key, "line %d is no assignment", n)
 			continue
@@ -82,10 +114,77 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read release file: %w", r.Err())
 	}
+	switch f.Path {
+	case lsb:
+		values = fromLSB(values)
+	case suse:
+		values = withPatchLevel(values)
+	}
 	if len(values) == 0 && len(problems.List()) == 0 {
 		return nil, nil
 	}
 	return &report.Facts{OSRelease: values, Problems: problems.List()}, nil
+}
+
+// assigns reports whether the lines of the file are assignments.
+func assigns(p string) bool {
+	return p == lsb || p == suse || strings.HasSuffix(p, "/os-release")
+}
+
+// fromNumber is a system whose file holds its version alone. A release that is
+// being made has words there ("bookworm/sid"), and other systems borrow them.
+func fromNumber(id, name, line string) map[string]string {
+	if len(line) > maxValueBytes || strings.Trim(line, "0123456789._") != "" || line[0] < '0' || line[0] > '9' {
+		return nil
+	}
+	return map[string]string{"ID": id, "NAME": name, "VERSION_ID": line, "PRETTY_NAME": name + " " + line}
+}
+
+// fromLSB takes the names of lsb_release(1) for those of os-release.
+func fromLSB(lsb map[string]string) map[string]string {
+	id := strings.ToLower(lsb["DISTRIB_ID"])
+	if id != "ubuntu" && id != "linuxmint" { // others have files of their own
+		return nil
+	}
+	out := map[string]string{"ID": id, "NAME": lsb["DISTRIB_ID"], "VERSION_ID": lsb["DISTRIB_RELEASE"], "PRETTY_NAME": lsb["DISTRIB_DESCRIPTION"]}
+	if c := lsb["DISTRIB_CODENAME"]; c != "" {
+		out["VERSION_CODENAME"] = c
+	}
+	return out
+}
+
+// fromSUSE reads the first line of SuSE-release: "SUSE Linux Enterprise Server
+// 11 (x86_64)", "openSUSE 12.1 (x86_64)".
+func fromSUSE(line string) map[string]string {
+	for _, s := range []struct{ words, id string }{
+		{"SUSE Linux Enterprise Server ", "sles"},
+		{"SUSE Linux Enterprise Desktop ", "sled"},
+		{"openSUSE ", "opensuse"},
+	} {
+		rest, ok := strings.CutPrefix(line, s.words)
+		if !ok || len(line) > maxValueBytes {
+			continue
+		}
+		version, _, _ := strings.Cut(rest, " ")
+		if version != "" && version[0] >= '0' && version[0] <= '9' {
+			return map[string]string{"ID": s.id, "NAME": strings.TrimSpace(s.words), "VERSION_ID": version, "PRETTY_NAME": line}
+		}
+	}
+	return map[string]string{}
+}
+
+// withPatchLevel adds the service pack, which has a line of its own.
+func withPatchLevel(values map[string]string) map[string]string {
+	if values["ID"] == "" {
+		return nil
+	}
+	if level := values["PATCHLEVEL"]; level != "" && level != "0" && values["ID"] != "opensuse" {
+		values["VERSION_ID"] += "." + level
+	}
+	for _, k := range []string{"VERSION", "PATCHLEVEL", "CODENAME"} {
+		delete(values, k)
+	}
+	return values
 }
 
 func keyName(s string) bool {
@@ -131,6 +230,10 @@ var families = []struct{ words, id string }{
 	{"almalinux", "almalinux"},
 	{"rocky linux", "rocky"},
 	{"cloudlinux", "cloudlinux"},
+	{"euleros", "euleros"},
+	{"openeuler", "openEuler"},
+	{"kylin linux", "kylin"},
+	{"vmware photon", "photon"},
 }
 
 // fromSentence reads "CentOS release 5.11 (Final)". It gives nothing where no
