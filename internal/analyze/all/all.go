@@ -3,6 +3,7 @@ package all
 import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/apk"
+	"github.com/onceover/onceover/internal/analyze/binary"
 	"github.com/onceover/onceover/internal/analyze/bitnami"
 	"github.com/onceover/onceover/internal/analyze/composer"
 	"github.com/onceover/onceover/internal/analyze/conda"
@@ -14,6 +15,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/gobinary"
 	"github.com/onceover/onceover/internal/analyze/java"
 	"github.com/onceover/onceover/internal/analyze/kernel"
+	"github.com/onceover/onceover/internal/analyze/lockfile"
 	"github.com/onceover/onceover/internal/analyze/lua"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
@@ -39,6 +41,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		lockfile.New(),
 		wordpress.New(),
 		erlang.New(),
 		lua.New(),
@@ -55,5 +58,6 @@ func Set() *analyze.Set {
 		pacman.New(),
 		bitnami.New(),
 		sbom.New(),
+		binary.New(),
 	)
 }
