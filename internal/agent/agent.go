@@ -23,15 +23,14 @@ const (
 )
 
 const (
-	// discoverEvery is how often engines are looked for anew.
-	discoverEvery = 30 * time.Second
-	// parkFor is how long a sync is parked. Leases are renewed by syncs, so
-	// it is well below the shortest lease.
-	parkFor = 20 * time.Second
+	// idlePark is how long a sync is parked. Leases are renewed by syncs:
+	// with jobs under way it is busyPark, well below the shortest lease.
+	idlePark = 50 * time.Second
+	busyPark = 20 * time.Second
 	// answerTime is how long a sync is left alone that may bring jobs: the
 	// server answers at once if it has any, and a lease whose answer is cut
 	// off counts as an attempt at the image.
-	answerTime = 2 * time.Second
+	answerTime = time.Second
 	// After an error the sync loop waits from firstPause, doubling up to
 	// maxPause.
 	firstPause = 250 * time.Millisecond
@@ -59,9 +58,16 @@ type Config struct {
 	EnrollKey func(ctx context.Context) (string, error)
 	// Discover finds the engines of this host. It is called again from
 	// time to time and must return the same sources while nothing changes.
-	// Never concurrently.
+	// Never concurrently. Sources are pointers, so that they can be
+	// compared.
 	Discover func(ctx context.Context) ([]image.Source, []fleet.Engine)
-	Scanner  LayerScanner
+	// Places watches the places where engines show that they have come or
+	// gone, and calls changed, which returns at once, when Discover may
+	// find something else; more calls are fine. It returns when ctx is
+	// done, or with an error if it cannot watch. May be nil: then Discover
+	// is called now and then only.
+	Places  func(ctx context.Context, changed func()) error
+	Scanner LayerScanner
 	// Analyzers is the key of the scanner's analyser set.
 	Analyzers string
 	// Jobs is how many images are scanned at once; 0 means 1.
@@ -69,7 +75,9 @@ type Config struct {
 	// ImageDeadline bounds the scan of one image; 0 means
 	// DefaultImageDeadline.
 	ImageDeadline time.Duration
-	// ListEvery is how often images are listed; 0 means DefaultListEvery.
+	// ListEvery is how often the images of a source are listed that does
+	// not tell of changes itself (image.Watcher), or cannot for the moment;
+	// 0 means DefaultListEvery.
 	ListEvery time.Duration
 	// Version of the program.
 	Version string
@@ -79,12 +87,12 @@ type Config struct {
 
 // An Agent runs on one host.
 type Agent struct {
-	cfg  Config
-	log  *slog.Logger
-	host fleet.Host
-	inv  inventory
-	poke chan struct{}
-	list chan chan struct{} // requests to list now
+	cfg       Config
+	log       *slog.Logger
+	host      fleet.Host
+	inv       inventory
+	poke      chan struct{}
+	followers *followers
 
 	ready     chan struct{}
 	readyOnce sync.Once
@@ -125,10 +133,11 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Log, host: hostFacts(id, cfg.Version),
-		poke: make(chan struct{}, 1), list: make(chan chan struct{}),
+		poke:    make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		running: map[string]*running{},
 	}
+	a.followers = &followers{a: a}
 	identity, ok, err := loadIdentity(cfg.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("make agent: %w", err)
@@ -150,7 +159,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}
 	first := make(chan struct{})
-	go a.watch(ctx, first)
+	go a.follow(ctx, first)
 	select {
 	case <-first: // so that the first sync brings the images
 	case <-ctx.Done():
@@ -197,60 +206,8 @@ func (a *Agent) enroll(ctx context.Context) error {
 	}
 }
 
-// watch lists the images now and then, and whenever a job asks for it.
-func (a *Agent) watch(ctx context.Context, first chan struct{}) {
-	var sources []image.Source
-	var engines []fleet.Engine
-	var discovered time.Time
-	ticker := time.NewTicker(a.cfg.ListEvery)
-	defer ticker.Stop()
-	for n := 0; ; n++ {
-		var asked chan struct{}
-		if n > 0 {
-			select {
-			case <-ticker.C:
-			case asked = <-a.list:
-			case <-ctx.Done():
-				return
-			}
-		}
-		if len(sources) == 0 || time.Since(discovered) > discoverEvery {
-			sources, engines = a.cfg.Discover(ctx)
-			discovered = time.Now()
-		}
-		changed := a.inv.list(ctx, sources, engines)
-		if asked != nil {
-			close(asked)
-		}
-		if n == 0 {
-			close(first)
-		} else if changed {
-			a.news()
-		}
-	}
-}
-
-// listNow waits for a fresh list.
-func (a *Agent) listNow(ctx context.Context) {
-	done := make(chan struct{})
-	select {
-	case a.list <- done:
-	case <-ctx.Done():
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
 // news cuts a parked sync short.
-func (a *Agent) news() {
-	select {
-	case a.poke <- struct{}{}:
-	default:
-	}
-}
+func (a *Agent) news() { signal(a.poke) }
 
 func (a *Agent) syncLoop(ctx context.Context) {
 	known := ""   // hash of the list that the server has, "" if we cannot say
@@ -345,7 +302,7 @@ func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 	engines, states, hash := a.inv.snapshot()
 	req := fleet.SyncRequest{
 		Host: a.host, Analyzers: a.cfg.Analyzers, ImagesHash: hash,
-		WaitMS: int(parkFor.Milliseconds()),
+		WaitMS: int(idlePark.Milliseconds()),
 	}
 	req.Host.Engines = engines
 	req.Host = fleet.TrimHost(req.Host)
@@ -358,6 +315,9 @@ func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	req.Holds = slices.Sorted(maps.Keys(a.running))
+	if len(req.Holds) > 0 {
+		req.WaitMS = min(req.WaitMS, int(busyPark.Milliseconds()))
+	}
 	req.Want = max(0, a.cfg.Jobs-len(a.running))
 	return req
 }

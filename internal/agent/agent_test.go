@@ -377,7 +377,7 @@ func TestAgentReportsChanges(t *testing.T) {
 	s := newSite(t)
 	var mu sync.Mutex
 	sources := []image.Source{layout(t, "web:1", debianLayers("1")...)}
-	changing := sourceFunc{images: func(ctx context.Context) (out []image.Image, err error) {
+	changing := &sourceFunc{images: func(ctx context.Context) (out []image.Image, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, src := range sources {
@@ -475,7 +475,7 @@ func TestFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t)
 			good := layout(t, "good:1", debianLayers("good")...)
-			cfg := s.config(t.TempDir(), sourceFunc{Source: layout(t, "bad:1", debianLayers("bad")...), open: tt.open}, good)
+			cfg := s.config(t.TempDir(), &sourceFunc{Source: layout(t, "bad:1", debianLayers("bad")...), open: tt.open}, good)
 			cfg.ImageDeadline = 2 * time.Second
 			s.start(cfg)
 			s.scan()
@@ -544,7 +544,7 @@ func TestNewsLosesNoLease(t *testing.T) {
 func TestSecondEngineStandsIn(t *testing.T) {
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
-	bad := sourceFunc{Source: src, open: func(context.Context, image.Image) (*image.Opened, error) {
+	bad := &sourceFunc{Source: src, open: func(context.Context, image.Image) (*image.Opened, error) {
 		return nil, fault.New(fault.Unavailable, "connection refused")
 	}}
 	s.start(s.config(t.TempDir(), bad, src))
@@ -559,7 +559,7 @@ func TestEngineThatIsAway(t *testing.T) {
 	s := newSite(t)
 	var away atomic.Bool
 	real := layout(t, "web:1", debianLayers("1")...)
-	src := sourceFunc{Source: real, images: func(ctx context.Context) ([]image.Image, error) {
+	src := &sourceFunc{Source: real, images: func(ctx context.Context) ([]image.Image, error) {
 		if away.Load() {
 			return nil, fault.New(fault.Unavailable, "connection refused")
 		}
@@ -577,7 +577,7 @@ func TestStop(t *testing.T) {
 	s := newSite(t)
 	opened := make(chan struct{})
 	ended := make(chan error, 1)
-	src := sourceFunc{Source: layout(t, "web:1", debianLayers("1")...), open: func(ctx context.Context, _ image.Image) (*image.Opened, error) {
+	src := &sourceFunc{Source: layout(t, "web:1", debianLayers("1")...), open: func(ctx context.Context, _ image.Image) (*image.Opened, error) {
 		close(opened)
 		<-ctx.Done()
 		ended <- ctx.Err()
@@ -609,7 +609,7 @@ func TestStop(t *testing.T) {
 func TestServerThatIsAway(t *testing.T) {
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
-	slow := sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {
+	slow := &sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {
 		s.down.Store(true)
 		time.AfterFunc(time.Second, func() { s.down.Store(false) })
 		return src.Open(ctx, img)
@@ -627,7 +627,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 	dir := t.TempDir()
 	src := layout(t, "web:1", debianLayers("1")...)
 	opened := make(chan struct{})
-	stuck := sourceFunc{Source: src, open: func(ctx context.Context, _ image.Image) (*image.Opened, error) {
+	stuck := &sourceFunc{Source: src, open: func(ctx context.Context, _ image.Image) (*image.Opened, error) {
 		close(opened)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -653,7 +653,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 func TestDamagedLayer(t *testing.T) {
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
-	cut := sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {
+	cut := &sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {
 		o, err := src.Open(ctx, img)
 		if err != nil {
 			return nil, err

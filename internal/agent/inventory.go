@@ -25,51 +25,82 @@ type held struct {
 	img image.Image
 }
 
+// slot is the place of a source in the order of sources.
+type slot struct {
+	name string
+	src  image.Source
+}
+
 // inventory is what the engines of this host hold, as last seen.
 type inventory struct {
-	mu      sync.Mutex
+	mu    sync.Mutex
+	found []fleet.Engine // as Discover says
+	slots []slot
+	lists map[string]listing // by slot
+
 	engines []fleet.Engine
 	states  []fleet.ImageState
 	hash    string
 	where   map[image.Digest][]held
-	last    map[string][]image.Image // by place and name of the source
 }
 
-// list asks every source and reports whether anything changed. An engine that
-// cannot be reached keeps the images it had: they are still on its disk, and a
-// restarting engine must not look like one whose images were deleted.
-func (v *inventory) list(ctx context.Context, sources []image.Source, engines []fleet.Engine) bool {
-	engines = slices.Clone(engines)
+// listing is what a source said last.
+type listing struct {
+	images []image.Image
+	err    error
+}
+
+// set says which sources there are, and reports whether that changed anything.
+// A source in the place of another of the same name keeps the images of that
+// until it has said its own.
+func (v *inventory) set(slots []slot, engines []fleet.Engine) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	lists := map[string]listing{}
+	for _, s := range slots {
+		lists[s.name] = v.lists[s.name]
+	}
+	v.found, v.slots, v.lists = slices.Clone(engines), slots, lists
+	return v.join()
+}
+
+// put takes over what a source says, and reports whether that changed
+// anything. An engine that cannot be reached keeps the images it had: they are
+// still on its disk, and a restarting engine must not look like one whose
+// images were deleted.
+func (v *inventory) put(s slot, images []image.Image, err error) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !slices.Contains(v.slots, s) {
+		return false // it was replaced meanwhile
+	}
+	if err != nil {
+		images = v.lists[s.name].images
+	}
+	v.lists[s.name] = listing{images, err}
+	return v.join()
+}
+
+// join makes one list of all.
+func (v *inventory) join() bool {
+	engines := slices.Clone(v.found)
 	where := map[image.Digest][]held{}
-	lists := map[string][]image.Image{}
 	var states []fleet.ImageState
-	for i, src := range sources {
-		name := src.Engine()
-		slot := fmt.Sprintf("%d %s", i, name)
-		images, err := listOne(ctx, src)
-		if err != nil {
-			if ctx.Err() != nil {
-				return false
-			}
-			engines = withError(engines, name, err)
-			v.mu.Lock()
-			images = v.last[slot]
-			v.mu.Unlock()
+	for _, s := range v.slots {
+		l := v.lists[s.name]
+		if l.err != nil {
+			engines = withError(engines, s.src.Engine(), l.err)
 		}
-		lists[slot] = images
-		for _, img := range images {
-			where[img.ConfigDigest] = append(where[img.ConfigDigest], held{src, img})
+		for _, img := range l.images {
+			where[img.ConfigDigest] = append(where[img.ConfigDigest], held{s.src, img})
 			states = append(states, stateOf(img))
 		}
 	}
 	slices.SortStableFunc(states, compareStates)
 	states = fleet.Trim(states)
 	hash := hashStates(states)
-
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	changed := hash != v.hash || !slices.Equal(engines, v.engines)
-	v.engines, v.states, v.hash, v.where, v.last = engines, states, hash, where, lists
+	v.engines, v.states, v.hash, v.where = engines, states, hash, where
 	return changed
 }
 

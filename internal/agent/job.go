@@ -121,7 +121,7 @@ func (a *Agent) scan(ctx context.Context, job fleet.Job) (err error) {
 func (a *Agent) open(ctx context.Context, d image.Digest) (*image.Opened, error) {
 	candidates := a.inv.find(d)
 	if len(candidates) == 0 {
-		a.listNow(ctx)
+		a.followers.listNow(ctx)
 		candidates = a.inv.find(d)
 	}
 	if len(candidates) == 0 {
