@@ -119,6 +119,7 @@ func (t *tree) enter(dir string, n int32, made func(p string) error) (folderAt, 
 		elem := rest[0]
 		rest = rest[1:]
 		in := way[len(way)-1]
+		missing := in.born < 0
 		switch elem {
 		case "", ".":
 			continue
@@ -130,16 +131,13 @@ func (t *tree) enter(dir string, n int32, made func(p string) error) (folderAt, 
 		if len(p) > maxPath || len(way) > maxDepth {
 			return folderAt{}, fmt.Errorf("%w: a path longer than %d bytes or deeper than %d directories", ErrLimit, maxPath, maxDepth)
 		}
-		at, ok := t.get(p, in.born)
+		at, ok := node{}, false
+		if !missing {
+			at, ok = t.get(p, in.born)
+		}
 		switch {
-		case !ok && n < 0:
-			return folderAt{}, fs.ErrNotExist
 		case !ok:
-			t.put(p, in, node{born: n, kind: Dir})
-			if err := made(p); err != nil {
-				return folderAt{}, err
-			}
-			way = append(way, folderAt{p, n})
+			way = append(way, folderAt{p, -1}) // ".." may leave it again
 		case at.kind == Dir:
 			way = append(way, folderAt{p, at.born})
 		case at.kind == Symlink:
@@ -153,6 +151,19 @@ func (t *tree) enter(dir string, n int32, made func(p string) error) (folderAt, 
 			rest = append(strings.Split(target, "/"), rest...)
 		default:
 			return folderAt{}, fmt.Errorf("%w: %s is not a directory", ErrRefused, p)
+		}
+	}
+	for i := range way {
+		if way[i].born >= 0 {
+			continue
+		}
+		if n < 0 {
+			return folderAt{}, fs.ErrNotExist
+		}
+		way[i].born = n
+		t.put(way[i].path, way[i-1], node{born: n, kind: Dir})
+		if err := made(way[i].path); err != nil {
+			return folderAt{}, err
 		}
 	}
 	last := way[len(way)-1]

@@ -77,33 +77,33 @@ func unpack(top *folder, it item) bool {
 	return true
 }
 
-// walk follows a path of directories and links.
+// walk follows a path of directories and links. What is missing is made, but
+// for what ".." leaves again.
 func walk(top *folder, dir string, create bool) (*folder, bool) {
-	way := []*folder{top}
+	type step struct {
+		name string
+		at   *folder // nil if it is missing
+	}
+	way := []step{{"", top}}
 	rest := strings.Split(dir, "/")
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		rest = rest[1:]
-		cur := way[len(way)-1]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			if len(way) > 1 {
-				way = way[:len(way)-1]
-			}
-			continue
+		var e any
+		if cur := way[len(way)-1].at; cur != nil {
+			e = cur.entries[name]
 		}
-		switch e := cur.entries[name].(type) {
+		switch e := e.(type) {
 		case nil:
-			if !create {
-				return nil, false
+			switch name {
+			case "", ".":
+			case "..":
+				way = way[:max(1, len(way)-1)]
+			default:
+				way = append(way, step{name, nil})
 			}
-			f := newFolder()
-			cur.entries[name] = f
-			way = append(way, f)
 		case *folder:
-			way = append(way, e)
+			way = append(way, step{name, e})
 		case symlink:
 			if links++; links > 40 {
 				return nil, false
@@ -116,7 +116,16 @@ func walk(top *folder, dir string, create bool) (*folder, bool) {
 			return nil, false
 		}
 	}
-	return way[len(way)-1], true
+	for i, s := range way {
+		if s.at == nil {
+			if !create {
+				return nil, false
+			}
+			way[i].at = newFolder()
+			way[i-1].at.entries[s.name] = way[i].at
+		}
+	}
+	return way[len(way)-1].at, true
 }
 
 // lay puts upper upon lower. What the topmost directory says of itself does

@@ -57,7 +57,7 @@ func randomLayer(rnd *rand.Rand, n int) []item {
 	// them.
 	scratch := newFolder()
 	strict := rnd.IntN(20) > 0
-	for k := range rnd.IntN(10) {
+	for k := range rnd.IntN(14) {
 		p := randomPath(rnd)
 		it := item{kind: tar.TypeReg, name: p, data: fmt.Sprintf("%d.%d", n, k)}
 		switch rnd.IntN(24) {
