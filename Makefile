@@ -9,10 +9,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check format lint race unit contract e2e oracle fuzz bench generate clean
+.PHONY: help build demo test check format lint race unit contract e2e oracle fuzz bench bench-peers generate clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 build: ## build bin/onceover
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/onceover
@@ -54,6 +54,9 @@ fuzz: ## every fuzz test for a time each (FUZZTIME=60s), several side by side
 
 bench: build ## CPU, wall, memory and bytes read beside syft and grype
 	$(GO) run ./test/bench $(BENCH)
+
+bench-peers: ## large images beside syft, grype, osv-scanner, and trivy if it is there
+	$(GO) run ./test/bench peers $(PEERS)
 
 generate: ## write the generated code anew
 	$(GO) generate ./...

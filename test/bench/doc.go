@@ -1,5 +1,7 @@
-// Command bench measures "onceover scan" beside syft and grype on one image,
-// in the same run.
+// Command bench measures "onceover scan" beside other scanners, in the same
+// run. "bench peers" does it on large images from a docker engine and from
+// docker-archives, as docs/benchmarks.md says; without a word it does it on
+// one image, beside syft and grype.
 //
 //	go run ./test/bench [--rounds 5] [--image debian-web | docker-archive:FILE | oci:DIR | NAME]
 //	                    [--docker-socket PATH] [--advisories FILE] [--osv DIR]

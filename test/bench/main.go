@@ -31,7 +31,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	do, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "peers" {
+		do, args = peers, args[1:]
+	}
+	if err := do(ctx, args, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -233,6 +237,8 @@ func (r row) median() cost {
 		Peak:    middle(func(c cost) int64 { return c.Peak }),
 		Read:    middle(func(c cost) int64 { return c.Read }),
 		Written: middle(func(c cost) int64 { return c.Written }),
+		Fetched: middle(func(c cost) int64 { return c.Fetched }),
+		Stored:  middle(func(c cost) int64 { return c.Stored }),
 	}
 }
 

@@ -20,6 +20,8 @@ type cost struct {
 	CPU, Wall time.Duration
 	// Peak, Read and Written in bytes.
 	Peak, Read, Written int64
+	// Fetched from and Stored on disks, in bytes.
+	Fetched, Stored int64
 	// Engine is the CPU time of the engine during the run.
 	Engine time.Duration
 }
@@ -55,6 +57,7 @@ func helper(argv []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	tree := watchTree(cmd.Process.Pid)
 	// The process has ended and is not reaped: /proc still knows it.
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -66,8 +69,8 @@ func helper(argv []string) error {
 		}
 	}
 	c := cost{Wall: time.Since(start)}
-	var ioErr error
-	c.Read, c.Written, ioErr = processIO(cmd.Process.Pid)
+	sum := tree.stop()
+	ioErr := c.readIO(cmd.Process.Pid)
 	if err := cmd.Wait(); err != nil {
 		return err
 	}
@@ -79,30 +82,35 @@ func helper(argv []string) error {
 		return errors.New("no resource usage on this system")
 	}
 	c.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	c.Peak = usage.Maxrss << 10 // getrusage(2): kilobytes
+	c.Peak = max(usage.Maxrss<<10, sum) // getrusage(2): kilobytes
 	return json.NewEncoder(os.Stdout).Encode(c)
 }
 
-// processIO is rchar and wchar of a process, as proc(5) describes them.
-func processIO(pid int) (read, written int64, err error) {
+// readIO reads what proc(5) says of the input and output of a process and of
+// its children that it has waited for.
+func (c *cost) readIO(pid int) error {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	for line := range strings.Lines(string(b)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
-			return 0, 0, fmt.Errorf("read /proc/%d/io: %w", pid, err)
+			return fmt.Errorf("read /proc/%d/io: %w", pid, err)
 		}
 		switch name {
 		case "rchar":
-			read = n
+			c.Read = n
 		case "wchar":
-			written = n
+			c.Written = n
+		case "read_bytes":
+			c.Fetched = n
+		case "write_bytes":
+			c.Stored = n
 		}
 	}
-	return read, written, nil
+	return nil
 }
 
 // clockTick is the unit of times in /proc/PID/stat on every Linux that Go

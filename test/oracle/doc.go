@@ -1,8 +1,10 @@
-// Package oracle compares Onceover with syft and grype on real images.
+// Package oracle compares Onceover with syft, grype and osv-scanner on real
+// images.
 //
-// Both are built from source, pinned by the nested module in tools, together
-// with a program that writes grype's vulnerability database from the same OSV
-// records that Onceover is given. They are test oracles only: nothing of them
+// All are built from source. The nested module in tools pins syft and grype,
+// together with a program that writes grype's vulnerability database from the
+// same OSV records that Onceover is given; the one in osv pins osv-scanner, as
+// the newest release that the Go of this project builds. They are test oracles only: nothing of them
 // is linked into Onceover.
 //
 // A comparison may differ only where a rule of this package says why. A rule

@@ -22,7 +22,7 @@ import (
 
 // Tools are the programs, by path.
 type Tools struct {
-	Syft, Grype, GrypeDB string
+	Syft, Grype, GrypeDB, OSVScanner string
 	// dir holds them, and what is kept for them.
 	dir string
 }
@@ -30,13 +30,21 @@ type Tools struct {
 // Built returns the oracles, or an error that wraps fs.ErrNotExist if they
 // have not been built from the pinned sources.
 func Built() (Tools, error) {
-	src, err := sources()
+	src, err := sources("tools")
+	if err != nil {
+		return Tools{}, err
+	}
+	osv, err := sources("osv")
 	if err != nil {
 		return Tools{}, err
 	}
 	// The pins and our own program have keys of their own: a change of the
 	// program must not cost the minutes that the others take.
 	pins, err := keyOf(filepath.Join(src, "go.mod"), filepath.Join(src, "go.sum"))
+	if err != nil {
+		return Tools{}, err
+	}
+	osvPins, err := keyOf(filepath.Join(osv, "go.mod"), filepath.Join(osv, "go.sum"))
 	if err != nil {
 		return Tools{}, err
 	}
@@ -53,8 +61,11 @@ func Built() (Tools, error) {
 		return Tools{}, err
 	}
 	dir := filepath.Join(cache, "oracle", pins)
-	t := Tools{Syft: filepath.Join(dir, "syft"), Grype: filepath.Join(dir, "grype"), GrypeDB: filepath.Join(dir, "grypedb-"+program), dir: dir}
-	for _, p := range []string{t.Syft, t.Grype, t.GrypeDB} {
+	t := Tools{
+		Syft: filepath.Join(dir, "syft"), Grype: filepath.Join(dir, "grype"), GrypeDB: filepath.Join(dir, "grypedb-"+program),
+		OSVScanner: filepath.Join(cache, "oracle", "osv-scanner-"+osvPins), dir: dir,
+	}
+	for _, p := range []string{t.Syft, t.Grype, t.GrypeDB, t.OSVScanner} {
 		if _, err := os.Stat(p); err != nil {
 			return t, fmt.Errorf("oracles are not built: %w", err)
 		}
@@ -69,10 +80,6 @@ func Build(ctx context.Context, progress io.Writer) (Tools, error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return t, err
 	}
-	src, err := sources()
-	if err != nil {
-		return Tools{}, err
-	}
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return Tools{}, err
 	}
@@ -84,11 +91,16 @@ func Build(ctx context.Context, progress io.Writer) (Tools, error) {
 	if t, err := Built(); err == nil {
 		return t, nil
 	}
-	for _, b := range []struct{ path, pkg string }{
-		{t.Syft, "github.com/anchore/syft/cmd/syft"},
-		{t.Grype, "github.com/anchore/grype/cmd/grype"},
-		{t.GrypeDB, "./grypedb"},
+	for _, b := range []struct{ path, module, pkg string }{
+		{t.Syft, "tools", "github.com/anchore/syft/cmd/syft"},
+		{t.Grype, "tools", "github.com/anchore/grype/cmd/grype"},
+		{t.GrypeDB, "tools", "./grypedb"},
+		{t.OSVScanner, "osv", "github.com/google/osv-scanner/v2/cmd/osv-scanner"},
 	} {
+		src, err := sources(b.module)
+		if err != nil {
+			return Tools{}, err
+		}
 		if _, err := os.Stat(b.path); err == nil {
 			continue
 		}
@@ -180,13 +192,13 @@ func (t Tools) Database(ctx context.Context, osv string) (string, error) {
 	return dir, os.Rename(dir+".tmp", dir)
 }
 
-// sources is the directory of the nested module.
-func sources() (string, error) {
+// sources is the directory of a nested module.
+func sources(module string) (string, error) {
 	root := shareddata.Root()
 	if root == "" {
 		return "", errors.New("not inside the project")
 	}
-	return filepath.Join(root, "test", "oracle", "tools"), nil
+	return filepath.Join(root, "test", "oracle", module), nil
 }
 
 // keyOf changes with the content of the files and with the version of Go.

@@ -167,3 +167,6 @@ func ReadScan(out []byte) (*Scan, error) {
 	}
 	return s, nil
 }
+
+// OSVArgs list every package of an image, and match none.
+var OSVArgs = []string{"scan", "image", "--offline", "--all-packages", "--allow-no-lockfiles", "--verbosity", "error", "--format", "json"}

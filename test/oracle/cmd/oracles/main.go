@@ -1,5 +1,5 @@
-// Command oracles builds syft, grype and the writer of grype's database from
-// their pinned sources, and prints where they lie. The first time takes
+// Command oracles builds syft, grype, the writer of grype's database and
+// osv-scanner from their pinned sources, and prints where they lie. The first time takes
 // several minutes; afterwards it takes none.
 package main
 
@@ -20,5 +20,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "oracles:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("syft\t%s\ngrype\t%s\ngrypedb\t%s\n", t.Syft, t.Grype, t.GrypeDB)
+	fmt.Printf("syft\t%s\ngrype\t%s\ngrypedb\t%s\nosv-scanner\t%s\n", t.Syft, t.Grype, t.GrypeDB, t.OSVScanner)
 }
