@@ -220,3 +220,32 @@ func TestMergeDiversions(t *testing.T) {
 		})
 	}
 }
+
+// A package that rests on a directory lasts as long as the directory does, and
+// is one however many files of it say so.
+func TestMergePackageOfADirectory(t *testing.T) {
+	const dir = "/nix/store/a-x-1"
+	h := Hashes{PathHash(dir)}
+	p := Package{Type: TypeNix, Name: "x", Version: "1", Path: dir}
+	for _, tc := range []struct {
+		name  string
+		above LayerReport
+		want  int
+	}{
+		{"alone", LayerReport{}, 1},
+		{"joined by a directory", LayerReport{Dirs: h}, 1},
+		{"deleted", LayerReport{Whiteouts: []string{dir}}, 0},
+		{"opaque directory", LayerReport{Dirs: h, Opaques: []string{dir}}, 0},
+		{"file in its place", LayerReport{Hides: h}, 0},
+		{"parent deleted", LayerReport{Whiteouts: []string{"/nix"}}, 0},
+	} {
+		l := &LayerReport{DiffID: "1", Complete: true, Dirs: h, Packages: []Package{p, p, p}}
+		l.Normalize()
+		if len(l.Packages) != 1 {
+			t.Errorf("%s: %d packages in the layer", tc.name, len(l.Packages))
+		}
+		if got := Merge([]*LayerReport{l, &tc.above}).Packages; len(got) != tc.want {
+			t.Errorf("%s: got %v", tc.name, got)
+		}
+	}
+}

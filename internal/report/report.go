@@ -259,6 +259,7 @@ type LayerReport struct {
 // reports are equal bytes.
 func (r *LayerReport) Normalize() {
 	slices.SortFunc(r.Packages, Package.Compare)
+	r.Packages = slices.CompactFunc(r.Packages, func(a, b Package) bool { return a.Compare(b) == 0 })
 	for i := range r.Databases {
 		slices.SortFunc(r.Databases[i].Packages, Package.Compare)
 	}

@@ -46,9 +46,11 @@ func (v *view) hidden(p string, layer int) bool {
 		}
 	}
 	h := PathHash(p)
+	// A fact may rest on a directory: one above it joins it, unless opaque.
+	isDir := has(v.layers[layer].Dirs, h)
 	for i := layer + 1; i < len(v.layers); i++ {
 		l := v.layers[i]
-		if v.deleted[i][h] || has(l.Hides, h) || has(l.Passed, h) || has(l.Dirs, h) {
+		if v.deleted[i][h] || v.opaque[i][h] || has(l.Hides, h) || has(l.Passed, h) || has(l.Dirs, h) && !isDir {
 			return true
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/kernel"
 	"github.com/onceover/onceover/internal/analyze/lockfile"
 	"github.com/onceover/onceover/internal/analyze/lua"
+	"github.com/onceover/onceover/internal/analyze/nix"
 	"github.com/onceover/onceover/internal/analyze/npm"
 	"github.com/onceover/onceover/internal/analyze/osrelease"
 	"github.com/onceover/onceover/internal/analyze/pacman"
@@ -51,6 +52,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		nix.New(),
 		flatpak.New(),
 		snap.New(),
 		kernel.New(),
