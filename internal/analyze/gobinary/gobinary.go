@@ -15,7 +15,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "gobinary/1"
+const key = "gobinary/2"
 
 // Limits. The smallest Go program has about 1 MB, or 300 kB if packed; the
 // largest we have met 700 MB. Of these only headers, the start of the data and
@@ -82,6 +82,15 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 		}
 		return nil, fmt.Errorf("read build information: %w", err)
 	}
+	if version := bi.Main.Version; bi.Main.Path != "" && unreleased(version) {
+		stamped, err := stampedVersion(ctx, f, bi)
+		if err != nil {
+			return nil, fmt.Errorf("search for the version: %w", err)
+		}
+		if stamped != "" {
+			bi.Main.Version = stamped
+		}
+	}
 	return modules(f.Path, bi)
 }
 
@@ -102,11 +111,7 @@ func modules(p string, bi *debug.BuildInfo) (*report.Facts, error) {
 		})
 	}
 	if bi.Main.Path != "" {
-		name, version := resolve(&bi.Main)
-		if version == "" {
-			version = linkedVersion(bi)
-		}
-		add(name, version)
+		add(resolve(&bi.Main))
 	}
 	if bi.Main.Path == "" && strings.HasPrefix(bi.Path, "cmd/") {
 		// The Go distribution's own tools. The Go vulnerability database

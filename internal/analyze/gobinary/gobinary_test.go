@@ -70,6 +70,8 @@ func TestPrograms(t *testing.T) {
 		{"pe", "windows", nil, ""},
 		{"mach-o", "darwin", nil, ""},
 		{"version from the linker", "linux", []string{"-ldflags=-X main.version=3.2.1"}, "v3.2.1"},
+		{"version without the flags", "linux", []string{"-trimpath", "-ldflags=-s -w -X main.version=v3.2.1"}, "v3.2.1"},
+		{"a commit without the flags", "linux", []string{"-trimpath", "-ldflags=-X main.version=v3.2.1-4-gdeadbee"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			const p = "/usr/local/bin/program"
