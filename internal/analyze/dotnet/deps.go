@@ -34,8 +34,16 @@ type targetAssets struct {
 // dependencies are the libraries that a deps.json lists.
 func dependencies(ctx context.Context, f analyze.File) (*report.Facts, error) {
 	content, err := analyze.ReadAll(ctx, f, maxDepsBytes)
-	if err != nil || len(content) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	return libraries(ctx, f.Path, content)
+}
+
+// libraries are the packages of a list of dependencies that stands at p.
+func libraries(ctx context.Context, p string, content []byte) (*report.Facts, error) {
+	if len(content) == 0 {
+		return nil, nil
 	}
 	var d depsFile
 	if err := json.Unmarshal(content, &d); err != nil {
@@ -44,7 +52,7 @@ func dependencies(ctx context.Context, f analyze.File) (*report.Facts, error) {
 	if n := len(d.Libraries); n > maxLibraries {
 		return nil, analyze.Limited("libraries", int64(n), maxLibraries)
 	}
-	files, err := d.files(ctx, path.Dir(f.Path))
+	files, err := d.files(ctx, path.Dir(p))
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +68,15 @@ func dependencies(ctx context.Context, f analyze.File) (*report.Facts, error) {
 			continue // an assembly that the application only refers to
 		}
 		if !plain(name) || !plain(version) {
-			problems.Add(f.Path, key, "a library cannot be called %q", analyze.Clip(id))
+			problems.Add(p, key, "a library cannot be called %q", analyze.Clip(id))
 			continue
 		}
 		facts.Packages = append(facts.Packages, report.Package{
-			Type: report.TypeNuGet, Name: name, Version: version, Path: f.Path, Declared: len(files[id]) == 0,
+			Type: report.TypeNuGet, Name: name, Version: version, Path: p, Declared: len(files[id]) == 0,
 		})
 		if len(files[id]) > 0 {
 			facts.Ownership = append(facts.Ownership, report.Ownership{
-				Path: f.Path, Owner: report.TypeNuGet + ":" + name, Files: files[id],
+				Path: p, Owner: report.TypeNuGet + ":" + name, Files: files[id],
 			})
 		}
 	}

@@ -17,5 +17,11 @@
 // Most assemblies lie beside a deps.json that lists them. So that none counts
 // twice, a deps.json claims its files as report.Ownership of "nuget:NAME", and
 // the merge drops what stands claimed; a library of which no file is there is
-// declared. Applications published as a single file are not opened.
+// declared.
+//
+// An application published as a single file (since .NET 5) is the program that
+// starts it with everything else appended: the program's data holds the offset of
+// a header before a fixed signature, and the header says where the deps.json lies
+// (the "single-file bundler" design of the .NET runtime). Of its libraries those
+// that bring files are inside.
 package dotnet

@@ -11,7 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "dotnet/1"
+const key = "dotnet/2"
 
 // Limits. The deps.json of the ASP.NET framework has 40 kB, that of the largest
 // tool of the SDK 200 kB with 300 libraries. The largest assembly in common use
@@ -26,6 +26,10 @@ const (
 	maxTextBytes  = 512
 	maxReadBytes  = 64 << 20
 	maxTableBytes = 32 << 20
+	// The smallest program that starts an application has 70 kB, a bundle
+	// with the whole framework 150 MB.
+	minBundleBytes = 64 << 10
+	maxBundleBytes = 4 << 30
 )
 
 // An Analyzer reads deps.json files and assemblies.
@@ -37,7 +41,8 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
-// Wants takes the lists of dependencies and what may be an assembly.
+// Wants takes the lists of dependencies and what may be an assembly or an
+// application in a single file.
 func (Analyzer) Wants(p string, info fs.FileInfo) bool {
 	if len(p) < 5 {
 		return false
@@ -49,18 +54,20 @@ func (Analyzer) Wants(p string, info fs.FileInfo) bool {
 		return info.Size() >= minPEBytes && info.Size() <= maxPEBytes &&
 			!strings.HasSuffix(p, ".resources.dll") && !strings.Contains(p, "/ref/")
 	}
-	return false
+	return info.Mode()&0o111 != 0 && info.Size() >= minBundleBytes && info.Size() <= maxBundleBytes
 }
 
-// Sniff implements analyze.Sniffer: JSON, with or without a byte order mark, or
-// a program of DOS descent.
+// Sniff implements analyze.Sniffer: JSON, with or without a byte order mark, an
+// ELF file or one of DOS descent.
 func (Analyzer) Sniff(head []byte) bool {
-	if bytes.HasPrefix(head, []byte("MZ")) || bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+	if isELF(head) || bytes.HasPrefix(head, []byte("MZ")) || bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
 		return true
 	}
 	head = bytes.TrimLeft(head, " \t\r\n")
 	return len(head) == 0 || head[0] == '{'
 }
+
+func isELF(head []byte) bool { return bytes.HasPrefix(head, []byte("\x7fELF")) }
 
 // Analyze implements analyze.Analyzer.
 func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
@@ -71,9 +78,22 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 		}
 		return facts, nil
 	}
-	facts, err := assembly(ctx, f)
+	var head [4]byte
+	if n, _ := f.Content.ReadAt(head[:], 0); n < len(head) {
+		return nil, ctx.Err()
+	}
+	if !isELF(head[:]) {
+		facts, native, err := assembly(ctx, f)
+		if err != nil {
+			return nil, fmt.Errorf("read assembly: %w", err)
+		}
+		if !native {
+			return facts, nil
+		}
+	}
+	facts, err := bundle(ctx, f)
 	if err != nil {
-		return nil, fmt.Errorf("read assembly: %w", err)
+		return nil, fmt.Errorf("read single-file application: %w", err)
 	}
 	return facts, nil
 }

@@ -148,6 +148,7 @@ func TestWants(t *testing.T) {
 		{"/app/de/a.resources.dll", 1 << 20, false},
 		{"/usr/share/dotnet/packs/X/8.0.0/ref/net8.0/System.dll", 1 << 20, false},
 		{"/app/package.json", 10, false},
+		{"/app/My.App", minBundleBytes, false}, // no program
 		{"/x", 1 << 20, false},
 	} {
 		if got := New().Wants(tc.path, analyzetest.Info{Bytes: tc.size}); got != tc.want {
@@ -156,8 +157,109 @@ func TestWants(t *testing.T) {
 	}
 }
 
+// singleFile is an application with content appended: an ELF file of nothing
+// but a data section, or a PE file of a real one.
+func singleFile(t testing.TB, windows bool, version uint32, deps []byte) []byte {
+	t.Helper()
+	var program []byte
+	at := 64 // of the data
+	if windows {
+		program = bytes.Clone(real(t, "Microsoft.IdentityModel.Abstractions.dll"))
+		header := int(binary.LittleEndian.Uint32(program[0x3c:]))
+		clr := header + 24 + 96 + 8*directoryCLR
+		clear(program[clr : clr+8])
+		// The first section follows the optional header; it is .text.
+		section := header + 24 + int(binary.LittleEndian.Uint16(program[header+20:]))
+		copy(program[section:], ".data\x00\x00\x00")
+		at = int(binary.LittleEndian.Uint32(program[section+20:]))
+	} else {
+		names := []byte("\x00.data\x00.shstrtab\x00")
+		data := len(signature) + 8
+		var b bytes.Buffer
+		w := func(v ...any) {
+			for _, v := range v {
+				_ = binary.Write(&b, binary.LittleEndian, v)
+			}
+		}
+		b.WriteString("\x7fELF\x02\x01\x01")
+		b.Write(make([]byte, 9))
+		w(uint16(2), uint16(62), uint32(1), uint64(0), uint64(0), uint64(64+data+len(names)), uint32(0), []uint16{64, 56, 0, 64, 3, 2})
+		b.Write(make([]byte, data))
+		b.Write(names)
+		b.Write(make([]byte, 64))
+		w(uint32(1), uint32(1), uint64(3), uint64(0), uint64(64), uint64(data), uint32(0), uint32(0), uint64(1), uint64(0))
+		w(uint32(7), uint32(3), uint64(0), uint64(0), uint64(64+data), uint64(len(names)), uint32(0), uint32(0), uint64(1), uint64(0))
+		program = b.Bytes()
+	}
+	copy(program[at+8:], signature)
+	depsAt := len(program)
+	program = append(program, deps...)
+	binary.LittleEndian.PutUint64(program[at:], uint64(len(program)))
+	head := make([]byte, 12, 256)
+	binary.LittleEndian.PutUint32(head, version)
+	head = append(head, 4)
+	head = append(head, "name"...)
+	head = binary.LittleEndian.AppendUint64(head, uint64(depsAt))
+	head = binary.LittleEndian.AppendUint64(head, uint64(len(deps)))
+	program = append(program, head...)
+	if len(program) < minBundleBytes {
+		program = append(program, make([]byte, minBundleBytes-len(program))...)
+	}
+	return program
+}
+
+func TestSingleFile(t *testing.T) {
+	const p = "/app/My.App"
+	deps := real(t, "AutoRest.CSharp.deps.json")
+	for _, windows := range []bool{false, true} {
+		b := singleFile(t, windows, 6, deps)
+		f := analyzetest.File(p, b)
+		f.Info = analyzetest.Info{Base: "My.App", Bytes: int64(len(b)), Perm: 0o755}
+		facts := analyzetest.Facts(t, New(), f)
+		if facts == nil || len(facts.Packages) != 86 || len(facts.Ownership) != 0 || facts.Packages[0].Path != p {
+			t.Errorf("windows %v: got %+v", windows, facts)
+		}
+		analyzetest.Suite(t, New(), p, b)
+		for name, b := range map[string][]byte{
+			".NET Core 3":   singleFile(t, windows, 1, deps),
+			"no list in it": singleFile(t, windows, 6, nil),
+		} {
+			if facts, err := New().Analyze(t.Context(), analyzetest.File(p, b)); facts != nil || err != nil {
+				t.Errorf("%s: got %v, %v", name, facts, err)
+			}
+		}
+		end := bytes.Clone(b)
+		i := bytes.Index(end, signature) - 8
+		for name, at := range map[string]uint64{"past the end": uint64(len(b)), "negative": 1 << 63, "at the end": uint64(len(b) - 5)} {
+			binary.LittleEndian.PutUint64(end[i:], at)
+			if facts, err := New().Analyze(t.Context(), analyzetest.File(p, end)); facts != nil || !errors.Is(err, errDamaged) {
+				t.Errorf("header %s: got %v, %v", name, facts, err)
+			}
+		}
+		binary.LittleEndian.PutUint64(end[i:], 0)
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(p, end)); facts != nil || err != nil {
+			t.Errorf("a program that only starts: got %v, %v", facts, err)
+		}
+	}
+	// The list claims to be larger than what is read.
+	huge := make([]byte, 13+16)
+	binary.LittleEndian.PutUint32(huge, 6)
+	binary.LittleEndian.PutUint64(huge[13:], 1)
+	binary.LittleEndian.PutUint64(huge[21:], maxDepsBytes+1)
+	if _, err := bundled(bytes.NewReader(huge), 0, maxDepsBytes+100); !errors.Is(err, analyze.ErrLimit) {
+		t.Errorf("size: got %v", err)
+	}
+	for _, name := range []string{"/bin/ls", "/usr/local/go/bin/go"} {
+		if _, err := os.Stat(name); err == nil {
+			if facts, err := New().Analyze(t.Context(), analyzetest.Open(t, name, name)); facts != nil || err != nil {
+				t.Errorf("%s: got %v, %v", name, facts, err)
+			}
+		}
+	}
+}
+
 func TestSniff(t *testing.T) {
-	for head, want := range map[string]bool{"MZ\x90\x00": true, "\xef\xbb\xbf{": true, " \n{": true, "": true, "\x7fELF": false, "[1]": false} {
+	for head, want := range map[string]bool{"MZ\x90\x00": true, "\xef\xbb\xbf{": true, " \n{": true, "": true, "\x7fELF": true, "#!/b": false, "[1]": false} {
 		if got := New().Sniff([]byte(head)); got != want {
 			t.Errorf("%q: got %v", head, got)
 		}
@@ -259,6 +361,7 @@ func (p padded) ReadAt(b []byte, off int64) (int, error) {
 func FuzzDotnet(f *testing.F) {
 	f.Add(true, real(f, "AutoRest.CSharp.deps.json"))
 	f.Add(false, real(f, "Microsoft.IdentityModel.Abstractions.dll"))
+	f.Add(false, singleFile(f, false, 6, []byte(`{"libraries":{"a/1":{"type":"package"}}}`))[:1024])
 	f.Fuzz(func(t *testing.T, deps bool, b []byte) {
 		p := dllPath
 		if deps {

@@ -22,43 +22,43 @@ const (
 
 var errDamaged = errors.New("damaged")
 
-// assembly is the package that the assembly f is, nil if f is a program of
-// another kind.
-func assembly(ctx context.Context, f analyze.File) (*report.Facts, error) {
+// assembly is the package that the assembly f is; native tells that f is a
+// program for Windows of another kind.
+func assembly(ctx context.Context, f analyze.File) (facts *report.Facts, native bool, err error) {
 	b := analyze.NewBudget(ctx, f, maxReadBytes)
 	p, err := pe.NewFile(b)
 	if b.Err() != nil {
-		return nil, b.Err()
+		return nil, false, b.Err()
 	}
 	if err != nil {
-		return nil, nil // for DOS, or of no interest to Windows
+		return nil, false, nil // for DOS, or of no interest to Windows
 	}
 	img := &image{file: p}
 	clr := img.directory(directoryCLR)
 	if clr == 0 {
-		return nil, nil // native code
+		return nil, true, nil
 	}
 	id, err := img.identity(clr)
 	if b.Err() != nil {
-		return nil, b.Err()
+		return nil, false, b.Err()
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if id.name == "" || id.culture != "" {
-		return nil, nil // a module of another assembly, or its translation
+		return nil, false, nil // a module of another assembly, or its translation
 	}
 	info := img.versionInfo()
 	if b.Err() != nil {
-		return nil, b.Err()
+		return nil, false, b.Err()
 	}
 	if !plain(id.name) {
-		return nil, fmt.Errorf("an assembly cannot be called %q: %w", analyze.Clip(id.name), errDamaged)
+		return nil, false, fmt.Errorf("an assembly cannot be called %q: %w", analyze.Clip(id.name), errDamaged)
 	}
 	return &report.Facts{Packages: []report.Package{{
 		Type: report.TypeNuGet, Name: id.name, Path: f.Path,
 		Version: packageVersion(info["ProductVersion"], info["FileVersion"], id.version),
-	}}}, nil
+	}}}, false, nil
 }
 
 // packageVersion is the version of the package that an assembly came in. The
