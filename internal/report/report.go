@@ -72,7 +72,8 @@ type Package struct {
 	SourceVersion string `json:"source_version,omitempty"`
 	// Module is the modularity label of an rpm, "name:stream:…".
 	Module string `json:"module,omitempty"`
-	// Vendor is what an rpm says built it.
+	// Vendor is what an rpm says built it, and the distribution that a bill
+	// of materials names.
 	Vendor string `json:"vendor,omitempty"`
 	// Licenses as declared, not normalised.
 	Licenses []string `json:"licenses,omitempty"`
@@ -189,7 +190,8 @@ type Ledger struct {
 	Dirs     int64 `json:"dirs"`
 	Symlinks int64 `json:"symlinks"`
 	Others   int64 `json:"others"`
-	// Bytes is how much file content was read.
+	// Bytes is how much file content was looked at, counted for each name of
+	// a file.
 	Bytes int64 `json:"bytes"`
 }
 

@@ -112,11 +112,6 @@ func (c *collector) take(kind byte, body []byte) error {
 		c.r.Ledger.Files += n
 		c.r.Ledger.Passed += n
 		return err
-	case msgExamined:
-		n, err := c.hashes(body, &c.r.Hides)
-		c.r.Ledger.Files += n
-		c.r.Ledger.Examined += n
-		return err
 	case msgSymlink:
 		return c.symlink(body)
 	case msgWhiteout:

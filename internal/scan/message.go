@@ -21,7 +21,6 @@ const (
 	msgDirs     = 'd' // path hashes of directories
 	msgOthers   = 'o' // of devices, pipes and sockets
 	msgPassed   = 'p' // of files ruled out by name
-	msgExamined = 'e' // of hard links to files that say nothing
 	msgDeferred = 'l' // number of an entry: a hard link that comes again
 	msgSymlink  = 's' // length of the path, path, target
 	msgWhiteout = 'w' // path
@@ -145,7 +144,7 @@ func (s *sender) sendBatch(kind byte) {
 
 // flushBatches puts the batches before what comes next.
 func (s *sender) flushBatches() {
-	for _, kind := range []byte{msgDirs, msgOthers, msgPassed, msgExamined} {
+	for _, kind := range []byte{msgDirs, msgOthers, msgPassed} {
 		s.sendBatch(kind)
 	}
 }

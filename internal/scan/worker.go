@@ -39,8 +39,10 @@ type worker struct {
 	n, sum uint64
 	resume resume
 	// barren are files that analysers opened and that said nothing: hard
-	// links to them need not be read again.
-	barren map[string][]analyze.Analyzer
+	// links to them need not be read again. What was read counts for each
+	// name all the same, so that the ledger does not hang on the form in
+	// which the layer lies: a directory does not tell links from files.
+	barren map[string]barren
 	want   []analyze.Analyzer // of the present file
 	stats  *layer.Stats
 	// trouble is what this host failed to do, nil if nothing. The report
@@ -64,7 +66,7 @@ var errOrder = errors.New("the layer has changed while it was read")
 
 // run walks the layer and says how it ended.
 func (w *worker) run(l image.Layer, opts layer.Options) error {
-	w.barren = map[string][]analyze.Analyzer{}
+	w.barren = map[string]barren{}
 	w.stats = opts.Stats
 	err := opts.Walk(w.ctx, l, w.visit)
 	if err == nil && w.n < w.resume.N {
@@ -113,6 +115,12 @@ func (w *worker) visit(e *layer.Entry) error {
 	return w.out.err
 }
 
+// barren is a file that said nothing: who looked at it, and at how much.
+type barren struct {
+	want  []analyze.Analyzer
+	bytes int64
+}
+
 // again passes an entry by that another worker has told of.
 func (w *worker) again(e *layer.Entry) error {
 	if _, deferred := slices.BinarySearch(w.resume.Deferred, w.n); deferred && e.Kind == layer.File {
@@ -142,16 +150,16 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		w.out.hash(msgPassed, hash)
 		return
 	}
-	if e.LinkTo != "" && slices.Equal(w.barren[e.LinkTo], w.want) {
-		w.out.hash(msgExamined, hash)
-		return
-	}
 	w.out.flushBatches()
 	begin := binary.LittleEndian.AppendUint64(nil, w.n)
 	begin = binary.LittleEndian.AppendUint64(begin, w.sum)
 	w.out.send(msgBegin, begin, []byte(e.Path))
 	if w.out.flush() != nil {
 		return // nobody listens; visit returns the error
+	}
+	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
+		w.tell(e, result{Bytes: b.bytes})
+		return
 	}
 	w.watch.begin()
 	c, err := e.Open()
@@ -225,7 +233,7 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content) result {
 	res.Bytes = content.n
 	w.note(content.err)
 	if res.Skipped == "" && len(res.Facts) == 0 {
-		w.barren[e.Path] = slices.Clone(w.want)
+		w.barren[e.Path] = barren{slices.Clone(w.want), res.Bytes}
 	}
 	return res
 }
