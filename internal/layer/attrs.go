@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -48,10 +49,22 @@ type attrs struct {
 // layer's own owner is the image's to choose.
 func prefixes(root string) []string {
 	var st unix.Stat_t
-	if err := unix.Stat(filepath.Dir(filepath.Clean(root)), &st); err == nil && st.Uid == 0 && unix.Geteuid() == 0 {
+	if err := unix.Stat(filepath.Dir(filepath.Clean(root)), &st); err == nil && st.Uid == 0 && !inUserNamespace() {
 		return []string{trustedPrefix}
 	}
 	return []string{trustedPrefix, userPrefix, fusePrefix}
+}
+
+// inUserNamespace reports whether uid 0 is only the root of a user namespace,
+// as far as can be seen: a sandbox may hide the map, and then the owner of the
+// file system's root, which is nobody in a namespace of some user, has to do.
+func inUserNamespace() bool {
+	if b, err := os.ReadFile("/proc/self/uid_map"); err == nil {
+		f := strings.Fields(string(b))
+		return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
+	}
+	var st unix.Stat_t
+	return unix.Stat("/", &st) == nil && st.Uid != 0
 }
 
 // attributes reads the overlay attributes of an open file. Most have none,
