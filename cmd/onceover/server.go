@@ -313,7 +313,7 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	set := all.Set()
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
-		Discover: p.engines.discover, Jobs: p.jobs, Version: programVersion(),
+		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),
 		Scanner: scan.New(scan.Config{Set: set, Cache: layers, Isolate: p.isolate, Log: slog.Default()}), Analyzers: set.Key(),
 	})
 	if err != nil {

@@ -86,6 +86,11 @@ func (e *engines) discover(ctx context.Context) ([]image.Source, []fleet.Engine)
 	return append(all, e.extra...), out
 }
 
+// watchPlaces calls changed when discover may find something else.
+func (e *engines) watchPlaces(ctx context.Context, changed func()) error {
+	return runtime.WatchPlaces(ctx, e.cfg, changed)
+}
+
 // update takes over what answered, each with its source. One engine's source
 // depends on which others there are, so that a new or changed engine renews
 // the sources of all that answer.
