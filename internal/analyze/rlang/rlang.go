@@ -39,7 +39,7 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if f.Size > maxFileBytes {
 		return nil, fmt.Errorf("read DESCRIPTION: %w", analyze.Limited("bytes", f.Size, maxFileBytes))
 	}
-	var name, version, license, built string
+	var name, version, license, built, priority string
 	r := lines.New(ctx, f.Reader())
 	for r.Next() {
 		line := string(r.Line())
@@ -60,12 +60,14 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 			license = value
 		case "Built":
 			built = value
+		case "Priority":
+			priority = value
 		}
 	}
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read DESCRIPTION: %w", r.Err())
 	}
-	if !strings.HasPrefix(built, "R ") {
+	if !strings.HasPrefix(built, "R ") && priority != "base" {
 		return nil, nil
 	}
 	if !plain(name) || !plain(version) {
