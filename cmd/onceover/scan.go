@@ -34,6 +34,7 @@ type scanCmd struct {
 	Output   string `short:"o" help:"Write the result to FILE instead of standard output." placeholder:"FILE" type:"path"`
 	Severity string `short:"s" help:"Show findings of this severity and worse; of several, separated by commas, exactly those. Levels: critical, high, medium, low, unknown." placeholder:"LEVEL[,...]" env:"ONCEOVER_SEVERITY"`
 
+	Ledger        bool `help:"Say what became of every file: of each layer how many were parsed, looked at, passed over or skipped, and why." env:"ONCEOVER_LEDGER"`
 	IgnoreUnfixed bool `help:"Leave out findings without a fixed version." env:"ONCEOVER_IGNORE_UNFIXED"`
 	ExitCode      int  `help:"Exit with N if findings remain." placeholder:"N"`
 
@@ -140,7 +141,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	}
 	s := scanRun{
 		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: parallel(c.Parallel), Isolate: isolate, Log: slog.Default()}),
-		matcher: match.New(db), progress: p, lenient: c.All,
+		matcher: match.New(db), progress: p, lenient: c.All, ledger: c.Ledger,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: all.Set().Key(),

@@ -22,8 +22,10 @@ type scanRun struct {
 	lenient bool
 	// general are the warnings that concern every image alike.
 	general []string
-	doc     *export.Document
-	failed  int
+	// ledger asks for what became of every file.
+	ledger bool
+	doc    *export.Document
+	failed int
 }
 
 // generalWarnings are what the matcher says whatever the image: how old the
@@ -74,7 +76,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
 		}
 	}
-	fillIn(&out, res, findings)
+	s.fillIn(&out, res, findings)
 	if !out.Complete {
 		s.failed++
 	}
@@ -108,7 +110,7 @@ func describe(sub subject) export.Image {
 }
 
 // fillIn adds what scanning and matching found.
-func fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
+func (s *scanRun) fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
 	if p := res.Config.Platform; p.OS != "" {
 		out.Platform = p.String()
 	}
@@ -118,6 +120,11 @@ func fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
 	commands := res.BuildCommands()
 	for _, d := range res.Config.DiffIDs {
 		out.Layers = append(out.Layers, export.Layer{DiffID: d, BuildCommand: commands[string(d)]})
+	}
+	if s.ledger {
+		for i, l := range report.Ledgers(res.Layers) {
+			out.Layers[i].Ledger = &l
+		}
 	}
 	inv := res.Inventory
 	out.Distro, out.Problems, out.Ledger, out.Complete = inv.Distro, inv.Problems, inv.Ledger, inv.Complete

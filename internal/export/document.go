@@ -101,6 +101,8 @@ type Layer struct {
 	DiffID image.Digest `json:"diff_id"`
 	// BuildCommand that made it, as the image's history says.
 	BuildCommand string `json:"build_command,omitempty"`
+	// Ledger counts the layer's entries, if it was asked for.
+	Ledger *report.Ledger `json:"ledger,omitempty"`
 }
 
 // A Container uses an image.

@@ -60,7 +60,7 @@ func sample() *Document {
 				Names: []string{"web:latest", "nginx:1.25"}, RepoDigests: []string{"nginx@" + layer},
 				ConfigDigest: image.DigestOf([]byte("web")), ManifestDigests: []image.Digest{image.DigestOf([]byte("m"))},
 				Engines: []string{"docker", "containerd", "docker"}, Platform: "linux/amd64", Created: "2026-01-02T03:04:05Z", Size: 187_654_321,
-				Distro: debian, Layers: []Layer{{image.Digest(layer), "RUN x"}}, Complete: true,
+				Distro: debian, Layers: []Layer{{DiffID: image.Digest(layer), BuildCommand: "RUN x"}}, Complete: true,
 				Containers: []Container{{image.Container{ID: "b", Name: "web-1", Running: true}, "docker"}},
 				Packages:   []Package{openssl, libssl, lodash, declared, log4j, openssl},
 				Findings: []report.Finding{

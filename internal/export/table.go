@@ -86,6 +86,7 @@ func (t *tableWriter) image(im *Image) {
 		t.line("  " + plural(n, "problem") + " while reading; the first: " + Printable(problemText(im.Problems[0])))
 	}
 	t.line("  " + im.Counts.String())
+	t.ledger(im)
 	if len(im.Findings) > 0 {
 		t.line("")
 		t.findings(im.Findings)
