@@ -86,7 +86,7 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	}
 	found, err := p.find(ctx, f, executable(head))
 	if err != nil {
-		return nil, fmt.Errorf("search for %s: %w", p.evidence[0].name, err)
+		return nil, fmt.Errorf("search for the version of %s: %w", p.files[0], err)
 	}
 	if found == nil {
 		return nil, nil
@@ -103,6 +103,9 @@ type finding struct{ name, version string }
 func (p *program) find(ctx context.Context, f analyze.File, exe bool) (*finding, error) {
 	if p.text == exe {
 		return nil, nil
+	}
+	if p.goes != "" {
+		return findGo(ctx, f, p.goes)
 	}
 	if p.text {
 		if f.Size > maxTextBytes {

@@ -13,8 +13,9 @@ type program struct {
 	files []string
 	// text is set for scripts and text files, which are searched whole.
 	text bool
-	// goes is set for programs written in Go (see golang.go).
-	goes bool
+	// goes is the name of the package if the program is written in Go, and
+	// has no evidence (see golang.go).
+	goes string
 	// evidence, the strongest first.
 	evidence []evidence
 }
@@ -55,7 +56,10 @@ func form(s string) func() *regexp.Regexp {
 // byFile finds programs by the stems of their files. It is made when the first
 // file is looked at.
 var byFile = sync.OnceValue(func() map[string]*program {
-	m := make(map[string]*program, 4*len(programs))
+	m := make(map[string]*program, 4*len(programs)+len(goPrograms))
+	for f, name := range goPrograms {
+		m[f] = &program{files: []string{f}, goes: name}
+	}
 	for i := range programs {
 		for _, f := range programs[i].files {
 			m[f] = &programs[i]

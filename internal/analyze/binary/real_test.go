@@ -82,7 +82,7 @@ var repacked = regexp.MustCompile(`[+.~](really|dfsg|ds|deb|repack|git|beta).*$`
 // sameVersion compares by the numbers and letters alone: 6.9.11-60 is
 // 6.9.11.60, and a release candidate of Debian's has a tilde.
 func sameVersion(a, b string) bool {
-	plain := strings.NewReplacer("-", ".", "~", "", "+", ".")
+	plain := strings.NewReplacer("-", ".", "~", ".", "+", ".")
 	return plain.Replace(a) == plain.Replace(b)
 }
 
@@ -93,14 +93,15 @@ var explained = map[string]string{
 	"@embedded-postgres+linux-x64 zlib":       "a library beside the program",
 	"@embedded-postgres+linux-x64 xz":         "a library beside the program",
 	"@embedded-postgres+linux-x64 postgresql": "the package adds a number of its own",
-	"bash bash":              "Debian numbers the release, 5.1; Bash counts its patches, 5.1.4",
-	"libgs10 ghostscript":    "Ghostscript writes 10.00.0",
-	"zlib1g zlib":            "1.3.dfsg+really1.3.1 is 1.3.1",
-	"jq jq":                  "jq 1.7.1 of Debian calls itself 1.7",
-	"libluajit-5.1-2 luajit": "Debian writes 2.1.0~beta3+git",
-	"luajit luajit":          "Debian writes 2.1.0~beta3+git",
-	"openssh-client openssh": "OpenSSH 10.0p1 calls itself 10.0p2, as its authors announced",
-	"openssh-server openssh": "OpenSSH 10.0p1 calls itself 10.0p2, as its authors announced",
+	"bash bash":                 "Debian numbers the release, 5.1; Bash counts its patches, 5.1.4",
+	"libgs10 ghostscript":       "Ghostscript writes 10.00.0",
+	"zlib1g zlib":               "1.3.dfsg+really1.3.1 is 1.3.1",
+	"jq jq":                     "jq 1.7.1 of Debian calls itself 1.7",
+	"libluajit-5.1-2 luajit":    "Debian writes 2.1.0~beta3+git",
+	"luajit luajit":             "Debian writes 2.1.0~beta3+git",
+	"kubernetes-client kubectl": "1.20.5+really1.20.2 is 1.20.2",
+	"openssh-client openssh":    "OpenSSH 10.0p1 calls itself 10.0p2, as its authors announced",
+	"openssh-server openssh":    "OpenSSH 10.0p1 calls itself 10.0p2, as its authors announced",
 }
 
 // What is found in packages has the version of the package.
