@@ -39,7 +39,7 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if f.Size > maxFileBytes {
 		return nil, fmt.Errorf("read DESCRIPTION: %w", analyze.Limited("bytes", f.Size, maxFileBytes))
 	}
-	var name, version, license, built, priority string
+	var name, version, license, built string
 	r := lines.New(ctx, f.Reader())
 	for r.Next() {
 		line := string(r.Line())
@@ -60,14 +60,12 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 			license = value
 		case "Built":
 			built = value
-		case "Priority":
-			priority = value
 		}
 	}
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read DESCRIPTION: %w", r.Err())
 	}
-	if !strings.HasPrefix(built, "R ") && priority != "base" {
+	if !strings.HasPrefix(built, "R ") && !strings.HasPrefix(license, "Part of R ") {
 		return nil, nil
 	}
 	if !plain(name) || !plain(version) {

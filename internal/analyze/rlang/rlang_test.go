@@ -38,7 +38,7 @@ func TestAnalyze(t *testing.T) {
 		{"contributed", string(real(t, "Rcpp")), pkg("Rcpp", "1.0.10", "GPL (>= 2)")},
 		{"of R itself", string(real(t, "stats")), pkg("stats", "4.2.2", "Part of R 4.2.2")},
 		{"version with a hyphen, CRLF", "Package: a.b\r\nVersion: 0.1-2\r\nBuilt: R 3.6.0; ; x\r\n", pkg("a.b", "0.1-2")},
-		{"of R itself, without code", "Package: translations\nVersion: 4.2.2\nPriority: base\n", pkg("translations", "4.2.2")},
+		{"of R itself, without code", "Package: translations\nVersion: 4.2.2\nLicense: Part of R 4.2.2\n", pkg("translations", "4.2.2", "Part of R 4.2.2")},
 		{"source", "Package: a\nVersion: 1\n", nil},
 		{"something else", "This is a description.\n", nil},
 		{"folded", "Description: x\n Package: no\n\tBuilt: R 1\nPackage: a\nVersion: 1\n", nil},
