@@ -46,6 +46,9 @@ func PURL(p Package, d Distro) string {
 			}
 		}
 	}
+	if p.SBOM && OSType(p.Type) && p.Vendor != "" {
+		ns = p.Vendor
+	}
 	typ := p.Type
 	switch typ {
 	case TypeKernel, TypeKernelModule, TypeSnap, TypeFlatpak, TypeWordPress:

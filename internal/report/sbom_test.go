@@ -13,6 +13,7 @@ func TestFoldSBOM(t *testing.T) {
 	}
 	declared := func(p Package) Package { p.Declared = true; return p }
 	real := func(p Package) Package { p.SBOM = false; return p }
+	of := func(distro string, p Package) Package { p.Vendor = distro; return p }
 	npm, two := bill(TypeNPM, "a", "1", "/b.json"), bill(TypeNPM, "a", "2", "/b.json")
 	deb, old := bill(TypeDeb, "a", "2", "/status"), bill(TypeDeb, "a", "1", "/b.json")
 	for _, tc := range []struct {
@@ -27,10 +28,12 @@ func TestFoldSBOM(t *testing.T) {
 		{"declared by a lock file", []Package{npm, declared(real(npm))}, []Package{npm, declared(real(npm))}},
 		{"two that declare", []Package{declared(npm), declared(real(npm))}, []Package{declared(real(npm))}},
 		{"out of date beside a database", []Package{old, real(deb)}, []Package{real(deb)}},
-		{"without a database", []Package{old, deb}, []Package{old, deb}},
+		{"without a database", []Package{of("debian", old), of("debian", deb)}, []Package{of("debian", old), of("debian", deb)}},
+		{"of another distribution", []Package{of("ubuntu", old)}, []Package{declared(of("ubuntu", old))}},
+		{"of none", []Package{old}, []Package{declared(old)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, foldSBOM(slices.Clone(tc.in))); diff != "" {
+			if diff := cmp.Diff(tc.want, foldSBOM(slices.Clone(tc.in), Distro{ID: "debian"})); diff != "" {
 				t.Error(diff)
 			}
 		})

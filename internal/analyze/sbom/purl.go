@@ -26,6 +26,7 @@ func fromPURL(s string) (report.Package, bool, error) {
 	switch u.Type {
 	case report.TypeDeb, report.TypeAPK, report.TypeAlpm, report.TypeRPM:
 		p.Arch = q["arch"]
+		p.Vendor = u.Namespace
 		if e := q["epoch"]; e != "" && e != "0" && !strings.Contains(p.Version, ":") {
 			p.Version = e + ":" + p.Version
 		}
@@ -63,7 +64,7 @@ func fromPURL(s string) (report.Package, bool, error) {
 	if p.Version == "" {
 		return p, false, nil
 	}
-	for _, v := range []string{p.Name, p.Version, p.Arch, p.Source, p.SourceVersion} {
+	for _, v := range []string{p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, p.Vendor} {
 		if len(v) > maxFieldBytes {
 			return p, false, analyze.Limited("bytes in a field", int64(len(v)), maxFieldBytes)
 		}

@@ -78,7 +78,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %s", s, diff)
 		}
 	}
-	want := report.Package{Type: report.TypeAPK, Name: "ssl_client", Version: "1.29.3-r10", Arch: "x86_64", Source: "busybox", SBOM: true}
+	want := report.Package{Type: report.TypeAPK, Name: "ssl_client", Version: "1.29.3-r10", Arch: "x86_64", Source: "busybox", Vendor: "alpine", SBOM: true}
 	if len(first) != 14 {
 		t.Errorf("got %d packages, want 14", len(first))
 	}
