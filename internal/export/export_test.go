@@ -71,7 +71,7 @@ func sample() *Document {
 					critical,
 				},
 				Problems: []report.Problem{{Path: "/app/bad.jar", Analyzer: "java/1", Message: "not a zip \x1b[31m", Layer: layer}},
-				Ledger:   report.Ledger{Files: 10, Parsed: 3, Examined: 1, Passed: 5, Skipped: map[string]int64{"too large": 1}, Bytes: 99},
+				Ledger:   report.Ledger{Files: 10, Parsed: 3, Examined: 1, Passed: 5, Skipped: map[string]int64{"too-large": 1}, Bytes: 99},
 			},
 			{Names: []string{"gone:1"}, ConfigDigest: image.DigestOf([]byte("gone")), Engines: []string{"containerd"}, Platform: "linux/arm64/v8", Error: "image was removed"},
 			{ConfigDigest: image.DigestOf([]byte("scratch")), Engines: []string{"docker"}, Platform: "linux/amd64", Complete: true},
