@@ -254,6 +254,9 @@ func fill(v reflect.Value, name string) {
 		for i := range v.NumField() {
 			fill(v.Field(i), v.Type().Field(i).Name)
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), name)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), strings.TrimSuffix(name, "s"))
@@ -271,6 +274,8 @@ func fill(v reflect.Value, name string) {
 			v.SetString(report.SeverityHigh)
 		case name == "FixState":
 			v.SetString(report.FixNone)
+		case name == "Reason", name == "key": // of the ledger, the only map
+			v.SetString("too-large")
 		case name == "PURL":
 			v.SetString("pkg:deb/debian/x@1")
 		case name == "Date" || name == "Created":
