@@ -38,7 +38,7 @@ race: ## unit tests with the race detector, short of engines and fixtures
 	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
 
 unit: ## every unit test, engines included, without the race detector
-	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine
+	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine ./test/overlay
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...

@@ -25,6 +25,7 @@ const perMount = 250
 // of its own, and mounts the directories as an overlay. What the mount shows
 // must be what Merge says, of the tars and of the directories.
 func TestMergeAgainstKernel(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	p := newPipeline(t)
 	root := t.TempDir()
@@ -83,7 +84,7 @@ func batch(p *pipeline, root string, seed *int, n int) (same, files, refused int
 		s := *seed
 		*seed++
 		layers := randomStack(rand.New(rand.NewPCG(uint64(s), 2)))
-		dirs, ok, err := unpackAll(filepath.Join(root, fmt.Sprint(s)), layers)
+		dirs, refusal, err := unpackAll(filepath.Join(root, fmt.Sprint(s)), layers)
 		if err != nil {
 			return 0, 0, 0, fmt.Errorf("seed %d: %w\n%s", s, err, describe(layers))
 		}
@@ -92,9 +93,9 @@ func batch(p *pipeline, root string, seed *int, n int) (same, files, refused int
 			tars = append(tars, tarOf(p.t, l))
 		}
 		got, complete := p.merged(blobs(tars))
-		if !ok {
+		if refusal != nil {
 			if refused++; complete {
-				return 0, 0, 0, fmt.Errorf("seed %d: cannot be unpacked, and is called complete\n%s", s, describe(layers))
+				return 0, 0, 0, fmt.Errorf("seed %d: cannot be unpacked (%w), and is called complete\n%s", s, refusal, describe(layers))
 			}
 			continue
 		}
@@ -150,33 +151,32 @@ func mounted(at string, dirs []string) (map[string]string, error) {
 	return out, err
 }
 
-// unpackAll unpacks layers beneath root; false if one cannot be.
-func unpackAll(root string, layers [][]item) ([]string, bool, error) {
+// unpackAll unpacks layers beneath root. refused is why one cannot be.
+func unpackAll(root string, layers [][]item) (dirs []string, refused, err error) {
 	old, err := os.Open("/")
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	defer old.Close()
-	var dirs []string
 	for i, l := range layers {
 		dir := filepath.Join(root, fmt.Sprint(i))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		dirs = append(dirs, dir)
 		if err := unix.Chroot(dir); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		if err := unix.Chdir("/"); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
-		failed := unpackHere(l)
+		refused := unpackHere(l)
 		err := errors.Join(unix.Fchdir(int(old.Fd())), unix.Chroot("."))
-		if err != nil || failed != nil {
-			return nil, false, err
+		if err != nil || refused != nil {
+			return nil, refused, err
 		}
 	}
-	return dirs, true, nil
+	return dirs, nil, nil
 }
 
 // Marks of what a layer deletes, until it is unpacked: attributes of the
@@ -290,11 +290,11 @@ func markWhiteouts(dir string) error {
 	return nil
 }
 
-// resolve is the directory that dir leads to. The kernel follows the links on
-// the way; where one leads through what is missing, engines go on by name.
+// resolve is the directory that dir leads to, without links. Where one leads
+// through what is missing, engines go on by name.
 func resolve(dir string) (string, error) {
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-		return dir, nil
+		return filepath.EvalSymlinks(dir)
 	}
 	cur, rest := "/", strings.Split(dir, "/")
 	for links := 0; len(rest) > 0; {

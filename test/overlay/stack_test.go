@@ -212,6 +212,7 @@ func describe(layers [][]item) string {
 
 // TestMergeAgainstModel needs no privileges.
 func TestMergeAgainstModel(t *testing.T) {
+	t.Parallel()
 	p := newPipeline(t)
 	same, refused, files := 0, 0, 0
 	for seed := 0; same < stacks(500); seed++ {
