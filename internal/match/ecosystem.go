@@ -244,13 +244,12 @@ func lookups(ecos []string, p report.Package) []lookup {
 	switch {
 	case v == "" || p.Name == "" || p.Declared || p.OwnedBy != "":
 		return nil
+	case p.Type == report.TypeGeneric:
+		return genericLookups(p)
 	case !report.OSType(p.Type):
 		eco := languageEcosystem(p.Type)
 		if eco == "" || unversioned(p.Type, v) {
 			return nil
-		}
-		if p.Type == report.TypeBitnami {
-			v = bitnamiVersion(v)
 		}
 		return []lookup{{eco, p.Name, v}}
 	case p.Type == report.TypeRPM:
@@ -295,16 +294,6 @@ func rpmLookups(ecos []string, p report.Package) []lookup {
 		out = append(out, lookup{e, p.Source, sv})
 	}
 	return out
-}
-
-// bitnamiVersion is the version without Bitnami's revision: "1.25.3-0" is a
-// build of 1.25.3, which is what the advisories name, and no pre-release of it.
-func bitnamiVersion(v string) string {
-	i := strings.LastIndexByte(v, '-')
-	if i <= 0 || i+1 == len(v) || strings.Trim(v[i+1:], "0123456789") != "" {
-		return v
-	}
-	return v[:i]
 }
 
 // unversioned reports versions that say nothing: those of Go binaries built

@@ -40,6 +40,8 @@ func Compare(ecosystem, a, b string) (int, error) {
 		return compareSemantic("Go", goSemver(a), goSemver(b))
 	case schemeSemver:
 		return compareSemantic("npm", a, b)
+	case schemeBitnami:
+		return compareBitnami(a, b)
 	case schemeNative:
 		return compareSemantic(base, a, b)
 	default:
@@ -65,6 +67,7 @@ const (
 	schemeAPK
 	schemeGo
 	schemeSemver
+	schemeBitnami
 	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
 )
 
@@ -85,9 +88,11 @@ func schemeOf(base string) scheme {
 		return schemeAPK
 	case "Go":
 		return schemeGo
-	case "npm", "crates.io", "Bitnami", "Docker Hardened Images", "DHI",
+	case "npm", "crates.io", "Docker Hardened Images", "DHI",
 		"Bioconductor", "ConanCenter", "GHC", "Hex", "Julia", "SwiftURL":
 		return schemeSemver
+	case "Bitnami":
+		return schemeBitnami
 	case "CRAN", "Hackage", "Maven", "NuGet", "Packagist", "Pub", "PyPI", "RubyGems":
 		return schemeNative
 	default:
