@@ -5,5 +5,9 @@
 // User Guide: header fields, a blank line, a description that is not read.
 //
 // Names are normalised as PEP 503 says, because that is how advisories and
-// indexes compare them. Zipped eggs are not opened.
+// indexes compare them.
+//
+// The same files are read in archives that Python imports from: zipped eggs and
+// applications made by zipapp, shiv or pex. Wheels are left alone: they are there to
+// be installed.
 package python

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -14,7 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "python/1"
+const key = "python/2"
 
 // Limits. Descriptions of 1 MB exist; fields stand before them, fewer than 400
 // in the packages with the most extras.
@@ -23,6 +23,14 @@ const (
 	maxLines     = 20_000
 	maxTextBytes = 512
 	maxLicenses  = 20
+	// Archives: an application packed with the largest numeric libraries has
+	// 100 MB and 20,000 files, whose directory has 3 MB.
+	maxArchiveBytes  = 256 << 20
+	maxDirectory     = 8 << 20
+	maxReadBytes     = 64 << 20
+	maxEntries       = 50_000
+	maxDistributions = 2_000
+	maxHeadBytes     = 1 << 20
 )
 
 // An Analyzer reads core metadata.
@@ -34,31 +42,69 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
-// Wants takes the four kinds of metadata file.
-func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	dir, base := path.Split(strings.ToLower(p))
-	switch base {
-	case "metadata":
-		return strings.HasSuffix(dir, ".dist-info/")
-	case "pkg-info":
-		return strings.HasSuffix(dir, ".egg-info/") || strings.HasSuffix(dir, "/egg-info/")
+// Wants takes the four kinds of metadata file, and archives that Python imports
+// from.
+func (Analyzer) Wants(p string, info fs.FileInfo) bool {
+	return isMetadata(p) || isArchive(p)
+}
+
+// isMetadata reports whether the file at p is core metadata. File systems that
+// know no case have left their mark on some wheels.
+func isMetadata(p string) bool {
+	if len(p) == 0 {
+		return false
 	}
-	return strings.HasSuffix(base, ".egg-info")
+	switch p[len(p)-1] {
+	case 'A', 'a':
+		return ends(p, ".dist-info/METADATA")
+	case 'O', 'o':
+		return ends(p, ".egg-info/PKG-INFO") || ends(p, "/EGG-INFO/PKG-INFO") || ends(p, ".egg-info")
+	}
+	return false
+}
+
+func isArchive(p string) bool {
+	return strings.HasSuffix(p, ".egg") || strings.HasSuffix(p, ".pyz") || strings.HasSuffix(p, ".pex")
+}
+
+// ends reports whether p ends in suffix, in whatever case.
+func ends(p, suffix string) bool {
+	return len(p) >= len(suffix) && strings.EqualFold(p[len(p)-len(suffix):], suffix)
 }
 
 var errNoName = errors.New("no usable name or version")
 
 // Analyze implements analyze.Analyzer.
 func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	if isArchive(f.Path) {
+		facts, err := archive(ctx, f)
+		if err != nil {
+			return facts, fmt.Errorf("read archive: %w", err)
+		}
+		return facts, nil
+	}
 	if f.Size > maxFileBytes {
 		return nil, fmt.Errorf("read core metadata: %w", analyze.Limited("bytes", f.Size, maxFileBytes))
 	}
+	pkg, err := parse(ctx, f.Reader(), f.Path)
+	if err != nil {
+		return nil, fmt.Errorf("read core metadata: %w", err)
+	}
+	if pkg == nil {
+		return nil, nil
+	}
+	return &report.Facts{Packages: []report.Package{*pkg}}, nil
+}
+
+// parse reads core metadata up to the description, nil if there is nothing to
+// read: pip leaves empty files behind a cut-off install.
+func parse(ctx context.Context, text io.Reader, p string) (*report.Package, error) {
 	var m metadata
-	r := lines.New(ctx, f.Reader())
+	r := lines.New(ctx, text)
 	n := 0
 	for r.Next() {
 		if n++; n > maxLines {
-			return nil, fmt.Errorf("read core metadata: %w", analyze.Limited("lines", int64(n), maxLines))
+			return nil, analyze.Limited("lines", int64(n), maxLines)
 		}
 		line := r.Line()
 		if len(line) == 0 {
@@ -73,18 +119,16 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 		}
 	}
 	if r.Err() != nil {
-		return nil, fmt.Errorf("read core metadata: %w", r.Err())
+		return nil, r.Err()
 	}
 	name := normalize(m.name)
 	if !plain(name) || !plain(m.version) {
 		if n == 0 {
-			return nil, nil // pip leaves empty files behind a cut-off install
+			return nil, nil
 		}
-		return nil, fmt.Errorf("read core metadata: package %.60q, version %.60q: %w", m.name, m.version, errNoName)
+		return nil, fmt.Errorf("package %.60q, version %.60q: %w", m.name, m.version, errNoName)
 	}
-	return &report.Facts{Packages: []report.Package{{
-		Type: report.TypePython, Name: name, Version: m.version, Licenses: m.licenses(), Path: f.Path,
-	}}}, nil
+	return &report.Package{Type: report.TypePython, Name: name, Version: m.version, Licenses: m.licenses(), Path: p}, nil
 }
 
 // metadata are the fields that matter. The first of a name counts.

@@ -1,9 +1,13 @@
 package python
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,10 +72,103 @@ func TestWants(t *testing.T) {
 		"/x/METADATA":                  false,
 		"/x/a/PKG-INFO":                false,
 		"/x/a-1.egg-info/requires.txt": false,
+		"/x/A-1.DIST-INFO/metadata":    true,
+		"/x/a-1-py3.11.egg":            true,
+		"/usr/bin/app.pyz":             true,
+		"/x/a-1-py3-none-any.whl":      false,
 	} {
 		if got := New().Wants(path, nil); got != want {
 			t.Errorf("%s: got %v", path, got)
 		}
+	}
+}
+
+func TestWantsWithoutAllocation(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { New().Wants("/usr/share/doc/A/METADATA", nil) }); n != 0 {
+		t.Errorf("Wants allocates %v times", n)
+	}
+}
+
+// zipped is an archive of files and their contents, in order.
+func zipped(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		f, err := w.Create(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestArchives(t *testing.T) {
+	const egg, app = "/usr/lib/python3/site-packages/Some.Thing-1.2-py3.11.egg", "/usr/bin/app.pyz"
+	pkg := func(name, version, p string, licenses ...string) report.Package {
+		return report.Package{Type: report.TypePython, Name: name, Version: version, Licenses: licenses, Path: p}
+	}
+	shiv := append([]byte("#!/usr/bin/env python3\n"), zipped(t, "__main__.py", "x",
+		"site-packages/a-1.dist-info/METADATA", "Name: a\nVersion: 1\n", "site-packages/a-1.dist-info/RECORD", "",
+		"site-packages/b.dist-info/METADATA", "Name: b\n",
+		".deps/c-2-py3-none-any.whl/c-2.dist-info/METADATA", "Name: C\nVersion: 2\n\n"+strings.Repeat("text\n", 1<<18))...)
+	t.Run("suite", func(t *testing.T) {
+		analyzetest.Suite(t, New(), egg, zipped(t, "EGG-INFO/PKG-INFO", good))
+	})
+	for _, tc := range []struct {
+		name, path string
+		content    []byte
+		want       []report.Package
+		problems   int
+	}{
+		{"egg", egg, zipped(t, "EGG-INFO/PKG-INFO", good, "some/code.py", ""), []report.Package{pkg("some-thing-here", "1.2.post1", egg+"!EGG-INFO/PKG-INFO", "Folded text")}, 0},
+		{"application", app, shiv, []report.Package{
+			pkg("a", "1", app+"!site-packages/a-1.dist-info/METADATA"),
+			pkg("c", "2", app+"!.deps/c-2-py3-none-any.whl/c-2.dist-info/METADATA"),
+		}, 1},
+		{"application without packages", app, zipped(t, "__main__.py", "x"), nil, 0},
+		{"script", app, []byte("#!/usr/bin/env python3\nprint()\n"), nil, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			facts := analyzetest.Facts(t, New(), analyzetest.File(tc.path, tc.content))
+			if facts == nil {
+				facts = &report.Facts{}
+			}
+			if diff := cmp.Diff(tc.want, facts.Packages); diff != "" {
+				t.Error(diff)
+			}
+			if len(facts.Problems) != tc.problems {
+				t.Errorf("problems %v", facts.Problems)
+			}
+		})
+	}
+}
+
+// An archive that Python itself has made.
+func TestArchiveOfPython(t *testing.T) {
+	dir := t.TempDir()
+	info := filepath.Join(dir, "app", "demo-1.0.dist-info")
+	if err := os.MkdirAll(info, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n", "../__main__.py": "print()\n"} {
+		if err := os.WriteFile(filepath.Join(info, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(dir, "app.pyz")
+	if b, err := exec.Command("python3", "-m", "zipapp", filepath.Join(dir, "app"), "-c", "-p", "/usr/bin/env python3", "-o", out).CombinedOutput(); err != nil {
+		t.Skipf("no Python here: %v: %s", err, b)
+	}
+	facts := analyzetest.Facts(t, New(), analyzetest.Open(t, "/app.pyz", out))
+	if facts == nil || len(facts.Packages) != 1 || facts.Packages[0].Name != "demo" || facts.Packages[0].Version != "1.0" {
+		t.Errorf("got %+v", facts)
 	}
 }
 
@@ -139,6 +236,24 @@ func TestLimits(t *testing.T) {
 	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("bytes: got %v", err)
 	}
+	f = analyzetest.File("/a.egg", nil)
+	f.Size = maxArchiveBytes + 1
+	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
+		t.Errorf("archive: got %v", err)
+	}
+	for what, b := range map[string][]byte{
+		"entries":       zipped(t, slices.Repeat([]string{"a", ""}, maxEntries+1)...),
+		"bytes":         zipped(t, slices.Repeat([]string{strings.Repeat("a", 60_000), ""}, maxDirectory/60_000+1)...),
+		"distributions": zipped(t, slices.Repeat([]string{"a.dist-info/METADATA", "Name: a\nVersion: 1\n"}, maxDistributions+1)...),
+	} {
+		if _, err := New().Analyze(t.Context(), analyzetest.File("/a.egg", b)); !errors.Is(err, analyze.ErrLimit) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	bomb := zipped(t, "EGG-INFO/PKG-INFO", "Name: a\nX: "+strings.Repeat("x", 2*maxHeadBytes)+"\nVersion: 1\n")
+	if facts := analyzetest.Facts(t, New(), analyzetest.File("/a.egg", bomb)); len(facts.Packages) != 0 || len(facts.Problems) != 1 {
+		t.Errorf("head: got %+v", facts)
+	}
 	text := "Name: a\nVersion: 1\n" + strings.Repeat("X: y\n", maxLines)
 	if _, err := New().Analyze(t.Context(), analyzetest.File(p, []byte(text))); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("lines: got %v", err)
@@ -160,7 +275,15 @@ func TestLimits(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("Name: \xff\nVersion: 1\n"))
+	f.Add(zipped(f, "EGG-INFO/PKG-INFO", good))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File("/a.egg", b)); err == nil && facts != nil {
+			for _, p := range facts.Packages {
+				if !plain(p.Name) || !strings.HasPrefix(p.Path, "/a.egg!") {
+					t.Errorf("unusable package %+v", p)
+				}
+			}
+		}
 		facts, err := New().Analyze(t.Context(), analyzetest.File(p, b))
 		if err == nil && facts != nil && (!plain(facts.Packages[0].Name) || normalize(facts.Packages[0].Name) != facts.Packages[0].Name) {
 			t.Errorf("unusable package %+v", facts.Packages[0])
