@@ -47,6 +47,19 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 			out = append(out, fmt.Sprintf("the advisory database has nothing for %s: %d packages are not matched", eco, counts[t]))
 		}
 	}
+	if counts[report.TypeGeneric] > 0 {
+		names, more := uncovered(inv.Packages)
+		if len(names) > 0 {
+			list := strings.Join(names, ", ")
+			if more > 0 {
+				list += fmt.Sprintf(" and %d more", more)
+			}
+			out = append(out, "no advisories are written for programs that no package manager installed: "+list+" are not matched")
+		}
+		if len(names)+more < counts[report.TypeGeneric] && !m.db.HasEcosystem("Bitnami") && counts[report.TypeBitnami] == 0 {
+			out = append(out, "the advisory database has nothing for Bitnami, whose advisories cover programs that no package manager installed")
+		}
+	}
 	if meta.DataDate > 0 && !meta.Starter {
 		if age := m.now().UnixMilli() - meta.DataDate; age > OldAfter.Milliseconds() {
 			// The date, not the age: the same scan tomorrow says the same.
