@@ -234,6 +234,11 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 		}
 		a.group = id.field("group-id")
 	}
+	// A file named by its product alone: "liquibase.jar" is liquibase-core,
+	// if that is the only project which left its pom.xml.
+	if fileVersion == "" && fileName != "" && len(id.props) == 0 && len(id.poms) == 1 && strings.HasPrefix(id.poms[0].artifact, fileName+"-") {
+		a.artifact, a.group = id.poms[0].artifact, id.poms[0].group
+	}
 	if a.artifact == "" {
 		for _, k := range []string{"bundle-name", "short-name", "extension-name", "implementation-title"} {
 			if s := id.field(k); word(s) {

@@ -15,7 +15,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "java/2"
+const key = "java/3"
 
 // Limits for one file of an image with everything inside it.
 const (

@@ -110,6 +110,8 @@ func TestIdentity(t *testing.T) {
 		{"module", "driver-4.jar", []entry{manifest("Automatic-Module-Name: org.things.driver")}, []string{"org.things:driver 4"}},
 		{"vendor of many groups", "thing-1.jar", []entry{manifest("Implementation-Vendor-Id: org.apache")}, []string{"thing 1"}},
 		{"pom.xml alone", "thing-1.0.jar", []entry{manifest(), text("META-INF/maven/org.other/x/pom.xml", ""), text("META-INF/maven/org.things/thing/pom.xml", "<project/>")}, []string{"org.things:thing 1.0"}},
+		{"pom.xml of a product", "thing.jar", []entry{manifest("Bundle-Version: 4"), text("META-INF/maven/org.things/thing-core/pom.xml", "<project/>")}, []string{"org.things:thing-core 4"}},
+		{"pom.xml of another", "thing.jar", []entry{manifest("Bundle-Version: 4"), text("META-INF/maven/org.other/things/pom.xml", "<project/>")}, []string{"thing 4"}},
 		{"renamed, with content", "maven3-provider.jar", []entry{pom("org.m", "maven-provider", "3.8"), pom("org.s", "simple", "1.7"), manifest("Implementation-Version: 3.8")},
 			[]string{"org.m:maven-provider 3.8", "org.s:simple 1.7"}},
 		{"renamed, of two", "thing.jar", []entry{pom("org.m", "a", "3.8"), pom("org.m", "b", "3.8"), manifest("Implementation-Version: 3.8")},
