@@ -30,6 +30,9 @@ type Difference struct {
 	// Here are the packages of the same type that the other side found in
 	// the same files.
 	Here []Item
+	// Declared says that the other side lists the package as one that is
+	// not installed.
+	Declared bool
 	// Alias is a finding of the same package on the other side that names
 	// ID among its aliases, if there is one.
 	Alias string
@@ -116,7 +119,7 @@ func Explain(ds []Difference, rules []Rule) (table string, unexplained int, used
 	fmt.Fprintln(w, "ONLY IN\tTYPE\tNAME\tVERSION\tVULNERABILITY\tWHERE\tRULE")
 	for _, d := range ds {
 		name := "UNEXPLAINED"
-		if i := slices.IndexFunc(rules, func(r Rule) bool { return r.Explains(d) }); i >= 0 {
+		if i := ruleFor(d, rules); i >= 0 {
 			name = rules[i].Name
 			used[name]++
 		} else {
@@ -130,4 +133,9 @@ func Explain(ds []Difference, rules []Rule) (table string, unexplained int, used
 		fmt.Fprintf(&b, "rule %q explains %d: %s\n", name, used[name], rules[i].Reason)
 	}
 	return b.String(), unexplained, used
+}
+
+// ruleFor is the index of the first rule that explains d, or -1.
+func ruleFor(d Difference, rules []Rule) int {
+	return slices.IndexFunc(rules, func(r Rule) bool { return r.Explains(d) })
 }

@@ -120,6 +120,8 @@ func readSyft(out []byte) (List, error) {
 // Scan is what onceover found in one image.
 type Scan struct {
 	Packages List
+	// Declared are packages that a file names and that are not installed.
+	Declared List
 	// Modules are the modularity labels of packages that have one.
 	Modules  map[Item]string
 	Findings []Finding
@@ -148,13 +150,14 @@ func ReadScan(out []byte) (*Scan, error) {
 	if img.Error != "" {
 		return nil, fmt.Errorf("onceover could not scan the image: %s", img.Error)
 	}
-	s := &Scan{Packages: List{}, Modules: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
+	s := &Scan{Packages: List{}, Declared: List{}, Modules: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
 	for _, p := range img.Packages {
-		if p.Declared {
-			continue
-		}
 		i := Item{Type: p.Type, Name: p.Name, Version: p.Version}
 		i.normalize()
+		if p.Declared {
+			s.Declared.add(i, p.Path)
+			continue
+		}
 		s.Packages.add(i, p.Path)
 		if p.Module != "" {
 			s.Modules[i] = p.Module
@@ -167,6 +170,3 @@ func ReadScan(out []byte) (*Scan, error) {
 	}
 	return s, nil
 }
-
-// OSVArgs list every package of an image, and match none.
-var OSVArgs = []string{"scan", "image", "--offline", "--all-packages", "--allow-no-lockfiles", "--verbosity", "error", "--format", "json"}
