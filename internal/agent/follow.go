@@ -23,10 +23,11 @@ const (
 	// quietTime, or busyTime after the first change.
 	quietTime = 200 * time.Millisecond
 	busyTime  = time.Second
-	// A listing that takes long is not repeated at once: at most a
-	// listShare-th of the time goes into lists, with pauses up to
+	// Where changes never end, at most a listShare-th of the time goes into
+	// lists; the first listBurst of it is free, and no pause is longer than
 	// maxListPause.
 	listShare    = 10
+	listBurst    = time.Second
 	maxListPause = 20 * time.Second
 	// placesPause is how long to wait after the places could not be watched.
 	placesPause = 5 * time.Minute
@@ -197,7 +198,7 @@ func (fs *followers) listNow(ctx context.Context) {
 func (f *follower) keepListed() {
 	f.list()
 	close(f.first)
-	listed, took := time.Now(), time.Duration(0)
+	var paid time.Time // until when the time that lists have taken is made up for
 	for f.ctx.Err() == nil {
 		var done chan struct{}
 		pause := f.a.cfg.ListEvery
@@ -208,7 +209,7 @@ func (f *follower) keepListed() {
 		select {
 		case <-timer.C:
 		case <-f.change:
-			done = f.debounce(listed.Add(min(listShare*took, maxListPause)))
+			done = f.debounce(paid.Add(-listShare * listBurst))
 		case done = <-f.ask:
 		case <-f.ctx.Done():
 		}
@@ -216,8 +217,13 @@ func (f *follower) keepListed() {
 		if f.ctx.Err() == nil {
 			start := time.Now()
 			f.list()
-			listed = time.Now()
-			took = listed.Sub(start)
+			if paid.Before(start) {
+				paid = start
+			}
+			paid = paid.Add(listShare * time.Since(start))
+			if most := time.Now().Add(listShare*listBurst + maxListPause); paid.After(most) {
+				paid = most
+			}
 		}
 		if done != nil {
 			close(done)

@@ -23,16 +23,18 @@ import (
 
 // engines are the ways in which images lie on a host, with the flags that
 // point the command line at them.
-var engines = []struct {
-	name  string
-	start func(testing.TB) *engine.Engine
-	flags func(*engine.Engine) []string
-}{
+var engines = []engineCase{
 	{"docker", engine.Docker, func(e *engine.Engine) []string { return []string{"--docker-socket", e.Socket} }},
 	{"containerd", engine.Containerd, func(e *engine.Engine) []string { return []string{"--containerd-socket", e.Socket} }},
 	{"docker with the containerd store", engine.DockerContainerdStore, func(e *engine.Engine) []string {
 		return []string{"--docker-socket", e.Socket, "--containerd-socket", e.ContainerdSocket}
 	}},
+}
+
+type engineCase struct {
+	name  string
+	start func(testing.TB) *engine.Engine
+	flags func(*engine.Engine) []string
 }
 
 // scanOut runs onceover scan in an environment of its own.
