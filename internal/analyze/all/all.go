@@ -6,6 +6,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/binary"
 	"github.com/onceover/onceover/internal/analyze/bitnami"
 	"github.com/onceover/onceover/internal/analyze/composer"
+	"github.com/onceover/onceover/internal/analyze/conan"
 	"github.com/onceover/onceover/internal/analyze/conda"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
@@ -42,6 +43,7 @@ func Set() *analyze.Set {
 		npm.New(),
 		python.New(),
 		gem.New(),
+		conan.New(),
 		lockfile.New(),
 		wordpress.New(),
 		erlang.New(),
