@@ -285,8 +285,8 @@ var facts = map[string]struct{ has, lacks []string }{
 	// An engine makes a directory of the layer's own parent, which hides the
 	// link below.
 	"symlinked-parent": {has: []string{`"/lib/node_modules/two/package.json"`, `"/lib/node_modules/one/package.json"`, `"/usr/lib/node_modules/one/package.json"`}},
-	"zstd":           {has: []string{`"name": "musl"`, `"name": "kept"`}, lacks: []string{"hidden"}},
-	"multi-platform": {has: []string{`"name": "musl"`, `"arch": "x86_64"`}, lacks: []string{"aarch64"}},
+	"zstd":             {has: []string{`"name": "musl"`, `"name": "kept"`}, lacks: []string{"hidden"}},
+	"multi-platform":   {has: []string{`"name": "musl"`, `"arch": "x86_64"`}, lacks: []string{"aarch64"}},
 }
 
 func TestMatrix(t *testing.T) {
