@@ -29,6 +29,8 @@ type jobState struct {
 	id, task       string
 	content        int64
 	state, agentID string
+	attempts       int64
+	refusedBy      string // see passOn
 	config         image.Digest
 	project        string
 }
@@ -99,18 +101,29 @@ func (s *Store) finishFailed(ctx context.Context, agent auth.Key, jobID string, 
 	if !slices.Contains(failures, failure) {
 		failure = fleet.FailureUnknown
 	}
-	return s.inTx(ctx, func(tx *sql.Tx) error {
+	var wake []string
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		wake = nil
 		job, err := readJob(ctx, tx, jobID, agent.ProjectID)
 		if err != nil || !job.open(agent.AgentID, false) {
 			return err
 		}
+		wake, err = passOn(ctx, tx, job, agent.AgentID, failure, req.Message, nowMS)
+		if err != nil || len(wake) > 0 {
+			return err
+		}
 		return s.failContent(ctx, tx, job.content, failure, req.Message, nowMS)
 	})
+	if err != nil {
+		return err
+	}
+	s.wake.wakeAll(wake)
+	return nil
 }
 
 func readJob(ctx context.Context, tx *sql.Tx, id, project string) (jobState, error) {
 	j := jobState{id: id}
-	err := tx.QueryRowContext(ctx, sqlJob, id, project).Scan(&j.task, &j.content, &j.state, &j.agentID, &j.config, &j.project)
+	err := tx.QueryRowContext(ctx, sqlJob, id, project).Scan(&j.task, &j.content, &j.state, &j.agentID, &j.attempts, &j.refusedBy, &j.config, &j.project)
 	if errors.Is(err, sql.ErrNoRows) {
 		return j, fault.New(fault.NotFound, "there is no job %s", id)
 	}

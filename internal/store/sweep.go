@@ -18,10 +18,10 @@ const (
 )
 
 const (
-	// Jobs that have waited too long, while no host that can read the
-	// image is online.
+	// Jobs that have waited too long, while no host is online that can read
+	// the image and has not failed to.
 	sqlExpired = `SELECT j.id, j.content_id, j.attempts FROM scan_job j WHERE j.state = 'waiting' AND j.created_at < $1 AND j.not_before < $1
-AND NOT EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id JOIN agent a ON a.id = h.agent_id WHERE i.content_id = j.content_id AND h.non_scan_reason = '' AND a.last_seen >= $2)
+AND NOT EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id JOIN agent a ON a.id = h.agent_id WHERE i.content_id = j.content_id AND h.non_scan_reason = '' AND a.last_seen >= $2 AND j.refused_by NOT LIKE '%' || a.id || ' %')
 LIMIT 1000`
 	sqlGone        = `SELECT c.id FROM content c WHERE c.gone_at > 0 AND c.gone_at < $1 LIMIT 1000`
 	sqlDropContent = `DELETE FROM content WHERE id = $1`

@@ -47,13 +47,13 @@ const (
 	sqlLapsed    = `SELECT id, content_id, attempts FROM scan_job WHERE state = 'leased' AND lease_until < $1 ORDER BY lease_until LIMIT 1000`
 	sqlRelease   = `UPDATE scan_job SET state = 'waiting', agent_id = '', lease_until = 0 WHERE id = $1`
 	sqlNextJobs  = `SELECT j.id, j.content_id, c.config_digest FROM scan_job j JOIN content c ON c.id = j.content_id
-WHERE j.project_id = $1 AND j.state = 'waiting' AND j.not_before <= $2
+WHERE j.project_id = $1 AND j.state = 'waiting' AND j.not_before <= $2 AND j.refused_by NOT LIKE '%' || $3 || ' %'
 AND EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = j.content_id AND h.agent_id = $3 AND h.non_scan_reason = '')
 ORDER BY j.created_at, j.id LIMIT $4`
 	sqlLease          = `UPDATE scan_job SET state = 'leased', agent_id = $1, lease_until = $2, attempts = attempts + 1 WHERE id = $3`
 	sqlContentStatus  = `UPDATE content SET scan_status = $1 WHERE id = $2`
 	sqlContentHolders = `SELECT DISTINCT h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = $1`
-	sqlJob            = `SELECT j.task_id, j.content_id, j.state, j.agent_id, c.config_digest, c.project_id FROM scan_job j JOIN content c ON c.id = j.content_id WHERE j.id = $1 AND j.project_id = $2`
+	sqlJob            = `SELECT j.task_id, j.content_id, j.state, j.agent_id, j.attempts, j.refused_by, c.config_digest, c.project_id FROM scan_job j JOIN content c ON c.id = j.content_id WHERE j.id = $1 AND j.project_id = $2`
 	sqlEndJob         = `UPDATE scan_job SET state = $1, failure = $2, message = $3, agent_id = '', lease_until = 0, ended_at = $4 WHERE id = $5`
 	sqlContentFailed  = `UPDATE content SET scan_status = 'failed', prior_status = 'failed', scan_failed_desc = $1 WHERE id = $2`
 	sqlContentJobs    = `SELECT id, task_id FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
