@@ -40,13 +40,14 @@ type evidence struct {
 }
 
 // form makes the pattern of an evidence, compiled when it is first needed. In a
-// pattern, V stands in for a version of three numbers, W for one of two or
-// three.
+// pattern, <V> stands for a version of three numbers, <W> for one of two or
+// three, <V4> of four, <P> for one of Python.
 func form(s string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp {
 		s := strings.NewReplacer(
 			"<V>", `(\d{1,4}\.\d{1,4}\.\d{1,4})`,
 			"<W>", `(\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)`,
+			"<P>", `([23]\.\d{1,2}\.\d{1,2}(?:(?:a|b|rc)\d{1,2})?)`,
 			"<V4>", `(\d{1,4}\.\d{1,4}\.\d{1,4}\.\d{1,4})`,
 		).Replace(s)
 		return regexp.MustCompile("(?s)" + s)

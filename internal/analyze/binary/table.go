@@ -20,10 +20,14 @@ var programs = []program{
 		{name: "bun", literal: "--target=bun-v", pattern: form(`--target=bun-v<V>\n`)},
 	}},
 	{files: []string{"python", "libpython"}, evidence: []evidence{
-		{name: "python", literal: "\x00%.80s (%.80s) %.80s\x00", pattern: form(`\x00([23]\.\d{1,2}\.\d{1,2}(?:(?:a|b|rc)\d{1,2})?)\+?\x00%\.80s \(%\.80s\) %\.80s\x00`)},
-		{name: "python", literal: "\x00<prefix>/", pattern: form(`\x00([23]\.\d{1,2}\.\d{1,2}(?:(?:a|b|rc)\d{1,2})?)\+?\x00(?:[^\x00]{1,30}\x00)?<prefix>/(?:lib/)?pythonX\.X`)},
-		{name: "python", literal: "\x00Python %s\n\x00", pattern: form(`\x00(2\.7\.\d{1,2})\+?\x00Python %s\n\x00`)},
-		{name: "python", literal: "\x003.", pattern: form(`\x00(3\.\d{1,2}\.\d{1,2}(?:(?:a|b|rc)\d{1,2})?)\+?\x00`), alone: true, named: true, also: "pythonX.X"},
+		{name: "python", literal: "\x00%.80s (%.80s) %.80s\x00", pattern: form(`[^\d.]<P>\+?\x00%\.80s \(%\.80s\) %\.80s\x00`)},
+		{name: "python", literal: "\x00<prefix>/", pattern: form(`[^\d.]<P>\+?\x00(?:[^\x00]{1,30}\x00)?<prefix>/(?:lib/)?pythonX\.X`)},
+		{name: "python", literal: "\x00Python %s\n\x00", pattern: form(`[^\d.](2\.7\.\d{1,2})\+?\x00Python %s\n\x00`)},
+		{name: "python", literal: "\x003.", pattern: form(`\x00<P>\+?\x00`), alone: true, named: true, also: "pythonX.X"},
+		// Linkers keep one text that is the end of another only there: the
+		// directory it was built or installed in, as pyenv does.
+		{name: "python", literal: "/Python-", pattern: form(`/Python-<P>\x00`), alone: true, named: true, also: "pythonX.X"},
+		{name: "python", literal: "/versions/", pattern: form(`/versions/<P>\x00`), alone: true, named: true, also: "pythonX.X"},
 	}},
 	{files: []string{"libpypy"}, evidence: []evidence{
 		{name: "pypy", literal: "[PyPy ", pattern: form(`\[PyPy <V>`)},
@@ -62,7 +66,7 @@ var programs = []program{
 		{name: "dart", literal: " (stable) (", pattern: form(`\x00<V> \(stable\) \([A-Z][a-z]{2} `)},
 	}},
 	{files: []string{"librustc_driver", "libstd"}, evidence: []evidence{
-		{name: "rust", literal: "rustc version ", pattern: form(`rustc version <V>(?: \(|clang LLVM)`)},
+		{name: "rust", literal: "rustc version ", pattern: form(`rustc version (\d\.\d{1,3}\.\d{1,2}(?:-(?:nightly|beta)(?:\.\d{1,2})?)?)(?: \(|clang LLVM)`)},
 	}},
 	{files: []string{"gcc", "g++", "cc1", "cc1plus"}, evidence: []evidence{
 		{name: "gcc", literal: "GCC: (GNU) ", pattern: form(`GCC: \(GNU\) <V>\x00`), alone: true},
@@ -268,7 +272,7 @@ func php(name string) []evidence {
 // ends with the time in nanoseconds.
 func inMemory(name string) []evidence {
 	return []evidence{
-		{name: name, literal: "-builtin\x00", pattern: form(`\x00<V>\x00(?:[\d.]{1,12}\x00){0,2}(?:c11|atomic|sync)-builtin\x00`)},
+		{name: name, literal: "-builtin\x00", pattern: form(`[^\d.]<V>\x00(?:[\d.]{1,12}\x00){0,2}(?:c11|atomic|sync)-builtin\x00`)},
 		{name: name, literal: "000000000", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2})(?:[0-9a-f]{12}|[a-zA-Z][a-zA-Z0-9_.]{0,60})-1\d{9}0{9}`)},
 		{name: name, literal: "000000000", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2}?)1[4-9]\d{8}0{9,}\x00`)},
 		{name: name, literal: "\x00shutdown_in_milliseconds", pattern: form(`\x00<V>\x00(?:[\da-z.-]{1,16}\x00){1,3}shutdown_in_milliseconds`)},
