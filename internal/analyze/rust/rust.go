@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/report"
@@ -40,15 +41,18 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
-// Wants takes what may be a program, and libraries as extensions of other
-// languages are named.
+// Wants takes what may be a program, and libraries that extend other languages.
+// Of the libraries of the system, which are many and cost a read each where they
+// are not in memory, hardly any is built so.
 func (Analyzer) Wants(p string, info fs.FileInfo) bool {
 	if info.Size() < minFileBytes || info.Size() > maxFileBytes {
 		return false
 	}
 	switch path.Ext(p) {
-	case "", ".exe", ".so", ".node", ".dll", ".dylib", ".pyd":
+	case "", ".exe", ".node", ".dll", ".dylib", ".pyd":
 		return true
+	case ".so":
+		return strings.Contains(p, "-packages/")
 	}
 	return info.Mode()&0o111 != 0
 }

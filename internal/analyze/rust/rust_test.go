@@ -179,7 +179,8 @@ func TestWants(t *testing.T) {
 	}{
 		{"/bin/x", analyzetest.Info{Bytes: minFileBytes, Perm: 0o755}, true},
 		{"/bin/x.bin", analyzetest.Info{Bytes: minFileBytes, Perm: 0o755}, true},
-		{"/lib/_rust.abi3.so", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, true},
+		{"/lib/x86_64-linux-gnu/gconv/X.so", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, false},
+		{"/lib/python3/site-packages/a/_rust.abi3.so", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, true},
 		{"/app/swc.linux-x64-gnu.node", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, true},
 		{"/lib/libc.so.6", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, false},
 		{"/x/data.json", analyzetest.Info{Bytes: minFileBytes, Perm: 0o644}, false},
