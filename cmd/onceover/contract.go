@@ -67,14 +67,43 @@ func (c *contractFlags) isolation(sf sandboxFlags, alone bool) (*scan.Isolation,
 	if c.FullSpeed {
 		return iso, func() {}
 	}
-	iso.Limits.Memory = int64(c.Memory) * layerPercent / 100
+	boundMemory(iso, c.Memory, 1)
 	iso.Limits.Idle = true
-	iso.FileMemory = iso.Limits.Memory / 8
 	if alone {
 		debug.SetMemoryLimit(int64(c.Memory) * ownPercent / 100)
 	}
 	keeper := pace.New(pace.Config{CPUPercent: c.CPUPercent, Group: alone, Memory: iso.Limits.Memory + iso.Limits.Memory/8, Log: slog.Default()})
 	slog.Info("contract with this host", "cpu_percent", c.CPUPercent, "memory", int64(c.Memory), "by", keeper.Means())
+	iso.Pace = keeper
+	return iso, keeper.Close
+}
+
+// boundMemory bounds what reading parallel layers takes.
+func boundMemory(iso *scan.Isolation, memory byteSize, parallel int) {
+	iso.Limits.Memory = int64(memory) * layerPercent / 100 / int64(parallel)
+	iso.FileMemory = iso.Limits.Memory / 8
+}
+
+// isolation is how "onceover scan" reads layers: at full speed, unless it is
+// told what it may take.
+func (c *scanCmd) isolation() (*scan.Isolation, func()) {
+	if c.Parallel == 0 && c.Memory > 0 {
+		c.Parallel = 1
+	}
+	c.Parallel = parallel(c.Parallel)
+	if c.Sandbox.NoSandbox {
+		return nil, func() {}
+	}
+	iso := fullIsolation()
+	if c.Memory > 0 {
+		boundMemory(iso, c.Memory, c.Parallel)
+		debug.SetMemoryLimit(int64(c.Memory) * ownPercent / 100)
+	}
+	if c.CPUPercent == 0 {
+		return iso, func() {}
+	}
+	iso.Limits.Idle = true
+	keeper := pace.New(pace.Config{CPUPercent: c.CPUPercent})
 	iso.Pace = keeper
 	return iso, keeper.Close
 }

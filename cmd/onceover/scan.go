@@ -49,7 +49,11 @@ type scanCmd struct {
 
 	Parallel int          `help:"Read N layers at once. Default: the number of processors." placeholder:"N" env:"ONCEOVER_PARALLEL"`
 	Sandbox  sandboxFlags `embed:""`
-	Quiet    bool         `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
+
+	CPUPercent int      `name:"cpu-percent" help:"Take at most N percent of one processor while others are busy. Default: what there is." placeholder:"N" env:"ONCEOVER_CPU_PERCENT"`
+	Memory     byteSize `help:"Take at most SIZE of memory; layers are read one at a time then, unless --parallel says otherwise. Default: what there is, but not without bound." placeholder:"SIZE" env:"ONCEOVER_MEMORY"`
+
+	Quiet bool `short:"q" help:"No progress and no summary, warnings only." env:"ONCEOVER_QUIET"`
 
 	opened []image.Source // to be closed
 }
@@ -77,6 +81,10 @@ func (c *scanCmd) Validate() error {
 		return errors.New("--all scans every image: it takes no targets")
 	case c.ExitCode < 0 || c.ExitCode > 255:
 		return errors.New("--exit-code: want a number from 0 to 255")
+	case c.CPUPercent < 0:
+		return errors.New("--cpu-percent: want a number from 1")
+	case c.Memory != 0 && c.Memory < minMemory:
+		return fmt.Errorf("--memory: want %s at least", bytesText(minMemory))
 	case c.Parallel < 0:
 		return errors.New("--parallel: want a number from 1")
 	case c.NoCache && c.Cache != "":
@@ -135,12 +143,10 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	meta := db.Meta()
-	isolate := fullIsolation()
-	if c.Sandbox.NoSandbox {
-		isolate = nil
-	}
+	isolate, closeContract := c.isolation()
+	defer closeContract()
 	s := scanRun{
-		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: parallel(c.Parallel), Isolate: isolate, Log: slog.Default()}),
+		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default()}),
 		matcher: match.New(db), progress: p, lenient: c.All, ledger: c.Ledger,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
