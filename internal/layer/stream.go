@@ -34,17 +34,25 @@ const (
 	storedBytes = 64 << 10
 )
 
-// stream is a layer uncompressed, hashed and bounded. One goroutine
-// uncompresses while the reader hashes and parses what came before. It skips
-// forward without copying.
+// stream is a layer uncompressed, hashed and bounded. It skips forward without
+// copying. While the reader hashes and parses one block, a goroutine
+// uncompresses the next; a plain layer is read by the reader itself, since
+// handing blocks from one processor to another costs more than reading them.
 type stream struct {
+	ctx  context.Context
+	r    io.Reader
+	read *atomic.Int64 // as stored
+	made int64         // bytes uncompressed
+	done func()
+
 	sum hash.Hash
 	n   int64 // bytes taken out
 
 	block []byte // what is left of the present block
-	whole []byte // the present block, to be given back
+	whole []byte // the present block, to be used again
 	err   error  // how it ended
 
+	// full is nil if there is no goroutine.
 	full chan filled
 	free chan []byte
 	stop chan struct{}
@@ -64,37 +72,33 @@ func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, erro
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read layer: %w", err)
 	}
-	var r io.Reader = br
-	done := func() {}
+	s := &stream{ctx: ctx, r: br, read: &in.own, sum: sha256.New(), done: func() {}}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		zr, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, fmt.Errorf("read gzip layer: %w", err)
 		}
-		r, done = zr, func() { zr.Close() }
+		s.r, s.done = zr, func() { zr.Close() }
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(head) == 4 && bytes.Equal(head[1:], []byte{0x2a, 0x4d, 0x18}) && head[0]&0xf0 == 0x50:
 		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, fmt.Errorf("read zstd layer: %w", err)
 		}
-		r, done = zr, zr.Close
+		s.r, s.done = zr, zr.Close
+	default:
+		return s, nil
 	}
-	s := &stream{sum: sha256.New(), full: make(chan filled, blocks), free: make(chan []byte, blocks), stop: make(chan struct{})}
+	s.full, s.free, s.stop = make(chan filled, blocks), make(chan []byte, blocks), make(chan struct{})
 	for range blocks {
 		s.free <- nil // made when it is needed
 	}
-	s.wait.Go(func() {
-		defer done()
-		s.fill(ctx, r, &in.own)
-	})
+	s.wait.Go(s.ahead)
 	return s, nil
 }
 
-// fill uncompresses r block by block. read is how much it took as stored.
-func (s *stream) fill(ctx context.Context, r io.Reader, read *atomic.Int64) {
-	var n int64
-	next := firstBlock
+// ahead uncompresses block by block.
+func (s *stream) ahead() {
 	for {
 		var b []byte
 		select {
@@ -102,28 +106,36 @@ func (s *stream) fill(ctx context.Context, r io.Reader, read *atomic.Int64) {
 		case <-s.stop:
 			return
 		}
-		if b == nil {
-			b = make([]byte, next)
-			next = blockBytes
-		}
-		size, err := io.ReadFull(r, b)
-		if errors.Is(err, io.ErrUnexpectedEOF) && size > 0 {
-			err = nil // an end, or damage: the next read says which
-		}
-		n += int64(size)
-		switch {
-		case n > maxLayerBytes:
-			err = fmt.Errorf("%w: layer larger than %d bytes", ErrLimit, int64(maxLayerBytes))
-		case n > ratioAllowance && n > maxRatio*read.Load():
-			err = fmt.Errorf("%w: layer grows more than %d times", ErrLimit, maxRatio)
-		case ctx.Err() != nil:
-			err = ctx.Err()
-		}
-		s.full <- filled{b[:size], err} // has room for every block there is
-		if err != nil {
+		f := s.fill(b)
+		s.full <- f // has room for every block there is
+		if f.err != nil {
 			return
 		}
 	}
+}
+
+// fill uncompresses the next block, to b if that has the size of one.
+func (s *stream) fill(b []byte) filled {
+	switch {
+	case s.made == 0:
+		b = make([]byte, firstBlock)
+	case len(b) < blockBytes:
+		b = make([]byte, blockBytes)
+	}
+	n, err := io.ReadFull(s.r, b)
+	if errors.Is(err, io.ErrUnexpectedEOF) && n > 0 {
+		err = nil // an end, or damage: the next read says which
+	}
+	s.made += int64(n)
+	switch {
+	case s.made > maxLayerBytes:
+		err = fmt.Errorf("%w: layer larger than %d bytes", ErrLimit, int64(maxLayerBytes))
+	case s.made > ratioAllowance && s.made > maxRatio*s.read.Load():
+		err = fmt.Errorf("%w: layer grows more than %d times", ErrLimit, maxRatio)
+	case s.ctx.Err() != nil:
+		err = s.ctx.Err()
+	}
+	return filled{b[:n], err}
 }
 
 // next makes sure that block holds something, and hashes it.
@@ -132,15 +144,16 @@ func (s *stream) next() error {
 		if s.err != nil {
 			return s.err
 		}
-		if s.whole != nil {
-			s.free <- s.whole[:cap(s.whole)]
-			s.whole = nil
+		var f filled
+		if s.full == nil {
+			f = s.fill(s.whole[:cap(s.whole)])
+		} else {
+			if s.whole != nil {
+				s.free <- s.whole[:cap(s.whole)]
+			}
+			f = <-s.full
 		}
-		f := <-s.full
 		s.block, s.whole, s.err = f.b, f.b, f.err
-		if cap(s.whole) == 0 {
-			s.whole = nil
-		}
 		s.sum.Write(f.b)
 	}
 	return nil
@@ -193,8 +206,11 @@ func (s *stream) drain() error {
 
 // close ends the goroutine. It waits for a read that is going on.
 func (s *stream) close() {
-	close(s.stop)
-	s.wait.Wait()
+	if s.stop != nil {
+		close(s.stop)
+		s.wait.Wait()
+	}
+	s.done()
 }
 
 // digest is that of what was read, the diff ID at the end.

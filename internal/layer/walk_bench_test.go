@@ -2,7 +2,9 @@ package layer
 
 import (
 	"context"
+	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,13 +19,31 @@ func BenchmarkWalkDir(b *testing.B) {
 	if d := os.Getenv("ONCEOVER_BENCH_DIR"); d != "" {
 		root = d
 	}
+	benchWalk(b, image.Layer{Dir: root})
+}
+
+// BenchmarkWalkBlob walks the layer files that ONCEOVER_BENCH_BLOB names,
+// separated by colons.
+func BenchmarkWalkBlob(b *testing.B) {
+	list := os.Getenv("ONCEOVER_BENCH_BLOB")
+	if list == "" {
+		b.Skip("ONCEOVER_BENCH_BLOB is not set")
+	}
+	for name := range strings.SplitSeq(list, ":") {
+		b.Run(name[strings.LastIndexByte(name, '/')+1:], func(b *testing.B) {
+			benchWalk(b, image.Layer{Blob: func(context.Context) (io.ReadCloser, error) { return os.Open(name) }})
+		})
+	}
+}
+
+func benchWalk(b *testing.B, l image.Layer) {
 	entries := 0
 	var before, after unix.Rusage
 	unix.Getrusage(unix.RUSAGE_SELF, &before)
 	b.ReportAllocs()
 	for b.Loop() {
 		entries = 0
-		if err := Walk(context.Background(), image.Layer{Dir: root}, &Stats{}, func(*Entry) error { entries++; return nil }); err != nil {
+		if err := Walk(context.Background(), l, &Stats{}, func(*Entry) error { entries++; return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}
