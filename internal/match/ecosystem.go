@@ -27,25 +27,25 @@ func languageEcosystem(packageType string) string {
 		return "Maven"
 	case report.TypeGem:
 		return "RubyGems"
-	case "cargo":
+	case report.TypeCargo:
 		return "crates.io"
-	case "nuget":
+	case report.TypeNuGet:
 		return "NuGet"
-	case "composer":
+	case report.TypeComposer:
 		return "Packagist"
-	case "bitnami":
+	case report.TypeBitnami:
 		return "Bitnami"
-	case "cran":
+	case report.TypeCRAN:
 		return "CRAN"
 	case "hackage":
 		return "Hackage"
 	case "pub":
 		return "Pub"
-	case "hex":
+	case report.TypeHex:
 		return "Hex"
-	case "swift":
+	case report.TypeSwift:
 		return "SwiftURL"
-	case "conan":
+	case report.TypeConan:
 		return "ConanCenter"
 	default:
 		return ""
