@@ -1,10 +1,41 @@
 package java
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // groups are those of artifacts that are published without Maven's files in
 // their archives, or were when they were young.
 var groups = map[string]string{
+	"bsh":                           "org.beanshell",
+	"commons-collections4":          "org.apache.commons",
+	"commons-compress":              "org.apache.commons",
+	"commons-configuration2":        "org.apache.commons",
+	"commons-csv":                   "org.apache.commons",
+	"commons-dbcp2":                 "org.apache.commons",
+	"commons-email":                 "org.apache.commons",
+	"commons-exec":                  "org.apache.commons",
+	"commons-fileupload2":           "org.apache.commons",
+	"commons-jexl3":                 "org.apache.commons",
+	"commons-lang3":                 "org.apache.commons",
+	"commons-math3":                 "org.apache.commons",
+	"commons-pool2":                 "org.apache.commons",
+	"commons-text":                  "org.apache.commons",
+	"commons-vfs2":                  "org.apache.commons",
+	"dom4j":                         "dom4j",
+	"ehcache-core":                  "net.sf.ehcache",
+	"fop":                           "org.apache.xmlgraphics",
+	"itext":                         "com.lowagie",
+	"jdom2":                         "org.jdom",
+	"protobuf-java":                 "com.google.protobuf",
+	"protobuf-java-util":            "com.google.protobuf",
+	"scala-actors":                  "org.scala-lang",
+	"scala-compiler":                "org.scala-lang",
+	"scala-library":                 "org.scala-lang",
+	"scala-reflect":                 "org.scala-lang",
+	"serializer":                    "xalan",
+	"xmlbeans":                      "org.apache.xmlbeans",
 	"antlr":                         "antlr",
 	"aopalliance":                   "aopalliance",
 	"caffeine":                      "com.github.ben-manes.caffeine",
@@ -84,12 +115,15 @@ var groups = map[string]string{
 // counts.
 var families = []struct{ prefix, group string }{
 	{"ant-", "org.apache.ant"},
+	{"asm", "asm"},
+	{"batik-", "org.apache.xmlgraphics"},
 	{"bcmail-", "org.bouncycastle"},
 	{"bcpg-", "org.bouncycastle"},
 	{"bcpkix-", "org.bouncycastle"},
 	{"bcprov-", "org.bouncycastle"},
 	{"bctls-", "org.bouncycastle"},
 	{"bcutil-", "org.bouncycastle"},
+	{"derby", "org.apache.derby"},
 	{"groovy", "org.codehaus.groovy"},
 	{"grpc-", "io.grpc"},
 	{"guice-", "com.google.inject.extensions"},
@@ -100,6 +134,12 @@ var families = []struct{ prefix, group string }{
 	{"micrometer-", "io.micrometer"},
 	{"mongodb-driver", "org.mongodb"},
 	{"opentelemetry-", "io.opentelemetry"},
+	{"org.eclipse.core.", "org.eclipse.platform"},
+	{"org.eclipse.equinox.", "org.eclipse.platform"},
+	{"org.eclipse.jface", "org.eclipse.platform"},
+	{"org.eclipse.osgi", "org.eclipse.platform"},
+	{"org.eclipse.swt", "org.eclipse.platform"},
+	{"org.eclipse.ui", "org.eclipse.platform"},
 	{"spring-", "org.springframework"},
 	{"spring-batch-", "org.springframework.batch"},
 	{"spring-boot-", "org.springframework.boot"},
@@ -114,15 +154,43 @@ var families = []struct{ prefix, group string }{
 	{"tomcat-embed-", "org.apache.tomcat.embed"},
 }
 
-func knownGroup(artifact string) string {
-	if g := groups[artifact]; g != "" {
-		return g
+// moved are groups that artifacts have had since a release.
+var moved = []struct {
+	prefix string
+	major  int
+	group  string
+}{
+	{"asm", 4, "org.ow2.asm"},
+	{"dom4j", 2, "org.dom4j"},
+	{"groovy", 4, "org.apache.groovy"},
+	{"hibernate-core", 6, "org.hibernate.orm"},
+}
+
+// knownGroup is the group of an artifact, "" if the tables do not know it.
+func knownGroup(artifact, version string) string {
+	group, length := groups[artifact], 0
+	if group == "" {
+		for _, f := range families {
+			if member(artifact, f.prefix) && len(f.prefix) > length {
+				group, length = f.group, len(f.prefix)
+			}
+		}
 	}
-	group, length := "", 0
-	for _, f := range families {
-		if strings.HasPrefix(artifact, f.prefix) && len(f.prefix) > length {
-			group, length = f.group, len(f.prefix)
+	if group == "" {
+		return ""
+	}
+	major, err := strconv.Atoi(majorOf(version))
+	for _, m := range moved {
+		if err == nil && major >= m.major && member(artifact, m.prefix) {
+			return m.group
 		}
 	}
 	return group
+}
+
+// member reports whether artifact belongs to a family: it begins with the
+// prefix, and goes on behind a word's end if the prefix is a short one.
+func member(artifact, prefix string) bool {
+	rest, ok := strings.CutPrefix(artifact, prefix)
+	return ok && (len(prefix) > 4 || rest == "" || rest[0] == '-' || strings.HasSuffix(prefix, "-"))
 }

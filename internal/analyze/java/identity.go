@@ -105,10 +105,12 @@ func usable(s string) bool {
 // word is the same for names and versions, which hold no blanks either.
 func word(s string) bool { return usable(s) && !strings.Contains(s, " ") }
 
-// readProperties reads a pom.properties. One without the three coordinates is
-// no evidence of anything.
+// readProperties reads a pom.properties. Coordinates that it leaves out are
+// those of the path META-INF/maven/GROUP/ARTIFACT; one without a version is no
+// evidence of anything.
 func (id *identity) readProperties(ctx context.Context, from string, r io.Reader) error {
 	a := artifact{from: from}
+	defaults, _ := mavenPath(from)
 	lr := lines.New(ctx, r)
 	for lr.Next() {
 		k, v, ok := strings.Cut(string(lr.Line()), "=")
@@ -128,21 +130,33 @@ func (id *identity) readProperties(ctx context.Context, from string, r io.Reader
 	if lr.Err() != nil {
 		return fmt.Errorf("read pom.properties: %w", lr.Err())
 	}
+	if a.group == "" {
+		a.group = defaults.group
+	}
+	if a.artifact == "" {
+		a.artifact = defaults.artifact
+	}
 	if word(a.group) && word(a.artifact) && word(a.version) && !strings.Contains(a.group+a.artifact, ":") {
 		id.props = append(id.props, a)
 	}
 	return nil
 }
 
-// addPOM notes the coordinates of "META-INF/maven/GROUP/ARTIFACT/pom.xml".
+// addPOM notes the coordinates in the path of a pom.xml.
 func (id *identity) addPOM(entry string) {
-	part := strings.Split(strings.TrimPrefix(entry, "/"), "/")
-	if len(part) != 5 || part[0] != "META-INF" || part[1] != "maven" || len(id.poms) >= maxPOMs {
-		return
-	}
-	if a := (artifact{group: part[2], artifact: part[3], from: entry}); word(a.group) && word(a.artifact) && !strings.Contains(a.group+a.artifact, ":") {
+	if a, ok := mavenPath(entry); ok && len(id.poms) < maxPOMs {
 		id.poms = append(id.poms, a)
 	}
+}
+
+// mavenPath are the coordinates in "META-INF/maven/GROUP/ARTIFACT/pom.xml".
+func mavenPath(entry string) (artifact, bool) {
+	part := strings.Split(strings.TrimPrefix(entry, "/"), "/")
+	if len(part) != 5 || part[0] != "META-INF" || part[1] != "maven" {
+		return artifact{}, false
+	}
+	a := artifact{group: part[2], artifact: part[3], from: entry}
+	return a, word(a.group) && word(a.artifact) && !strings.Contains(a.group+a.artifact, ":")
 }
 
 // artifacts are what the archive at p is and contains: first itself, then what
@@ -222,7 +236,7 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 		return artifact{}, false // a file that is only called like an archive of Java
 	}
 	a := artifact{artifact: fileName}
-	if word(fileVersion) {
+	if word(fileVersion) && !strings.HasSuffix(fileVersion, ".x") { // "4.x" is a link's name
 		a.version = fileVersion
 	}
 	if ext == ".hpi" || ext == ".jpi" { // a Jenkins plug-in says it all
@@ -249,14 +263,17 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 	}
 	if a.version == "" {
 		for _, k := range []string{"implementation-version", "specification-version", "plugin-version", "bundle-version"} {
-			if v := id.field(k); word(v) {
+			if v := id.field(k); word(v) && !strings.Contains(v, "?") {
 				a.version = v
 				break
 			}
 		}
 	}
+	if a.version == "" && word(fileVersion) {
+		a.version = fileVersion
+	}
 	if a.group == "" {
-		a.group = id.group(a.artifact)
+		a.group, a.artifact, a.version = id.group(a.artifact, a.version)
 	}
 	if !word(a.group) || strings.Contains(a.group, ":") {
 		a.group = ""
@@ -264,29 +281,80 @@ func (id *identity) fromManifest(fileName, fileVersion, ext string) (artifact, b
 	return a, word(a.artifact) && !strings.Contains(a.artifact, ":")
 }
 
-// group is the group of an artifact without a pom.properties, by the path of a
-// pom.xml, the table of families, the name of the bundle or module, or the
-// vendor.
-func (id *identity) group(artifact string) string {
+// group are the coordinates of an artifact without a pom.properties: the group
+// by the path of a pom.xml, the manifest's title, the table of families, the
+// name of the bundle or module, or the vendor. The artifact is another than the
+// file says where a distribution put a release into the name of the file
+// ("tomcat9-catalina", "log4j-1.2") and the rest of the evidence bears that out.
+func (id *identity) group(name, version string) (group, artifact, v string) {
 	for _, p := range id.poms {
-		if p.artifact == artifact {
-			return p.group
+		if p.artifact == name {
+			return p.group, name, version
 		}
 	}
-	if g := knownGroup(artifact); g != "" {
-		return g
+	if base, v, ok := strings.Cut(version, "-"); ok && strings.HasPrefix(v, base+".") && dotted(v) {
+		version = v // "log4j-1.2-1.2.17"
+	}
+	other := withoutRelease(name)
+	title := id.field("implementation-title")
+	if g, a, ok := strings.Cut(title, ":"); ok && word(g) && word(a) && !strings.Contains(a, ":") && (a == name || a == other) {
+		return g, a, version
+	}
+	if g := knownGroup(name, version); g != "" {
+		return g, name, version
+	}
+	if other != "" {
+		g := knownGroup(other, version)
+		if g != "" && (title == other || id.field("bundle-name") == other || majorOf(version) == releaseIn(name)) {
+			return g, other, version
+		}
 	}
 	for _, k := range []string{"bundle-symbolicname", "automatic-module-name"} {
-		name, _, _ := strings.Cut(id.field(k), ";")
-		if g := groupOfBundle(strings.TrimSpace(name), artifact); g != "" {
-			return g
+		bundle, _, _ := strings.Cut(id.field(k), ";")
+		bundle = strings.TrimSpace(bundle)
+		if g := groupOfBundle(bundle, name); g != "" {
+			return g, name, version
+		}
+		if g := groupOfBundle(bundle, other); other != "" && g != "" {
+			return g, other, version
 		}
 	}
 	// "org.apache" is a vendor of a hundred groups, and no group.
 	if g := id.field("implementation-vendor-id"); word(g) && strings.Contains(g, ".") && g != "org.apache" {
-		return g
+		return g, name, version
+	}
+	return "", name, version
+}
+
+// withoutRelease is "tomcat-catalina" for "tomcat9-catalina" and "lucene" for
+// "lucene3", "" if the first word does not end in a number.
+func withoutRelease(name string) string {
+	first, rest, dash := strings.Cut(name, "-")
+	if bare := strings.TrimRight(first, "0123456789"); bare != "" && bare != first {
+		if dash {
+			bare += "-"
+		}
+		return bare + rest
+	}
+	// "commons-collections3" has its number at the end.
+	if bare := strings.TrimRight(name, "0123456789"); dash && bare != name && !strings.HasSuffix(bare, "-") {
+		return bare
 	}
 	return ""
+}
+
+// releaseIn is the number that withoutRelease takes off.
+func releaseIn(name string) string {
+	first, _, _ := strings.Cut(name, "-")
+	if bare := strings.TrimRight(first, "0123456789"); bare != first {
+		return first[len(bare):]
+	}
+	return name[len(strings.TrimRight(name, "0123456789")):]
+}
+
+// majorOf is the first number of a version.
+func majorOf(version string) string {
+	return version[:len(version)-len(strings.TrimLeft(version, "0123456789"))]
 }
 
 // groupOfBundle takes the artifact off the symbolic name of a bundle. Maven's
