@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test check format lint race unit contract e2e matrix oracle fuzz bench bench-peers generate clean
+.PHONY: help build demo test binaries check format lint race unit contract e2e matrix oracle fuzz bench bench-peers generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +21,10 @@ demo: build ## README command one: serve, scan the images of this host, show the
 	$(BIN) server --data build/demo --listen 127.0.0.1:0 --scan-now --once
 	@echo; echo "To keep the API served: $(BIN) server --data build/demo"
 
-test: build format lint race unit contract e2e matrix oracle fuzz ## README command two: every test there is
+test: build binaries format lint race unit contract e2e matrix oracle fuzz ## README command two: every test there is
+
+binaries: ## fetch programs of Debian packages, for the tests of analyze/binary
+	test/binaries/fetch build/cache/binaries
 
 check: format lint race ## the quick check: format, vet, staticcheck, layering, unit tests
 

@@ -127,6 +127,9 @@ func (e excerpt) file() []byte {
 
 // Each excerpt of a real program says what the program is.
 func TestExcerpts(t *testing.T) {
+	if *update {
+		updateExcerpts(t)
+	}
 	for _, e := range excerpts(t) {
 		if got := told(t, e.base, e.file()); got != e.want {
 			t.Errorf("%s of %s: got %q, want %q", e.base, e.origin, got, e.want)

@@ -16,9 +16,10 @@ import (
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/analyzetest"
+	"github.com/onceover/onceover/test/shareddata"
 )
 
-var update = flag.Bool("update", false, "write testdata/excerpts.txt anew from the programs in ONCEOVER_BINARIES")
+var update = flag.Bool("update", false, "write testdata/excerpts.txt anew from real programs")
 
 // A real file is one of an unpacked package: DIR/ORIGIN/PACKAGE_VERSION/….
 type real struct {
@@ -28,11 +29,22 @@ type real struct {
 }
 
 // realFiles calls do with each file below ONCEOVER_BINARIES that the analyser
-// would see. `make binaries` fills such a directory.
+// would see. `make binaries` fills build/cache/binaries, which stands in for it.
 func realFiles(t *testing.T, do func(real)) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("reads some hundred megabytes")
+	}
 	dir := os.Getenv("ONCEOVER_BINARIES")
 	if dir == "" {
-		t.Skip("no real programs: make binaries, then set ONCEOVER_BINARIES=build/cache/binaries")
+		dir = filepath.Join(shareddata.Root(), "build", "cache", "binaries")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		msg := "no real programs: `make binaries` fetches some, or set ONCEOVER_BINARIES"
+		if os.Getenv("ONCEOVER_REQUIRE_ORACLES") == "1" {
+			t.Fatal(msg)
+		}
+		t.Skip(msg)
 	}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -107,9 +119,12 @@ var explained = map[string]string{
 // What is found in packages has the version of the package.
 func TestRealPrograms(t *testing.T) {
 	files, found := 0, 0
-	names := map[string]bool{}
+	names, packages := map[string]bool{}, map[string]bool{}
 	realFiles(t, func(r real) {
 		files++
+		if r.origin == "debian" && !packages[r.pkg] {
+			packages[r.pkg] = false
+		}
 		facts, err := New().Analyze(t.Context(), r.file)
 		if err != nil {
 			t.Errorf("%s %s%s: %v", r.origin, r.pkg, r.path, err)
@@ -120,7 +135,7 @@ func TestRealPrograms(t *testing.T) {
 		}
 		found++
 		p := facts.Packages[0]
-		names[p.Name] = true
+		names[p.Name], packages[r.pkg] = true, true
 		if explained[r.pkg+" "+p.Name] == "" && !sameVersion(p.Version, upstream(r.version)) {
 			t.Errorf("%s %s %s: %s is %s %s", r.origin, r.pkg, r.version, r.path, p.Name, p.Version)
 		}
@@ -129,14 +144,16 @@ func TestRealPrograms(t *testing.T) {
 	if found == 0 {
 		t.Error("nothing found")
 	}
+	// What test/binaries/fetch brings was chosen because it holds a program.
+	for pkg, ok := range packages {
+		if !ok {
+			t.Errorf("no program found in %s", pkg)
+		}
+	}
 }
 
-// TestUpdateExcerpts writes the excerpts anew, two for each program, the oldest
-// and the newest that there are.
-func TestUpdateExcerpts(t *testing.T) {
-	if !*update {
-		t.Skip("run with -update to write testdata/excerpts.txt anew")
-	}
+// updateExcerpts writes the excerpts anew, two for each form of the table.
+func updateExcerpts(t *testing.T) {
 	lines := map[string][]string{}
 	realFiles(t, func(r real) {
 		content := make([]byte, r.file.Size)
@@ -163,7 +180,7 @@ func TestUpdateExcerpts(t *testing.T) {
 	var out bytes.Buffer
 	out.WriteString("# Pieces of real programs around their evidence, a few hundred bytes each:\n" +
 		"# what it is, name of the file, where it comes from, content.\n" +
-		"# Written by TestUpdateExcerpts.\n")
+		"# Written by TestExcerpts with -update.\n")
 	var keys []string
 	for k := range lines {
 		keys = append(keys, k)
