@@ -21,8 +21,9 @@ const listTimeout = time.Minute
 
 // held is one image and where it lies.
 type held struct {
-	src image.Source
-	img image.Image
+	src    image.Source
+	img    image.Image
+	silent time.Time // since when the engine does not answer; zero if it does
 }
 
 // slot is the place of a source in the order of sources.
@@ -48,6 +49,7 @@ type inventory struct {
 type listing struct {
 	images []image.Image
 	err    error
+	silent time.Time // since when err is set
 }
 
 // set says which sources there are, and reports whether that changed anything.
@@ -74,10 +76,14 @@ func (v *inventory) put(s slot, images []image.Image, err error) bool {
 	if !slices.Contains(v.slots, s) {
 		return false // it was replaced meanwhile
 	}
-	if err != nil {
-		images = v.lists[s.name].images
+	l := listing{images: images, err: err}
+	if old := v.lists[s.name]; err != nil {
+		l.images, l.silent = old.images, old.silent
+		if l.silent.IsZero() {
+			l.silent = time.Now()
+		}
 	}
-	v.lists[s.name] = listing{images, err}
+	v.lists[s.name] = l
 	return v.join()
 }
 
@@ -92,7 +98,7 @@ func (v *inventory) join() bool {
 			engines = withError(engines, s.src.Engine(), l.err)
 		}
 		for _, img := range l.images {
-			where[img.ConfigDigest] = append(where[img.ConfigDigest], held{s.src, img})
+			where[img.ConfigDigest] = append(where[img.ConfigDigest], held{s.src, img, l.silent})
 			states = append(states, stateOf(img))
 		}
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,16 @@ import (
 // sendTries is how often layer reports are sent for one job: the server may
 // lose some between the question and the end, when it discards old ones.
 const sendTries = 3
+
+// An image that its place has lost is looked for again after retryPause,
+// doubling up to maxRetryPause: lostTries times in all, and until engineWait is
+// over where the engine does not answer, as one that is being restarted.
+const (
+	retryPause    = 250 * time.Millisecond
+	maxRetryPause = 4 * time.Second
+	lostTries     = 4
+	engineWait    = 30 * time.Second
+)
 
 // finishTime is how long the end of a job may take, apart from its deadline.
 const finishTime = 5 * time.Minute
@@ -81,10 +92,94 @@ func (a *Agent) scan(ctx context.Context, job fleet.Job) (err error) {
 			err = &panicError{p}
 		}
 	}()
-	opened, err := a.open(ctx, job.ConfigDigest)
-	if err != nil {
-		return err
+	return a.retry(ctx, job)
+}
+
+// retry does the job at every place where the image is, again if a place lost
+// it meanwhile: an image can be deleted, pulled again or come from another
+// engine, and an engine can be restarted. The last error says what is wrong.
+func (a *Agent) retry(ctx context.Context, job fleet.Job) error {
+	var lost error // what the last try ended with
+	pause, waited := retryPause, time.Duration(0)
+	for try := 1; ; try++ {
+		places := a.inv.find(job.ConfigDigest)
+		if try > 1 || len(places) == 0 {
+			a.followers.listNow(ctx)
+			places = a.inv.find(job.ConfigDigest)
+		}
+		if ctx.Err() != nil {
+			return cmp.Or(lost, ctx.Err())
+		}
+		if len(places) == 0 {
+			return fault.New(fault.NotFound, "no engine here holds image %s", job.ConfigDigest.Short())
+		}
+		err := a.scanAt(ctx, job, places)
+		if !ofPlace(err) {
+			return err
+		}
+		lost = err
+		if try >= lostTries && fault.CodeOf(err) == fault.NotFound || max(waited, silentFor(places)) >= engineWait {
+			return err
+		}
+		if !sleep(ctx, pause) {
+			return err
+		}
+		waited += pause
+		pause = min(2*pause, maxRetryPause)
 	}
+}
+
+// silentFor is how long none of the engines has answered, 0 if one does: not
+// every job waits anew for an engine that is down.
+func silentFor(places []held) time.Duration {
+	var since time.Time
+	for _, p := range places {
+		if p.silent.IsZero() {
+			return 0
+		}
+		if p.silent.After(since) {
+			since = p.silent
+		}
+	}
+	return time.Since(since)
+}
+
+// ofPlace reports whether the trouble is with the place of the image, and not
+// with the image, the server or ourselves.
+func ofPlace(err error) bool {
+	var server *serverError
+	if err == nil || errors.As(err, &server) {
+		return false
+	}
+	code := fault.CodeOf(err)
+	return code == fault.NotFound || code == fault.Unavailable
+}
+
+// scanAt does the job at the first of the places where that works.
+func (a *Agent) scanAt(ctx context.Context, job fleet.Job, places []held) error {
+	var errs, unreadable []error
+	for _, p := range places {
+		if p.img.NonScanReason != "" {
+			unreadable = append(unreadable, fault.New(fault.Unsupported, "%s: %s", p.src.Engine(), p.img.NonScanReason))
+			continue
+		}
+		opened, err := p.src.Open(ctx, p.img)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("open image at %s: %w", p.src.Engine(), err))
+			continue
+		}
+		err = a.scanOpened(ctx, job, opened)
+		if !ofPlace(err) {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("read image at %s: %w", p.src.Engine(), err))
+	}
+	return errors.Join(append(errs, unreadable...)...)
+}
+
+// scanOpened reads what the server lacks, finishes the job, and closes the
+// image.
+func (a *Agent) scanOpened(ctx context.Context, job fleet.Job, opened *image.Opened) error {
 	defer opened.Close()
 	diffIDs := opened.Config.DiffIDs
 	if len(opened.Layers) != len(diffIDs) {
@@ -115,31 +210,6 @@ func (a *Agent) scan(ctx context.Context, job fleet.Job) (err error) {
 			return fromServer(err)
 		}
 	}
-}
-
-// open finds the image and opens it at the first engine that can.
-func (a *Agent) open(ctx context.Context, d image.Digest) (*image.Opened, error) {
-	candidates := a.inv.find(d)
-	if len(candidates) == 0 {
-		a.followers.listNow(ctx)
-		candidates = a.inv.find(d)
-	}
-	if len(candidates) == 0 {
-		return nil, fault.New(fault.NotFound, "no engine here holds image %s", d.Short())
-	}
-	var errs []error
-	for _, c := range candidates {
-		if c.img.NonScanReason != "" {
-			errs = append(errs, fault.New(fault.Unsupported, "%s: %s", c.src.Engine(), c.img.NonScanReason))
-			continue
-		}
-		opened, err := c.src.Open(ctx, c.img)
-		if err == nil {
-			return opened, nil
-		}
-		errs = append(errs, fmt.Errorf("open image at %s: %w", c.src.Engine(), err))
-	}
-	return nil, errors.Join(errs...)
 }
 
 // sendLayers analyses and sends the layers that the server lacks. Reports of
