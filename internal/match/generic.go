@@ -9,9 +9,9 @@ import (
 )
 
 // genericNames are the names under which Bitnami's advisories, which follow the
-// versions of the authors, know the programs that package binary finds. A
-// program without a line here has no advisories: OSV writes none for programs
-// that come from no package manager.
+// versions of the authors, know the programs that package binary finds, and
+// WordPress. A program without a line here has no advisories: OSV writes none for
+// programs that come from no package manager.
 //
 // MySQL is left out: what Bitnami calls mysql-client has MariaDB's advisories.
 var genericNames = map[string]string{
@@ -23,7 +23,7 @@ var genericNames = map[string]string{
 	"node": "node", "openjdk": "java", "openresty": "openresty", "pgbouncer": "pgbouncer",
 	"php-cgi": "php", "php-cli": "php", "php-fpm": "php", "phpdbg": "php", "postgresql": "postgresql",
 	"prometheus": "prometheus", "python": "python", "rclone": "rclone", "redis": "redis", "ruby": "ruby",
-	"sqlite": "sqlite", "valkey": "valkey", "varnish": "varnish", "vault": "vault",
+	"sqlite": "sqlite", "valkey": "valkey", "varnish": "varnish", "vault": "vault", "wordpress": "wordpress",
 }
 
 // genericLookups are the places where the advisories of a program stand that no

@@ -18,7 +18,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "rust/1"
+const key = "rust/2"
 
 // Limits. A program with 800 crates has a list of 15 kB, 150 kB inflated;
 // cargo-auditable's own reader stops at 8 MB.
