@@ -48,6 +48,7 @@ type dirWalker struct {
 	// unsupported is the first entry that could not be shown as it is.
 	unsupported error
 
+	noatime  int      // O_NOATIME while that is allowed
 	bufs     [][]byte // by depth
 	attrList []byte
 	paths    *strings.Builder
@@ -84,6 +85,7 @@ func newDirWalker(ctx context.Context, root string, lower []string, stats *Stats
 	w := &dirWalker{
 		ctx: ctx, stats: stats, visit: visit,
 		layers: append([]string{root}, lower...), prefixes: prefixes(root),
+		noatime:  unix.O_NOATIME,
 		limits:   dirLimits{maxRedirects, maxLookups, maxEntries},
 		attrList: make([]byte, 512), paths: &strings.Builder{},
 	}
@@ -118,7 +120,11 @@ func (w *dirWalker) root(layer int) (int, error) {
 	if w.roots[layer] >= 0 {
 		return w.roots[layer], nil
 	}
-	fd, err := unix.Open(w.layers[layer], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(w.layers[layer], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|w.noatime, 0)
+	if errors.Is(err, unix.EPERM) {
+		w.noatime = 0
+		fd, err = unix.Open(w.layers[layer], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return -1, &fs.PathError{Op: "open", Path: w.layers[layer], Err: err}
 	}
@@ -214,7 +220,7 @@ func (w *dirWalker) dirent(f *folder, name []byte, typ uint8, depth int) error {
 		if err := w.show(Dir, p, ""); err != nil {
 			return err
 		}
-		fd, err := openDirAt(f.fd, base)
+		fd, err := w.openFD(f.fd, base, unix.O_DIRECTORY)
 		if err != nil {
 			return fmt.Errorf("open directory %s: %w", p, err)
 		}
@@ -360,7 +366,7 @@ func (f *dirFile) sibling(name string, max int64) ([]byte, error) {
 // openAt opens a regular file beneath dir, never following a link and never
 // waiting for a pipe.
 func (w *dirWalker) openAt(dir int, name string) (*Content, attrs, error) {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	fd, err := w.openFD(dir, name, unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil, attrs{}, fmt.Errorf("open: %w", err)
 	}
@@ -439,8 +445,17 @@ func deviceWhiteout(dir int, name string) (bool, error) {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0, nil
 }
 
-func openDirAt(dir int, name string) (int, error) {
-	return unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+// openFD opens a file or directory for reading, without leaving a trace: a
+// time of access would have to be written. Only its owner may ask for that, or
+// root.
+func (w *dirWalker) openFD(dir int, name string, flags int) (int, error) {
+	flags |= unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(dir, name, flags|w.noatime, 0)
+	if errors.Is(err, unix.EPERM) && w.noatime != 0 {
+		w.noatime = 0
+		fd, err = unix.Openat(dir, name, flags, 0)
+	}
+	return fd, err
 }
 
 func readlinkAt(dir int, name string) (string, error) {

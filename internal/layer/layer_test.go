@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
@@ -345,4 +346,37 @@ func FuzzBlob(f *testing.F) {
 			return nil
 		})
 	})
+}
+
+// TestDirLeavesNoTrace reads a file and a directory whose times of access a
+// mount of the usual kind would renew.
+func TestDirLeavesNoTrace(t *testing.T) {
+	root := t.TempDir()
+	name := filepath.Join(root, "d", "f")
+	if err := errors.Join(os.Mkdir(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("1"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	times := func() []int64 {
+		var out []int64
+		for _, p := range []string{root, filepath.Dir(name), name} {
+			var st unix.Stat_t
+			if err := unix.Stat(p, &st); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, st.Atim.Nano())
+		}
+		return out
+	}
+	for _, p := range []string{root, filepath.Dir(name), name} {
+		if err := os.Chtimes(p, time.Unix(1, 0), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := times()
+	if _, err := seen(t, image.Layer{Dir: root}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, times()); diff != "" {
+		t.Error(diff)
+	}
 }

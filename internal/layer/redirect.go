@@ -302,7 +302,7 @@ func (w *dirWalker) lookOne(l *lookup, in place, elem string, prefix int, post s
 		c.Close()
 		a, white = own, above.opaque == 'x' && st.Size == 0 && own.whiteout
 	case unix.S_IFDIR:
-		fd, err := openDirAt(dir, elem)
+		fd, err := w.openFD(dir, elem, unix.O_DIRECTORY)
 		if err != nil {
 			return false, fmt.Errorf("open directory in a lower layer: %w", err)
 		}
@@ -358,7 +358,7 @@ func (w *dirWalker) openPlace(p place) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open lower layer: %w", err)
 	}
-	fd, err := unix.Openat(root, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := w.openFD(root, ".", unix.O_DIRECTORY)
 	for elem := range strings.SplitSeq(p.path, "/") {
 		if err != nil {
 			break
@@ -367,7 +367,7 @@ func (w *dirWalker) openPlace(p place) (int, error) {
 			continue
 		}
 		up := fd
-		fd, err = openDirAt(up, elem)
+		fd, err = w.openFD(up, elem, unix.O_DIRECTORY)
 		unix.Close(up)
 	}
 	if err != nil {
