@@ -352,6 +352,20 @@ func (f *dirFile) sibling(name string, max int64) ([]byte, error) {
 	}
 	g := *f
 	g.name, g.path = name, path.Join(path.Dir(f.path), name)
+	if f.folder.fd < 0 {
+		// It may lie in another layer than f.
+		found, err := f.w.look(f.folder.stack, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fs.ErrNotExist
+		}
+		if g.dir, err = f.w.openPlace(place{found[0].layer, parentOf(found[0].path)}); err != nil {
+			return nil, err
+		}
+		defer unix.Close(g.dir)
+	}
 	c, err := g.open()
 	if err != nil {
 		return nil, err

@@ -281,6 +281,21 @@ func TestOverlayRedirect(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 
+	t.Run("sibling in another layer", func(t *testing.T) {
+		err := Walk(context.Background(), s.layer(3), &Stats{}, func(e *Entry) error {
+			if e.Path != "/usr/again/middle" {
+				return nil
+			}
+			if b, err := e.Sibling("own", 10); err != nil || string(b) != "own" {
+				t.Errorf("got %q, %v", b, err)
+			}
+			if b, err := e.Sibling("a", 10); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("deleted: got %q, %v", b, err)
+			}
+			return nil
+		})
+		must(err)
+	})
 	t.Run("without the layers below", func(t *testing.T) {
 		got, err := applied(t, image.Layer{Dir: top})
 		if !errors.Is(err, ErrUnsupported) {
@@ -404,6 +419,22 @@ func TestOverlayCrafted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("long redirect behind many attributes", func(t *testing.T) {
+		s := newStack(t)
+		long := strings.Repeat("d", 200)
+		write(s.root+"/0/"+long+"/"+long+"/f", "1")
+		write(s.root+"/1/n/own", "2")
+		for i := range 40 {
+			set(s.root+"/1/n", fmt.Sprintf("user.attribute.of.no.meaning.%d", i), "x")
+		}
+		set(s.root+"/1/n", "trusted.overlay.redirect", "/"+long+"/"+long)
+		s.layers = []string{s.root + "/1", s.root + "/0"}
+		got, err := applied(t, s.all()...)
+		must(err)
+		if diff := cmp.Diff(s.kernel(), got); diff != "" {
+			t.Error(diff)
+		}
+	})
 	for name, value := range map[string]string{"redirect": "../x", "metacopy": "\x01"} {
 		t.Run("refused "+name, func(t *testing.T) {
 			s := newStack(t)

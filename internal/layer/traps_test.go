@@ -302,3 +302,45 @@ func TestTarProgram(t *testing.T) {
 		})
 	}
 }
+
+func TestTreeLimits(t *testing.T) {
+	made := func(string) error { return nil }
+	tr := newTree()
+	tr.steps = maxSteps
+	if _, err := tr.enter("/a", 1, made); !errors.Is(err, ErrLimit) {
+		t.Errorf("steps: got %v", err)
+	}
+	// A link that makes its own path longer each time.
+	tr = newTree()
+	target := strings.Repeat("d/", 200) + "l"
+	tr.link("/l", folderAt{}, node{born: 1, kind: Symlink}, target)
+	for i := range 10 {
+		if _, err := tr.enter(strings.Repeat("/l", i+1), int32(i+2), made); err != nil {
+			if !errors.Is(err, ErrLimit) && !errors.Is(err, ErrRefused) {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+		p := strings.Repeat("/"+strings.TrimSuffix(target, "/l"), i+1) + "/l"
+		tr.link(p, folderAt{}, node{born: int32(i + 2), kind: Symlink}, target)
+	}
+	t.Error("no limit")
+}
+
+func FuzzDirent(f *testing.F) {
+	entry := append(make([]byte, 16), 32, 0, 8)
+	f.Add(append(entry, "name\x00\x00\x00\x00\x00\x00\x00\x00\x00"...))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			name, _, size := parseDirent(b)
+			if size == 0 {
+				return
+			}
+			if size < 0 || size > len(b) || len(name) > size || bytes.IndexByte(name, 0) >= 0 {
+				t.Fatalf("%d bytes of %d, name %q", size, len(b), name)
+			}
+			b = b[size:]
+		}
+	})
+}
