@@ -1,6 +1,8 @@
 package runtime_test
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/runtime"
 	"github.com/onceover/onceover/internal/runtime/runtimetest"
+	"github.com/onceover/onceover/internal/runtime/storage"
 	"github.com/onceover/onceover/test/engine"
 )
 
@@ -67,6 +70,65 @@ func TestDiscoverEngines(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]string{"docker": {"app:1"}, "containerd": {"app:1"}}, names(t, sources)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestDiscoverStorage: graph roots beside engines, each root once, by whatever
+// way it is found.
+func TestDiscoverStorage(t *testing.T) {
+	d, p, other := engine.Docker(t), engine.Podman(t), engine.PodmanVFS(t)
+	img := runtimetest.DockerArchive(t, runtimetest.Build(t, "app:1", runtimetest.Gzip, map[string]string{"a": "1"}))
+	for _, e := range []*engine.Engine{d, p, other} {
+		if err := e.Load(t.Context(), img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := storage.Host{Prefix: t.TempDir()}
+	conf := filepath.Join(host.Prefix, "etc/crio/crio.conf")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(conf), 0o755), os.WriteFile(conf, fmt.Appendf(nil, "[crio]\nroot = %q\n", other.DataRoot), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "root") // the same store by another path counts once
+	if err := os.Symlink(p.DataRoot, link); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(t.TempDir(), "none")
+	sources, engines := runtime.Discover(t.Context(), runtime.Config{
+		Docker: []string{d.Socket}, Containerd: []string{}, Host: host,
+		Podman: []string{p.Socket, d.Socket}, Storage: []string{other.DataRoot, link, missing},
+	})
+	defer runtime.CloseAll(sources...)
+	version := ""
+	if len(engines) > 1 {
+		version = engines[1].Version
+	}
+	if !strings.Contains(version, ".") {
+		t.Errorf("version of podman: %q", version)
+	}
+	want := []runtime.EngineState{
+		{Name: "docker", Version: engines[0].Version, Socket: d.Socket},
+		{Name: "podman", Version: version, Socket: p.DataRoot},
+		{Name: "podman", Socket: d.Socket, Error: "podman at " + d.Socket + ": what listens there is no podman: 404 Not Found"},
+		{Name: "cri-o", Socket: other.DataRoot},
+		{Name: "podman", Socket: missing, Error: missing + ": no store of podman, CRI-O or buildah is there"},
+	}
+	if diff := cmp.Diff(want, engines); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string][]string{"docker": {"app:1"}, "podman": {"localhost/app:1"}, "cri-o": {"localhost/app:1"}}, names(t, sources)); diff != "" {
+		t.Error(diff)
+	}
+
+	// Without rights the store is there and cannot be read.
+	if os.Geteuid() != 0 {
+		return
+	}
+	states := asNobody(t, func() []runtime.EngineState {
+		_, engines := runtime.Discover(t.Context(), runtime.Config{Docker: []string{}, Containerd: []string{}, Storage: []string{p.DataRoot}})
+		return engines
+	})
+	if len(states) != 1 || !strings.HasSuffix(states[0].Error, "permission denied: run as root or as its owner") {
+		t.Errorf("as somebody else: %+v", states)
 	}
 }
 

@@ -315,6 +315,7 @@ func TestMatrix(t *testing.T) {
 	})
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel() // an engine waits for its disk more than it works
 			got := scanAll(t, p.fill(t, fs), fs)
 			for _, f := range fs {
 				t.Run(f.kind, func(t *testing.T) {
