@@ -6,4 +6,7 @@
 // (node_modules/x/test/package.json) is a part of that package or a fixture of
 // its tests, and proves nothing of its own: it is marked as declared. One that
 // stands outside of any node_modules describes the software it lies in.
+//
+// Yarn since version 2 runs packages from the archives of its cache
+// (.yarn/cache/NAME-npm-VERSION-….zip), which are read too.
 package npm

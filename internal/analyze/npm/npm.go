@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,7 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "npm/1"
+const key = "npm/2"
 
 // Limits. Packages with a large registry-made "readme" reach 1 MB. The registry
 // allows 214 characters for a name and 256 for a version; older packages have
@@ -22,9 +23,15 @@ const (
 	maxFileBytes = 8 << 20
 	maxTextBytes = 512
 	maxLicenses  = 20
+	// An archive of Yarn holds one package and what it bundles.
+	maxArchived      = 2_000
+	maxArchivedBytes = 1 << 20
 )
 
-const base = "/package.json"
+const (
+	base    = "/package.json"
+	modules = "/node_modules/"
+)
 
 // An Analyzer reads package.json files.
 type Analyzer struct{}
@@ -35,21 +42,88 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
-// Wants takes every package.json.
-func (Analyzer) Wants(p string, _ fs.FileInfo) bool { return strings.HasSuffix(p, base) }
+// Wants takes every package.json, and the archives that Yarn runs packages
+// from.
+func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
+	return strings.HasSuffix(p, base) || isArchive(p)
+}
+
+// isArchive reports whether p is a package in a cache of Yarn, that of a project
+// or that of a user.
+func isArchive(p string) bool {
+	return strings.HasSuffix(p, ".zip") && (strings.Contains(p, "/.yarn/cache/") || strings.Contains(p, "/.yarn/berry/cache/"))
+}
 
 // Analyze implements analyze.Analyzer.
 func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
-	if f.Size > maxFileBytes {
-		return nil, fmt.Errorf("parse package.json: %w", analyze.Limited("bytes", f.Size, maxFileBytes))
+	if isArchive(f.Path) {
+		facts, err := archive(ctx, f)
+		if err != nil {
+			return facts, fmt.Errorf("read archive of Yarn: %w", err)
+		}
+		return facts, nil
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("parse package.json: %w", err)
-	}
-	content, err := io.ReadAll(f.Reader())
+	content, err := analyze.ReadAll(ctx, f, maxFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read package.json: %w", err)
 	}
+	return parse(content, f.Path)
+}
+
+// archive reads the package.json of each package in a ZIP file, one as a rule.
+func archive(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	z, err := analyze.OpenZip(ctx, f)
+	if z == nil || err != nil {
+		return nil, err
+	}
+	facts := &report.Facts{}
+	var problems analyze.Problems
+	for _, e := range z.Files {
+		name := "/" + e.Name
+		if !strings.HasSuffix(name, base) || !strings.HasPrefix(name, modules) || !ownRoot(name) {
+			continue
+		}
+		if len(facts.Packages) == maxArchived {
+			return facts, analyze.Limited("packages", maxArchived+1, maxArchived)
+		}
+		content, err := inflate(e)
+		if z.Err() != nil {
+			return facts, z.Err()
+		}
+		var got *report.Facts
+		if err == nil {
+			got, err = parse(content, f.Path+"!"+e.Name)
+		}
+		if err != nil {
+			problems.Add(f.Path, key, "%s: %v", analyze.Clip(e.Name), err)
+		}
+		if got != nil {
+			facts.Packages = append(facts.Packages, got.Packages...)
+		}
+	}
+	facts.Problems = problems.List()
+	if len(facts.Packages) == 0 && len(facts.Problems) == 0 {
+		return nil, nil
+	}
+	return facts, nil
+}
+
+// inflate is the content of one entry.
+func inflate(e *zip.File) ([]byte, error) {
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxArchivedBytes+1))
+	if err == nil && len(b) > maxArchivedBytes {
+		err = analyze.Limited("bytes", int64(len(b)), maxArchivedBytes)
+	}
+	return b, err
+}
+
+// parse reads the package.json that stands at p.
+func parse(content []byte, p string) (*report.Facts, error) {
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
 	if len(bytes.TrimSpace(content)) == 0 {
 		return nil, nil
@@ -71,16 +145,15 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 		return nil, fmt.Errorf("parse package.json: package %.60q, version %.60q: not usable", name, version)
 	}
 	return &report.Facts{Packages: []report.Package{{
-		Type: report.TypeNPM, Name: name, Version: version, Path: f.Path,
+		Type: report.TypeNPM, Name: name, Version: version, Path: p,
 		Licenses: append(licenses(raw.License), licenses(raw.Licenses)...),
-		Declared: !ownRoot(f.Path),
+		Declared: !ownRoot(p),
 	}}}, nil
 }
 
 // ownRoot reports whether p is the package.json of a package itself: directly
 // in node_modules/name or node_modules/@scope/name, or outside of node_modules.
 func ownRoot(p string) bool {
-	const modules = "/node_modules/"
 	i := strings.LastIndex(p, modules)
 	if i < 0 {
 		return true

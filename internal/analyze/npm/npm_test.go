@@ -1,6 +1,8 @@
 package npm
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -70,6 +72,68 @@ func TestDeclared(t *testing.T) {
 	} {
 		facts := analyzetest.Facts(t, New(), analyzetest.File(path, []byte(`{"name":"a","version":"1"}`)))
 		if got := facts.Packages[0].Declared; got != want {
+			t.Errorf("%s: got %v", path, got)
+		}
+	}
+}
+
+// yarn is an archive of files and their contents, in order.
+func yarn(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		f, err := w.Create(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+const cached = "/app/.yarn/cache/@a-b-npm-1.0.0-cc910f9962-169fc20801.zip"
+
+func TestArchivesOfYarn(t *testing.T) {
+	pkg := func(name, version, inner string) report.Package {
+		return report.Package{Type: report.TypeNPM, Name: name, Version: version, Path: cached + "!" + inner}
+	}
+	b := yarn(t,
+		"node_modules/@a/b/package.json", `{"name":"@a/b","version":"1.0.0"}`,
+		"node_modules/@a/b/test/package.json", `{"name":"fixture","version":"9"}`,
+		"node_modules/@a/b/node_modules/c/package.json", `{"name":"c","version":"2.0.0"}`,
+		"node_modules/@a/b/index.js", "")
+	t.Run("suite", func(t *testing.T) { analyzetest.Suite(t, New(), cached, b) })
+	facts := analyzetest.Facts(t, New(), analyzetest.File(cached, b))
+	want := []report.Package{
+		pkg("@a/b", "1.0.0", "node_modules/@a/b/package.json"),
+		pkg("c", "2.0.0", "node_modules/@a/b/node_modules/c/package.json"),
+	}
+	if diff := cmp.Diff(want, facts.Packages); diff != "" {
+		t.Error(diff)
+	}
+	for name, b := range map[string][]byte{"no archive": []byte("text"), "no package": yarn(t, "a/package.json", "{}")} {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(cached, b)); facts != nil || err != nil {
+			t.Errorf("%s: got %v, %v", name, facts, err)
+		}
+	}
+	for name, text := range map[string]string{"damaged": "{", "bomb": strings.Repeat(" ", maxArchivedBytes+1)} {
+		facts := analyzetest.Facts(t, New(), analyzetest.File(cached, yarn(t, "node_modules/a/package.json", text)))
+		if len(facts.Packages) != 0 || len(facts.Problems) != 1 {
+			t.Errorf("%s: got %+v", name, facts)
+		}
+	}
+	many := yarn(t, slices.Repeat([]string{"node_modules/a/package.json", `{"name":"a","version":"1"}`}, maxArchived+1)...)
+	if facts, err := New().Analyze(t.Context(), analyzetest.File(cached, many)); !errors.Is(err, analyze.ErrLimit) || len(facts.Packages) != maxArchived {
+		t.Errorf("packages: got %v", err)
+	}
+	for path, want := range map[string]bool{cached: true, "/root/.yarn/berry/cache/a.zip": true, "/app/a.zip": false, p: true} {
+		if got := New().Wants(path, nil); got != want {
 			t.Errorf("%s: got %v", path, got)
 		}
 	}
@@ -173,7 +237,15 @@ func TestLimits(t *testing.T) {
 func FuzzPackageJSON(f *testing.F) {
 	f.Add([]byte(`{"name":"a","version":"1","licenses":[{"type":"MIT"},"BSD",[]]}`))
 	f.Add([]byte(`{"name":1,"license":{"type":{}}}`))
+	f.Add(yarn(f, "node_modules/a/package.json", `{"name":"a","version":"1"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(cached, b)); err == nil && facts != nil {
+			for _, pkg := range facts.Packages {
+				if pkg.Name == "" || !strings.HasPrefix(pkg.Path, cached+"!") {
+					t.Errorf("unusable package %+v", pkg)
+				}
+			}
+		}
 		facts, err := New().Analyze(t.Context(), analyzetest.File(p, b))
 		if err == nil && facts != nil && (facts.Packages[0].Name == "" || facts.Packages[0].Version == "") {
 			t.Errorf("unusable package %+v", facts.Packages[0])

@@ -23,12 +23,8 @@ const (
 	maxLines     = 20_000
 	maxTextBytes = 512
 	maxLicenses  = 20
-	// Archives: an application packed with the largest numeric libraries has
-	// 100 MB and 20,000 files, whose directory has 3 MB.
-	maxArchiveBytes  = 256 << 20
-	maxDirectory     = 8 << 20
-	maxReadBytes     = 64 << 20
-	maxEntries       = 50_000
+	// maxDistributions is the number read in one archive; the largest
+	// applications have some hundred.
 	maxDistributions = 2_000
 	maxHeadBytes     = 1 << 20
 )

@@ -236,19 +236,10 @@ func TestLimits(t *testing.T) {
 	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("bytes: got %v", err)
 	}
-	f = analyzetest.File("/a.egg", nil)
-	f.Size = maxArchiveBytes + 1
-	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
-		t.Errorf("archive: got %v", err)
-	}
-	for what, b := range map[string][]byte{
-		"entries":       zipped(t, slices.Repeat([]string{"a", ""}, maxEntries+1)...),
-		"bytes":         zipped(t, slices.Repeat([]string{strings.Repeat("a", 60_000), ""}, maxDirectory/60_000+1)...),
-		"distributions": zipped(t, slices.Repeat([]string{"a.dist-info/METADATA", "Name: a\nVersion: 1\n"}, maxDistributions+1)...),
-	} {
-		if _, err := New().Analyze(t.Context(), analyzetest.File("/a.egg", b)); !errors.Is(err, analyze.ErrLimit) || !strings.Contains(err.Error(), what) {
-			t.Errorf("%s: got %v", what, err)
-		}
+	many := zipped(t, slices.Repeat([]string{"a.dist-info/METADATA", "Name: a\nVersion: 1\n"}, maxDistributions+1)...)
+	facts, err := New().Analyze(t.Context(), analyzetest.File("/a.egg", many))
+	if !errors.Is(err, analyze.ErrLimit) || len(facts.Packages) != maxDistributions {
+		t.Errorf("distributions: got %v", err)
 	}
 	bomb := zipped(t, "EGG-INFO/PKG-INFO", "Name: a\nX: "+strings.Repeat("x", 2*maxHeadBytes)+"\nVersion: 1\n")
 	if facts := analyzetest.Facts(t, New(), analyzetest.File("/a.egg", bomb)); len(facts.Packages) != 0 || len(facts.Problems) != 1 {
@@ -266,7 +257,7 @@ func TestLimits(t *testing.T) {
 	for i := range maxLicenses + 1 {
 		b.WriteString("Classifier: License :: L" + string(rune('a'+i)) + "\n")
 	}
-	facts := analyzetest.Facts(t, New(), analyzetest.File(p, []byte(b.String())))
+	facts = analyzetest.Facts(t, New(), analyzetest.File(p, []byte(b.String())))
 	if n := len(facts.Packages[0].Licenses); n != maxLicenses {
 		t.Errorf("got %d licences, want %d", n, maxLicenses)
 	}
