@@ -5,6 +5,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/apk"
 	"github.com/onceover/onceover/internal/analyze/binary"
 	"github.com/onceover/onceover/internal/analyze/bitnami"
+	"github.com/onceover/onceover/internal/analyze/chisel"
 	"github.com/onceover/onceover/internal/analyze/composer"
 	"github.com/onceover/onceover/internal/analyze/conan"
 	"github.com/onceover/onceover/internal/analyze/conda"
@@ -54,6 +55,7 @@ func Set() *analyze.Set {
 		rust.New(),
 		dotnet.New(),
 		java.New(),
+		chisel.New(),
 		nix.New(),
 		flatpak.New(),
 		snap.New(),
