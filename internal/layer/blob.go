@@ -24,6 +24,13 @@ import (
 // the rest of the layer has been read.
 var ErrDeferred = errors.New("content of a hard link comes later")
 
+// maxSparse is the largest sparse file that is opened, and maxHoles how much of
+// them is read in one layer: holes cost a tar nothing.
+const (
+	maxSparse = 256 << 20
+	maxHoles  = 4 << 30
+)
+
 // keepBuffer is the largest buffer that is kept for the next file.
 const keepBuffer = 4 << 20
 
@@ -54,6 +61,7 @@ type blobWalker struct {
 	entry Entry
 	file  blobFile
 	buf   bytes.Buffer
+	holes int64
 }
 
 func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) error {
@@ -241,7 +249,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 	case hidden || !w.stays(n, p):
 		return nil
 	case at.kind == File:
-		w.file = blobFile{w: w, size: h.Size, r: tr}
+		w.file = blobFile{w: w, size: h.Size, r: tr, sparse: isSparse(h)}
 		return w.showFile(p, at, "", h.ModTime)
 	default:
 		return w.emit(at.kind, p, target)
@@ -390,7 +398,7 @@ func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
 	if len(links) == 0 {
 		return nil
 	}
-	first := blobFile{w: w, size: h.Size, r: tr}
+	first := blobFile{w: w, size: h.Size, r: tr, sparse: isSparse(h)}
 	c, err := first.open()
 	if err == nil {
 		defer c.Close()
@@ -413,9 +421,22 @@ type blobFile struct {
 	size    int64
 	link    string
 	content int32
+	sparse  bool
 	// opened is what is open already, err why it is not.
 	opened *Content
 	err    error
+}
+
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *blobFile) sibling(string, int64) ([]byte, error) { return nil, fs.ErrNotExist }
@@ -434,6 +455,12 @@ func (f *blobFile) open() (*Content, error) {
 		return nil, ErrDeferred
 	case f.size > maxContent:
 		return nil, fmt.Errorf("%w: file of %d bytes", ErrLimit, f.size)
+	case f.sparse && f.size > maxSparse:
+		return nil, fmt.Errorf("%w: sparse file of %d bytes", ErrLimit, f.size)
+	case f.sparse:
+		if f.w.holes += f.size; f.w.holes > maxHoles {
+			return nil, fmt.Errorf("%w: sparse files of more than %d bytes", ErrLimit, int64(maxHoles))
+		}
 	}
 	f.w.stats.FilesOpened.Add(1)
 	if f.size > f.w.opts.Memory {

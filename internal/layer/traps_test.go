@@ -327,6 +327,38 @@ func TestTreeLimits(t *testing.T) {
 	t.Error("no limit")
 }
 
+// TestSparseLimits opens sparse files that have no content at all.
+func TestSparseLimits(t *testing.T) {
+	sparse := func(name string, size int) []byte {
+		return cat(pax('x', fmt.Sprintf("GNU.sparse.size=%d", size), "GNU.sparse.numblocks=1", fmt.Sprintf("GNU.sparse.map=%d,0", size), "GNU.sparse.name="+name),
+			raw{name: "s", typ: '0'}.block())
+	}
+	opened := func(b []byte, walker func(w *blobWalker)) (n int, err error) {
+		l := blob(b, "")
+		w := &blobWalker{ctx: t.Context(), layer: l, opts: Options{Memory: maxMemory}, stats: &Stats{}}
+		walker(w)
+		w.visit = func(e *Entry) error {
+			c, oerr := e.Open()
+			if oerr != nil {
+				err = oerr
+				return nil
+			}
+			n++
+			return c.Close()
+		}
+		w.begin()
+		werr := w.pass(w.show)
+		return n, errors.Join(werr, err)
+	}
+	if n, err := opened(cat(sparse("a", maxSparse+1), end()), func(*blobWalker) {}); n != 0 || !errors.Is(err, ErrLimit) {
+		t.Errorf("one: opened %d, %v", n, err)
+	}
+	b := cat(sparse("a", 1<<20), sparse("b", 1<<20), end())
+	if n, err := opened(b, func(w *blobWalker) { w.holes = maxHoles - 1<<20 }); n != 1 || !errors.Is(err, ErrLimit) {
+		t.Errorf("all: opened %d, %v", n, err)
+	}
+}
+
 func FuzzDirent(f *testing.F) {
 	entry := append(make([]byte, 16), 32, 0, 8)
 	f.Add(append(entry, "name\x00\x00\x00\x00\x00\x00\x00\x00\x00"...))
