@@ -51,7 +51,7 @@ func PURL(p Package, d Distro) string {
 	}
 	typ := p.Type
 	switch typ {
-	case TypeKernel, TypeKernelModule, TypeSnap, TypeFlatpak, TypeWordPress:
+	case TypeOpkg, TypeKernel, TypeKernelModule, TypeSnap, TypeFlatpak, TypeWordPress:
 		ns, typ = typ, packageurl.TypeGeneric // not types of the specification
 	}
 	return packageurl.NewPackageURL(typ, ns, name, version, packageurl.QualifiersFromMap(q), "").ToString()

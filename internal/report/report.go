@@ -28,10 +28,11 @@ const (
 	TypeSwift    = "swift"
 	TypeConan    = "conan"
 	TypeBitnami  = "bitnami"
-	// Pacman packages, Gentoo's and Nix's.
+	// Pacman packages, Gentoo's, Nix's and OpenWrt's.
 	TypeAlpm   = "alpm"
 	TypeEbuild = "ebuild"
 	TypeNix    = "nix"
+	TypeOpkg   = "opkg"
 	// Applications of their own store.
 	TypeSnap      = "snap"
 	TypeFlatpak   = "flatpak"
@@ -47,7 +48,7 @@ const (
 // package manager.
 func OSType(t string) bool {
 	switch t {
-	case TypeDeb, TypeAPK, TypeRPM, TypeAlpm, TypeEbuild:
+	case TypeDeb, TypeAPK, TypeRPM, TypeAlpm, TypeEbuild, TypeOpkg:
 		return true
 	default:
 		return false

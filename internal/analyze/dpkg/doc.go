@@ -2,7 +2,8 @@
 // database (/var/lib/dpkg/status), the single-package files of distroless
 // images (/var/lib/dpkg/status.d/NAME), and the file lists of both
 // (info/NAME.list, status.d/NAME.md5sums) with the diversions that move single
-// files elsewhere.
+// files elsewhere. opkg, the package manager of OpenWrt and of systems built
+// with Yocto, writes the same formats in its own directory.
 //
 // A package counts as installed when its files are unpacked: state installed,
 // unpacked, half-configured, triggers-awaited or triggers-pending. A package

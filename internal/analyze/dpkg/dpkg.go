@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	key = "dpkg/2"
+	key = "dpkg/3"
 
 	dpkgDir    = "/var/lib/dpkg/"
 	statusPath = "/var/lib/dpkg/status"
@@ -49,9 +49,17 @@ func New() Analyzer { return Analyzer{} }
 // Key implements analyze.Analyzer.
 func (Analyzer) Key() string { return key }
 
+// opkgDirs are where opkg keeps the same: on OpenWrt, and on Yocto's systems.
+var opkgDirs = [...]string{"/usr/lib/opkg/", "/var/lib/opkg/"}
+
 // Wants takes the status database, the files of status.d, the file lists and
 // the diversions.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
+	for _, dir := range opkgDirs {
+		if rest, ok := strings.CutPrefix(p, dir); ok {
+			return rest == "status" || list(rest)
+		}
+	}
 	rest, ok := strings.CutPrefix(p, dpkgDir)
 	if !ok {
 		return false
@@ -63,21 +71,36 @@ func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
 	if name, ok := strings.CutPrefix(rest, "status.d/"); ok {
 		return !strings.Contains(name, "/")
 	}
-	name, ok := strings.CutPrefix(rest, "info/")
+	return list(rest)
+}
+
+func list(p string) bool {
+	name, ok := strings.CutPrefix(p, "info/")
 	return ok && strings.HasSuffix(name, ".list") && !strings.Contains(name, "/")
+}
+
+// typeAt is the type of the packages that the file at p tells of.
+func typeAt(p string) string {
+	if strings.HasPrefix(p, dpkgDir) {
+		return report.TypeDeb
+	}
+	return report.TypeOpkg
 }
 
 // Analyze implements analyze.Analyzer.
 func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
 	base := path.Base(f.Path)
 	switch {
-	case f.Path == statusPath:
+	case base == "status" && !strings.HasPrefix(f.Path, statusDir):
 		return database(ctx, f)
 	case f.Path == diversionsPath:
 		return diversions(ctx, f)
 	case strings.HasSuffix(base, ".list"):
 		name, _, _ := strings.Cut(strings.TrimSuffix(base, ".list"), ":")
-		return ownership(ctx, f, name, func(line string) string { return line })
+		return ownership(ctx, f, name, func(line string) string {
+			p, _, _ := strings.Cut(line, "\t") // opkg's lists go on with the mode
+			return p
+		})
 	case strings.HasSuffix(base, ".md5sums"):
 		return ownership(ctx, f, strings.TrimSuffix(base, ".md5sums"), func(line string) string {
 			_, p, _ := strings.Cut(line, " ")
@@ -132,7 +155,7 @@ func packages(ctx context.Context, f analyze.File, problems *analyze.Problems, n
 			if len(out) == maxPackages {
 				return fmt.Errorf("read dpkg status: %w", analyze.Limited("packages", maxPackages+1, maxPackages))
 			}
-			p.Path = f.Path
+			p.Type, p.Path = typeAt(f.Path), f.Path
 			out = append(out, *p)
 		}
 		st = stanza{}
@@ -214,7 +237,7 @@ func (s *stanza) pkg(needStatus bool) (*report.Package, error) {
 	if !analyze.Plain(s.name) || !analyze.Plain(s.version) {
 		return nil, fmt.Errorf("package %q, version %q: not usable", analyze.Clip(s.name), analyze.Clip(s.version))
 	}
-	p := &report.Package{Type: report.TypeDeb, Name: s.name, Version: s.version, Arch: s.arch}
+	p := &report.Package{Name: s.name, Version: s.version, Arch: s.arch}
 	source, rest, _ := strings.Cut(s.source, " ")
 	sourceVersion := strings.Trim(strings.TrimSpace(rest), "()")
 	if source != s.name {
@@ -250,7 +273,7 @@ func ownership(ctx context.Context, f analyze.File, name string, file func(line 
 	if !analyze.Plain(name) {
 		return nil, fmt.Errorf("read file list: no package is called %q", analyze.Clip(name))
 	}
-	o := report.Ownership{Path: f.Path, Owner: report.TypeDeb + ":" + name}
+	o := report.Ownership{Path: f.Path, Owner: typeAt(f.Path) + ":" + name}
 	last := ""
 	r := lines.New(ctx, f.Reader())
 	for r.Next() && len(o.Files) <= maxOwned {

@@ -208,6 +208,28 @@ func TestOwnersAgainstThisMachine(t *testing.T) {
 	t.Logf("%d files, %d hashes", n, len(owned))
 }
 
+// The formats are those of OpenWrt 22.03.
+func TestOpkg(t *testing.T) {
+	const status = "Package: libc\nVersion: 1.1.24-3\nDepends: libgcc1\nStatus: install user installed\nArchitecture: x86_64\nInstalled-Time: 1649500000\n\n" +
+		"Package: gone\nVersion: 1\nStatus: deinstall user not-installed\n"
+	for _, dir := range []string{"/usr/lib/opkg/", "/var/lib/opkg/"} {
+		facts := analyzetest.Facts(t, New(), analyzetest.File(dir+"status", []byte(status)))
+		want := []report.Package{{Type: report.TypeOpkg, Name: "libc", Version: "1.1.24-3", Arch: "x86_64", Path: dir + "status"}}
+		if diff := cmp.Diff(want, facts.Database.Packages); diff != "" {
+			t.Error(diff)
+		}
+		p := dir + "info/libc.list"
+		facts = analyzetest.Facts(t, New(), analyzetest.File(p, []byte("/lib/libc.so\n/usr/bin/ldd\t0100755\n")))
+		owner := []report.Ownership{{Path: p, Owner: "opkg:libc", Files: hashes("/lib/libc.so", "/usr/lib/libc.so", "/usr/bin/ldd")}}
+		if diff := cmp.Diff(owner, facts.Ownership); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if New().Wants("/usr/lib/opkg/info/libc.control", nil) || New().Wants("/usr/lib/opkg/diversions", nil) {
+		t.Error("wants what opkg does not have")
+	}
+}
+
 // The machine's own database must give what dpkg-query prints.
 func TestAgainstDpkgQuery(t *testing.T) {
 	const format = `${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n`
