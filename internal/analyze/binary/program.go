@@ -90,10 +90,15 @@ func stem(base string) string {
 	if strings.HasPrefix(base, "libpypy") {
 		return "libpypy" // libpypy3.9-c.so
 	}
-	// Names with a hash or the word size of the machine.
-	for _, s := range [...]string{"ld-musl", "libstd", "librustc_driver", "libMagickCore"} {
+	for _, s := range [...]string{"ld-musl", "libMagickCore"} {
 		if strings.HasPrefix(base, s) && len(base) > len(s) && base[len(s)] == '-' {
-			return s
+			return s // of a machine, or of a size of colours
+		}
+	}
+	// A hash, which Rust gives its libraries and auditwheel those of a wheel.
+	for _, n := range [...]int{8, 16} {
+		if at := len(base) - n - 1; at > 0 && base[at] == '-' && strings.Trim(base[at+1:], "0123456789abcdef") == "" {
+			return trimNumber(base[:at])
 		}
 	}
 	if n := len(base) - 1; n > 0 && strings.IndexByte("dmu", base[n]) >= 0 && isDigit(base[n-1]) {

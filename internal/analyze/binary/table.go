@@ -9,14 +9,17 @@ var programs = []program{
 	{files: []string{"node", "nodejs", "libnode"}, evidence: []evidence{
 		{name: "node", literal: "nodejs.org/download/release/v", pattern: form(`nodejs\.org/download/release/v<V>/node-v`)},
 		{name: "node", literal: "node.js/v", pattern: form(`node\.js/v<V>`)},
-		{name: "node", literal: "\x00node v0.", pattern: form(`\x00node v<V>\x00`)},
+		{name: "node", literal: "v0.1", pattern: form(`\x00(?:node )?v(0\.1[0-2]\.\d{1,2})\x00`), alone: true},
 	}},
 	{files: []string{"deno"}, evidence: []evidence{
 		{name: "deno", literal: "Deno/", pattern: form(`Deno/<V>(?:Deno/|\+[0-9a-f]{7})`)},
+		{name: "deno", literal: "release/v", pattern: form(`deno-[0-9a-f]{40}<V>release/v`)},
+		{name: "deno", literal: "release/v", pattern: form(`deno-[0-9a-f]{40}release/v<V>windows`)},
 		{name: "deno", literal: "Deno/", pattern: form(`[^-]Deno/<V>`), alone: true},
 	}},
 	{files: []string{"bun"}, evidence: []evidence{
 		{name: "bun", literal: "\x00Bun/", pattern: form(`\x00Bun/<V>\x00`)},
+		{name: "bun", literal: "Bun v", pattern: form(`\nBun v<V>\nbun-\d`)},
 		{name: "bun", literal: "--target=bun-v", pattern: form(`--target=bun-v<V>\n`)},
 	}},
 	{files: []string{"python", "libpython"}, evidence: []evidence{
@@ -48,6 +51,7 @@ var programs = []program{
 		{name: "openjdk", literal: "OpenJDK ", pattern: form(`OpenJDK (?:64-Bit |32-Bit |)(?:Server|Client|Minimal|Zero) VM \((\d{1,3}(?:\.\d{1,3}){0,4}\+\d{1,4})`)},
 	}},
 	{files: []string{"libjulia-internal", "libjulia"}, evidence: []evidence{
+		{name: "julia", literal: "\x00branch\x00commit\x00", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2}(?:-(?:alpha|beta|rc)\d)?)\x00branch\x00commit\x00`)},
 		{name: "julia", literal: "__init__\x00", pattern: form(`__init__\x00<V>\x00verify`)},
 		{name: "julia", literal: "\x001.", pattern: form(`\x00<V>\x00`), alone: true, also: "julia"},
 	}},
@@ -57,13 +61,21 @@ var programs = []program{
 	{files: []string{"luajit", "libluajit"}, evidence: []evidence{
 		{name: "luajit", literal: "LuaJIT 2.", pattern: form(`LuaJIT (2\.\d\.[0-9][0-9a-z.-]{0,20})\x00`)},
 	}},
-	{files: []string{"beam.smp"}, evidence: []evidence{
+	{files: []string{"beam.smp", "erlexec"}, evidence: []evidence{
 		{name: "erlang", literal: "/otp", pattern: form(`/otp(?:_src_|-)(\d{2}(?:\.\d{1,3}){1,4}(?:-rc\d)?)/erts/`)},
 		{name: "erlang", literal: "Erlang/OTP ", pattern: form(`Erlang/OTP \d\d%s \[erts-[^\x00]{1,200}\x00+(\d{2}(?:\.\d{1,3}){1,4}(?:-rc\d)?)\x00`)},
 		{name: "erlang", literal: "Erlang/OTP ", pattern: form(`\x00(\d{2}(?:\.\d{1,3}){1,4}(?:-rc\d)?)\x00+Erlang/OTP \d\d%s`)},
 	}},
 	{files: []string{"dart"}, evidence: []evidence{
 		{name: "dart", literal: " (stable) (", pattern: form(`\x00<V> \(stable\) \([A-Z][a-z]{2} `)},
+		{name: "dart", literal: " (beta) (", pattern: form(`\x00(\d\.\d{1,2}\.\d{1,2}-\d{1,4}\.\d{1,2}\.beta) \(beta\) \([A-Z][a-z]{2} `)},
+	}},
+	{files: []string{"ghc"}, evidence: []evidence{
+		{name: "ghc", literal: "\x00GHC ", pattern: form(`\x00GHC (\d{1,2}\.\d{1,2}\.\d{1,2})\x00`)},
+		{name: "ghc", literal: "\x00libHSghc-", pattern: form(`\x00libHSghc-(\d{1,2}\.\d{1,2}\.\d{1,2})-(?:[a-zA-Z0-9]+-)?ghc\d`)},
+	}},
+	{files: []string{"swipl"}, evidence: []evidence{
+		{name: "swipl", literal: "/swipl-", pattern: form(`/swipl-<V>/`), alone: true},
 	}},
 	{files: []string{"librustc_driver", "libstd"}, evidence: []evidence{
 		{name: "rust", literal: "rustc version ", pattern: form(`rustc version (\d\.\d{1,3}\.\d{1,2}(?:-(?:nightly|beta)(?:\.\d{1,2})?)?)(?: \(|clang LLVM)`)},
@@ -94,7 +106,7 @@ var programs = []program{
 		{name: "lighttpd", literal: "lighttpd/1.", pattern: form(`\x00lighttpd/<V>\x00`), alone: true},
 	}},
 	{files: []string{"envoy"}, evidence: []evidence{
-		{name: "envoy", literal: "\x001.", pattern: form(`\x00(1\.[1-9]\d\.\d{1,2}(?:-dev)?)\x00`), alone: true, also: "envoy.reloadable_features"},
+		{name: "envoy", literal: "\x001.", pattern: form(`\x00(1\.[1-9]\d\.\d{1,2}(?:-dev)?)\x00`), alone: true, also: "reloadable_features"},
 	}},
 	{files: []string{"squid"}, evidence: []evidence{
 		{name: "squid", literal: "\x00squid/", pattern: form(`\x00squid/<W>\x00`)},
@@ -110,12 +122,16 @@ var programs = []program{
 		{name: "memcached", literal: "\x00memcached 1.", pattern: form(`\x00memcached <V>\n?\x00`), alone: true},
 	}},
 	{files: []string{"postgres"}, evidence: []evidence{
-		{name: "postgresql", literal: "postgres (PostgreSQL) ", pattern: form(`postgres \(PostgreSQL\) (\d{1,2}(?:\.\d{1,2}){1,2}|\d{1,2}(?:alpha|beta|rc)\d)[ \n]`)},
+		{name: "postgresql", literal: "postgres (PostgreSQL) ", pattern: form(`postgres \(PostgreSQL\) (\d{1,2}(?:\.\d{1,2}){0,2}(?:(?:alpha|beta|rc)\d{1,2})?)[ \n]`)},
+		{name: "postgresql", literal: "PostgreSQL ", pattern: form(`PostgreSQL (\d{1,2}(?:\.\d{1,2}){0,2}(?:(?:alpha|beta|rc)\d{1,2})?) (?:\([^)\x00]{1,60}\) )?on [a-z0-9_]{2,12}-`)},
 	}},
 	{files: []string{"mysqld", "mariadbd", "mysql", "mariadb"}, evidence: []evidence{
 		{name: "mariadb", literal: "-MariaDB", pattern: form(`\x00<V>-MariaDB[^\x00]{0,80}\x00`)},
+		{name: "mariadb", literal: "/mariadb-", pattern: form(`/mariadb-<V>[-/]`)},
 		{name: "percona-xtradb-cluster", literal: "/Percona-XtraDB-Cluster-", pattern: form(`/Percona-XtraDB-Cluster-<V>`)},
 		{name: "percona-server", literal: "/percona-server-", pattern: form(`/percona-server-(\d\.\d\.\d{1,2}(?:-\d{1,2})?)`)},
+		{name: "mysql-cluster", literal: "/mysql-cluster-gpl-", pattern: form(`/mysql-cluster-gpl-<V>`)},
+		{name: "mysql-cluster", literal: "-ndb-", pattern: form(`\x00\d\.\d\.\d{1,2}-ndb-<V>\x00`)},
 		{name: "mysql", literal: "/mysql-", pattern: form(`/mysql-<V>(?:-[a-z]+)?/`)},
 		{name: "mysql", literal: "mysql_real_esc", pattern: form(`\x00<V>\x00+mysql_real_esc`)},
 	}},
@@ -126,6 +142,15 @@ var programs = []program{
 	}},
 	{files: []string{"sqlite", "libsqlite"}, evidence: []evidence{
 		{name: "sqlite", literal: "\x003.", pattern: form(`\x00(3\.\d{1,2}\.\d{1,2}(?:\.\d)?)\x00`), alone: true, also: "sqlite_master"},
+	}},
+	{files: []string{"xtrabackup"}, evidence: []evidence{
+		{name: "percona-xtrabackup", literal: "/percona-xtrabackup-", pattern: form(`/percona-xtrabackup-(\d\.\d\.\d{1,2}(?:-\d{1,2})?)`)},
+	}},
+	{files: []string{"arangod", "arangosh"}, evidence: []evidence{
+		{name: "arangodb", literal: " [linux]\x00", pattern: form(`\x00(\d\.\d{1,2}\.\d{1,2}(?:-\d)?) (?:enterprise )?\[linux\]\x00`)},
+	}},
+	{files: []string{"sqlcipher", "libsqlcipher"}, evidence: []evidence{
+		{name: "sqlcipher", literal: "\x00community\x00", pattern: form(`\x00community\x00<V>\x00`)},
 	}},
 	{files: []string{"pgbouncer"}, evidence: []evidence{
 		{name: "pgbouncer", literal: "\x00PgBouncer 1.", pattern: form(`\x00PgBouncer <V>\x00`)},
@@ -166,6 +191,9 @@ var programs = []program{
 	}},
 	{files: []string{"gpg", "gpgv", "gpgsm"}, evidence: []evidence{
 		{name: "gnupg", literal: "\x00GNU/Linux\x00", pattern: form(`\x00<V>\x00GNU/Linux\x00`)},
+	}},
+	{files: []string{"getopt", "mount"}, evidence: []evidence{
+		{name: "util-linux", literal: "\x00util-linux ", pattern: form(`\x00util-linux (2\.\d{2}(?:\.\d{1,2})?)\x00`)},
 	}},
 	{files: []string{"rsync"}, evidence: []evidence{
 		{name: "rsync", literal: "\x003.", pattern: form(`\x00(3\.\d{1,2}\.\d{1,2})\x00`), alone: true, also: "rsync"},
@@ -239,6 +267,14 @@ var programs = []program{
 	{files: []string{"liblzma"}, evidence: []evidence{
 		{name: "xz", literal: "\x005.", pattern: form(`\x00(5\.\d{1,2}\.\d{1,2}(?:alpha|beta)?)\x00`), alone: true},
 	}},
+	{files: []string{"libkrb"}, evidence: []evidence{
+		{name: "krb5", literal: "KRB5_BRAND: krb5-", pattern: form(`KRB5_BRAND: krb5-(1\.\d{1,2}(?:\.\d{1,2})?)-final`)},
+		{name: "heimdal", literal: "Heimdal ", pattern: form(`\$Version: Heimdal <V> \$`)},
+	}},
+	{files: []string{"libQt5Core", "libQt6Core", "libQtCore"}, evidence: []evidence{
+		{name: "qtbase", literal: "\x00Qt ", pattern: form(`\x00Qt (\d\.\d{1,2}\.\d{1,2}) \([a-z0-9_]+-`)},
+		{name: "qtbase", literal: "QtCore library version ", pattern: form(`QtCore library version <V>\n`)},
+	}},
 	{files: []string{"libz"}, evidence: []evidence{
 		{name: "zlib", literal: " deflate 1.", pattern: form(` deflate (1\.\d{1,2}(?:\.\d{1,2}){0,2}) Copyright 1995-20`)},
 	}},
@@ -273,7 +309,7 @@ func php(name string) []evidence {
 func inMemory(name string) []evidence {
 	return []evidence{
 		{name: name, literal: "-builtin\x00", pattern: form(`[^\d.]<V>\x00(?:[\d.]{1,12}\x00){0,2}(?:c11|atomic|sync)-builtin\x00`)},
-		{name: name, literal: "000000000", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2})(?:[0-9a-f]{12}|[a-zA-Z][a-zA-Z0-9_.]{0,60})-1\d{9}0{9}`)},
+		{name: name, literal: "000000000", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2}?)(?:[0-9a-f]{12}|[a-zA-Z][a-zA-Z0-9_.]{0,60})-1\d{9}0{9}`)},
 		{name: name, literal: "000000000", pattern: form(`[^\d.](\d\.\d{1,2}\.\d{1,2}?)1[4-9]\d{8}0{9,}\x00`)},
 		{name: name, literal: "\x00shutdown_in_milliseconds", pattern: form(`\x00<V>\x00(?:[\da-z.-]{1,16}\x00){1,3}shutdown_in_milliseconds`)},
 		{name: name, literal: "edis version ", pattern: form(`Redis version <V>`)},
