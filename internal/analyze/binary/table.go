@@ -88,7 +88,6 @@ var programs = []program{
 	{files: []string{"nginx", "nginx-debug", "openresty"}, evidence: []evidence{
 		{name: "nginx", literal: "nginx version: nginx/", pattern: form(`nginx version: nginx/<V>`)},
 		{name: "openresty", literal: "nginx version: openresty/", pattern: form(`nginx version: openresty/<V4>`)},
-		{name: "tengine", literal: "Tengine version: Tengine/", pattern: form(`Tengine version: Tengine/<V>`)},
 	}},
 	{files: []string{"httpd", "apache"}, evidence: []evidence{
 		{name: "httpd", literal: "\x00Apache/2.", pattern: form(`\x00Apache/<V>[ \x00]`), alone: true},
@@ -157,7 +156,6 @@ var programs = []program{
 	}},
 	{files: []string{"mosquitto"}, evidence: []evidence{
 		{name: "mosquitto", literal: "\x00mosquitto version ", pattern: form(`\x00<V>\x00mosquitto version %s`)},
-		{name: "mosquitto", literal: "mosquitto version ", pattern: form(`mosquitto version <V>`)},
 	}},
 
 	// Shells, tools, init programs.
@@ -166,7 +164,6 @@ var programs = []program{
 	}},
 	{files: []string{"toybox"}, evidence: []evidence{
 		{name: "toybox", literal: "\x00--long\x00", pattern: form(`\x00--long\x00(0\.\d{1,2}\.\d{1,2})(?:-[^\x00]{0,40})?\x00`)},
-		{name: "toybox", literal: "toybox ", pattern: form(`toybox (0\.\d{1,2}\.\d{1,2})`)},
 	}},
 	{files: []string{"bash"}, evidence: []evidence{
 		{name: "bash", literal: "@(#)Bash version ", pattern: form(`@\(#\)Bash version <V>\(\d+\) [a-z0-9]+ GNU`)},
