@@ -56,6 +56,7 @@ func libraries(ctx context.Context, p string, content []byte) (*report.Facts, er
 	if err != nil {
 		return nil, err
 	}
+	split := splitByPlatform(files)
 	facts := &report.Facts{}
 	var problems analyze.Problems
 	for _, id := range slices.Sorted(maps.Keys(d.Libraries)) {
@@ -72,7 +73,7 @@ func libraries(ctx context.Context, p string, content []byte) (*report.Facts, er
 			continue
 		}
 		facts.Packages = append(facts.Packages, report.Package{
-			Type: report.TypeNuGet, Name: name, Version: version, Path: p, Declared: len(files[id]) == 0,
+			Type: report.TypeNuGet, Name: name, Version: version, Path: p, Declared: len(files[id]) == 0 && !split[id],
 		})
 		if len(files[id]) > 0 {
 			facts.Ownership = append(facts.Ownership, report.Ownership{
@@ -85,6 +86,24 @@ func libraries(ctx context.Context, p string, content []byte) (*report.Facts, er
 		return nil, nil
 	}
 	return facts, nil
+}
+
+// splitByPlatform are the libraries whose files come with a package for each
+// platform, as .NET Core 2 itself: "Microsoft.NETCore.App" has none, and
+// "runtime.linux-x64.Microsoft.NETCore.App" of the same version has them all.
+// Advisories name the former.
+func splitByPlatform(files map[string]report.Hashes) map[string]bool {
+	split := map[string]bool{}
+	for id := range files {
+		rest, ok := strings.CutPrefix(id, "runtime.")
+		if !ok {
+			continue
+		}
+		if _, name, ok := strings.Cut(rest, "."); ok {
+			split[name] = true
+		}
+	}
+	return split
 }
 
 // files are the hashes of the files that each library has brought to the

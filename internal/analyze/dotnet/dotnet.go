@@ -11,7 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "dotnet/2"
+const key = "dotnet/3"
 
 // Limits. The deps.json of the ASP.NET framework has 40 kB, that of the largest
 // tool of the SDK 200 kB with 300 libraries. The largest assembly in common use
