@@ -40,6 +40,7 @@ type site struct {
 	log     *slog.Logger
 	down    atomic.Bool // the server answers 503
 	uploads atomic.Int64
+	syncs   atomic.Int64
 
 	latency time.Duration // of the answer to a sync
 	mu      sync.Mutex
@@ -74,6 +75,9 @@ func newSite(t *testing.T) *site {
 		}
 		if r.Method == http.MethodPut {
 			s.uploads.Add(1)
+		}
+		if r.URL.Path == fleet.PathSync {
+			s.syncs.Add(1)
 		}
 		if r.URL.Path == fleet.PathSync && s.latency > 0 {
 			s.slowSync(h, w, r)
@@ -413,6 +417,21 @@ func TestAgentReportsChanges(t *testing.T) {
 	sources = sources[1:]
 	mu.Unlock()
 	await("web:2")
+	mu.Lock()
+	sources = nil
+	mu.Unlock()
+	await()
+}
+
+// A host without an image has a list too, and says it once.
+func TestNoImages(t *testing.T) {
+	s := newSite(t)
+	s.start(s.config(t.TempDir()))
+	before := s.syncs.Load()
+	time.Sleep(time.Second)
+	if n := s.syncs.Load() - before; n > 3 {
+		t.Errorf("%d syncs in a second with nothing to say", n)
+	}
 }
 
 // sourceFunc is a source that misbehaves as a test wants, in front of a real

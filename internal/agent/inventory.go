@@ -91,7 +91,7 @@ func (v *inventory) put(s slot, images []image.Image, err error) bool {
 func (v *inventory) join() bool {
 	engines := slices.Clone(v.found)
 	where := map[image.Digest][]held{}
-	var states []fleet.ImageState
+	states := []fleet.ImageState{} // no image is a list too, not the lack of one
 	for _, s := range v.slots {
 		l := v.lists[s.name]
 		if l.err != nil {
