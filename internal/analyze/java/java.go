@@ -50,14 +50,23 @@ const (
 	maxPackages = 50_000
 )
 
-var extensions = []string{".jar", ".war", ".ear", ".par", ".sar", ".jpi", ".hpi", ".kar", ".lpkg", ".nar", ".rar"}
-
+// isArchive goes by the extension, in letters of any case. It is asked of every
+// file of a layer.
 func isArchive(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
-	for _, e := range extensions {
-		if ext == e {
-			return true
-		}
+	n := len(name)
+	if n < 5 {
+		return false
+	}
+	if name[n-5] == '.' {
+		return strings.EqualFold(name[n-4:], "lpkg")
+	}
+	if name[n-4] != '.' {
+		return false
+	}
+	ext := [3]byte{name[n-3] | 0x20, name[n-2] | 0x20, name[n-1] | 0x20}
+	switch string(ext[:]) {
+	case "jar", "war", "ear", "par", "sar", "jpi", "hpi", "kar", "nar", "rar":
+		return true
 	}
 	return false
 }

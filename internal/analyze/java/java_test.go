@@ -152,6 +152,22 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestWants(t *testing.T) {
+	for _, ext := range []string{"jar", "war", "ear", "par", "sar", "jpi", "hpi", "kar", "lpkg", "nar", "rar", "JAR", "Lpkg"} {
+		if !New().Wants("/a."+ext, nil) {
+			t.Errorf("%s is not wanted", ext)
+		}
+	}
+	for _, p := range []string{"/jar", "/a.jars", "/a.tar", "/a.jmod", "/a.zip", "/a.jar.asc", "/.ja", "/xlpkg"} {
+		if New().Wants(p, nil) {
+			t.Errorf("%s is wanted", p)
+		}
+	}
+	if testing.AllocsPerRun(10, func() { New().Wants("/usr/share/LIB.JAR", nil) }) > 0 {
+		t.Error("allocates")
+	}
+}
+
 func TestRepositories(t *testing.T) {
 	b := archive(t, text("a.class", "x"))
 	for p, want := range map[string]string{

@@ -46,37 +46,36 @@ func (Analyzer) Key() string { return key }
 // Wants takes kernels in the places where they are started from, and modules
 // beneath /lib/modules that are not part of a kernel.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	return image(p) || module(p)
+	if rest, ok := strings.CutPrefix(p, "/boot/"); ok {
+		return image(rest)
+	}
+	if _, rest, ok := modules(p); ok {
+		return rest == "vmlinuz" || outside(rest)
+	}
+	return strings.HasPrefix(p, "/vmlinuz") && image(p[1:])
 }
 
+// image reports whether the last element of p is the name of a kernel.
 func image(p string) bool {
-	dir, base := path.Split(p)
-	if !strings.HasPrefix(base, "vmlinuz") && base != "bzImage" {
-		return false
-	}
-	return dir == "/" || strings.HasPrefix(dir, "/boot/") || modules(dir) != ""
+	base := p[strings.LastIndexByte(p, '/')+1:]
+	return strings.HasPrefix(base, "vmlinuz") || base == "bzImage"
 }
 
-func module(p string) bool {
-	rest := modules(p)
-	if rest == "" {
-		return false
+// modules takes "/lib/modules/VERSION/REST" apart.
+func modules(p string) (version, rest string, ok bool) {
+	p, _ = strings.CutPrefix(p, "/usr")
+	p, ok = strings.CutPrefix(p, "/lib/modules/")
+	if !ok {
+		return "", "", false
 	}
-	_, rest, _ = strings.Cut(rest, "/") // the version
-	return !strings.HasPrefix(rest, "kernel/") &&
-		(strings.HasSuffix(p, ".ko") || strings.HasSuffix(p, ".ko.xz") || strings.HasSuffix(p, ".ko.zst") || strings.HasSuffix(p, ".ko.gz"))
+	return strings.Cut(p, "/")
 }
 
-// modules is p beneath the directory of modules, "" if it lies elsewhere.
-func modules(p string) string {
-	if rest, ok := strings.CutPrefix(p, "/lib/modules/"); ok {
-		return rest
-	}
-	rest, _ := strings.CutPrefix(p, "/usr/lib/modules/")
-	if len(rest) == len(p) {
-		return ""
-	}
-	return rest
+// outside reports whether rest, beneath the directory of a version, is a module
+// that does not belong to the kernel.
+func outside(rest string) bool {
+	return !strings.HasPrefix(rest, "kernel/") && (strings.HasSuffix(rest, ".ko") ||
+		strings.HasSuffix(rest, ".ko.xz") || strings.HasSuffix(rest, ".ko.zst") || strings.HasSuffix(rest, ".ko.gz"))
 }
 
 // Sniff implements analyze.Sniffer: a boot sector or a PE program (a kernel for
@@ -95,7 +94,7 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read kernel: %w", err)
 	}
-	if module(f.Path) {
+	if _, rest, ok := modules(f.Path); ok && outside(rest) {
 		facts, err := readModule(ctx, f)
 		if err != nil {
 			return nil, fmt.Errorf("read module: %w", err)

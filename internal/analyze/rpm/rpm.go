@@ -39,10 +39,11 @@ func (Analyzer) Key() string { return key }
 // Wants takes the three database files in the three directories that
 // distributions use.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	dir, base := path.Split(p)
-	switch dir {
-	case "/var/lib/rpm/", "/usr/lib/sysimage/rpm/", "/usr/share/rpm/":
-		return base == "Packages" || base == "Packages.db" || base == "rpmdb.sqlite"
+	switch p {
+	case "/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/Packages", "/usr/share/rpm/Packages",
+		"/var/lib/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages.db", "/usr/share/rpm/Packages.db",
+		"/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/share/rpm/rpmdb.sqlite":
+		return true
 	}
 	return false
 }
