@@ -79,7 +79,7 @@ func TestUncoveredProgramsAreNamed(t *testing.T) {
 			got = append(got, w)
 		}
 	}
-	want := "no advisories are written for programs that no package manager installed: curl 8.5.0, openssl 3.0.13 are not matched"
+	want := "no advisories are written for some programs that no package manager installed, they are not matched: curl 8.5.0, openssl 3.0.13"
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

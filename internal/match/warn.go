@@ -54,7 +54,7 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 			if more > 0 {
 				list += fmt.Sprintf(" and %d more", more)
 			}
-			out = append(out, "no advisories are written for programs that no package manager installed: "+list+" are not matched")
+			out = append(out, "no advisories are written for some programs that no package manager installed, they are not matched: "+list)
 		}
 		if len(names)+more < counts[report.TypeGeneric] && !m.db.HasEcosystem("Bitnami") && counts[report.TypeBitnami] == 0 {
 			out = append(out, "the advisory database has nothing for Bitnami, whose advisories cover programs that no package manager installed")
