@@ -3,7 +3,6 @@ package dotnet
 import (
 	"bytes"
 	"context"
-	"debug/pe"
 	"fmt"
 	"io"
 
@@ -94,8 +93,7 @@ func data(r io.ReaderAt, size int64) []byte {
 	if n, _ := r.ReadAt(head[:], 0); n < len(head) {
 		return nil
 	}
-	var section io.ReaderAt
-	var length int64
+	var section *io.SectionReader
 	if isELF(head[:]) {
 		// The table of sections ends what a linker writes. Programs of .NET
 		// are for little-endian processors of 64 or, on ARM, 32 bits.
@@ -106,23 +104,14 @@ func data(r io.ReaderAt, size int64) []byte {
 		if end < 0 || end >= size {
 			return nil
 		}
-		s, _ := analyze.FindSection(r, ".data")
-		if s == nil {
-			return nil
-		}
-		section, length = s, s.Size()
-	} else {
-		p, err := pe.NewFile(r)
-		if err != nil || p.Section(".data") == nil {
-			return nil
-		}
-		s := p.Section(".data")
-		section, length = s, int64(s.Size)
+		section, _ = analyze.FindSection(r, ".data")
+	} else if p := analyze.OpenPE(r); p != nil {
+		section = p.Section(".data")
 	}
-	if length > maxDataBytes || length > size {
+	if section == nil || section.Size() > maxDataBytes || section.Size() > size {
 		return nil
 	}
-	b := make([]byte, length)
+	b := make([]byte, section.Size())
 	n, _ := section.ReadAt(b, 0)
 	return b[:n]
 }

@@ -24,7 +24,7 @@ const (
 	minPEBytes    = 512
 	maxPEBytes    = 1 << 30
 	maxTextBytes  = 512
-	maxReadBytes  = 64 << 20
+	maxReadBytes  = maxDepsBytes + maxDataBytes + 1<<20
 	maxTableBytes = 32 << 20
 	// The smallest program that starts an application has 70 kB, a bundle
 	// with the whole framework 150 MB.

@@ -2,11 +2,11 @@ package dotnet
 
 import (
 	"bytes"
-	"debug/pe"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -334,29 +334,35 @@ func TestLimits(t *testing.T) {
 	if facts := analyzetest.Facts(t, New(), analyzetest.File(depsPath, []byte(long))); len(facts.Packages) != 0 || len(facts.Problems) != 1 {
 		t.Errorf("name: got %+v", facts)
 	}
-	// A section that claims to be larger than the budget is not read.
-	b := bytes.Clone(real(t, "Microsoft.IdentityModel.Abstractions.dll"))
-	header := int(binary.LittleEndian.Uint32(b[0x3c:]))
-	binary.LittleEndian.PutUint32(b[header+12:], 0x1000)            // symbols
-	binary.LittleEndian.PutUint32(b[header+16:], maxReadBytes/18+1) // many
-	big := analyzetest.File(dllPath, b)
-	big.Content, big.Size = padded(b), maxPEBytes
-	if _, err := New().Analyze(t.Context(), big); !errors.Is(err, analyze.ErrLimit) {
-		t.Errorf("bytes read: got %v", err)
-	}
-	img := &image{file: &pe.File{}}
+	img := &image{file: &analyze.PE{}}
 	if _, err := img.read(1, 1, 1); !errors.Is(err, errDamaged) {
 		t.Errorf("address: got %v", err)
 	}
 }
 
-// padded is a file of zeros that begins with some bytes.
-type padded []byte
+// A data section that is larger than what is searched, and tables that end
+// beyond what a file of metadata can have.
+func TestLargeSections(t *testing.T) {
+	b := singleFile(t, false, 6, []byte("{}"))
+	at := int(binary.LittleEndian.Uint64(b[0x28:])) + 64 + 0x20 // size of the first section after the empty one
+	binary.LittleEndian.PutUint64(b[at:], maxDataBytes+1)
+	f := analyzetest.File("/app/x", b)
+	f.Size = 2 * maxDataBytes
+	if facts, err := New().Analyze(t.Context(), f); facts != nil || err != nil {
+		t.Errorf("data: got %v, %v", facts, err)
+	}
+	img := &image{file: &analyze.PE{Sections: []analyze.PESection{{Address: 0x1000, SectionReader: io.NewSectionReader(tables{}, 0, 1<<20)}}}}
+	if _, _, err := img.assemblyRow(0x1000); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "tables of") {
+		t.Errorf("tables: got %v", err)
+	}
+}
 
-func (p padded) ReadAt(b []byte, off int64) (int, error) {
-	clear(b)
-	if off < int64(len(p)) {
-		copy(b, p[off:])
+// tables is metadata whose tables all have millions of rows.
+type tables struct{}
+
+func (tables) ReadAt(b []byte, _ int64) (int, error) {
+	for i := range b {
+		b[i] = 0x7f
 	}
 	return len(b), nil
 }

@@ -2,7 +2,6 @@ package dotnet
 
 import (
 	"context"
-	"debug/pe"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,11 +25,11 @@ var errDamaged = errors.New("damaged")
 // program for Windows of another kind.
 func assembly(ctx context.Context, f analyze.File) (facts *report.Facts, native bool, err error) {
 	b := analyze.NewBudget(ctx, f, maxReadBytes)
-	p, err := pe.NewFile(b)
+	p := analyze.OpenPE(b)
 	if b.Err() != nil {
 		return nil, false, b.Err()
 	}
-	if err != nil {
+	if p == nil {
 		return nil, false, nil // for DOS, or of no interest to Windows
 	}
 	img := &image{file: p}
@@ -103,32 +102,25 @@ func odd(c rune) bool {
 }
 
 // image is a PE file as it would lie in memory.
-type image struct{ file *pe.File }
+type image struct{ file *analyze.PE }
 
 // directory is the address of an entry of the data directory, 0 if there is
 // none.
 func (m *image) directory(i int) uint32 {
-	var dirs []pe.DataDirectory
-	switch h := m.file.OptionalHeader.(type) {
-	case *pe.OptionalHeader32:
-		dirs = h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
-	case *pe.OptionalHeader64:
-		dirs = h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
-	}
-	if i >= len(dirs) || dirs[i].Size == 0 {
+	if i >= len(m.file.Directories) {
 		return 0
 	}
-	return dirs[i].VirtualAddress
+	return m.file.Directories[i]
 }
 
 // read is up to n bytes at an address; fewer than least are an error.
 func (m *image) read(addr uint32, least, n int) ([]byte, error) {
 	for _, s := range m.file.Sections {
-		if addr < s.VirtualAddress || addr-s.VirtualAddress >= s.Size {
+		if addr < s.Address || int64(addr-s.Address) >= s.Size() {
 			continue
 		}
 		b := make([]byte, n)
-		got, err := s.ReadAt(b, int64(addr-s.VirtualAddress))
+		got, err := s.ReadAt(b, int64(addr-s.Address))
 		if got < least {
 			return nil, fmt.Errorf("address %#x: %w: %w", addr, errDamaged, err)
 		}

@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
-	"debug/macho"
-	"debug/pe"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,15 +20,18 @@ import (
 const key = "rust/2"
 
 // Limits. A program with 800 crates has a list of 15 kB, 150 kB inflated;
-// cargo-auditable's own reader stops at 8 MB.
+// cargo-auditable's own reader stops at 8 MB. Headers and list together are less
+// than may be read.
 const (
 	minFileBytes  = 16 << 10
 	maxFileBytes  = 4 << 30
-	maxReadBytes  = 64 << 20
+	maxReadBytes  = 32 << 20
 	maxListBytes  = 8 << 20
 	maxPackages   = 20_000
 	maxTextBytes  = 512
 	sectionOfList = ".dep-v0"
+	// maxCommandBytes is for the load commands of a Mach-O file, some kB.
+	maxCommandBytes = 1 << 20
 )
 
 // An Analyzer reads programs and libraries.
@@ -99,21 +101,58 @@ func section(r io.ReaderAt) io.Reader {
 			return s
 		}
 	case head[0] == 'M':
-		p, err := pe.NewFile(r)
-		if err != nil {
-			return nil
-		}
-		if s := p.Section(sectionOfList); s != nil {
-			return s.Open()
+		if p := analyze.OpenPE(r); p != nil {
+			if s := p.Section(sectionOfList); s != nil {
+				return s
+			}
 		}
 	case isMachO(head[:]):
-		m, err := macho.NewFile(r)
-		if err != nil {
+		if s := machO(r); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// machO finds the list in a Mach-O file: among its load commands are segments,
+// which are followed by the headers of their sections (mach-o/loader.h).
+// debug/macho also reads every symbol.
+func machO(r io.ReaderAt) *io.SectionReader {
+	le := binary.LittleEndian
+	var head [32]byte
+	if n, _ := r.ReadAt(head[:], 0); n < len(head) {
+		return nil
+	}
+	// Header, segment command and section of 64 bits, or of 32.
+	header, segment, command, section := 32, 72, uint32(0x19), 80
+	if head[0] == 0xce {
+		header, segment, command, section = 28, 56, 1, 68
+	}
+	size := le.Uint32(head[20:])
+	if size > maxCommandBytes {
+		return nil
+	}
+	b := make([]byte, size)
+	if n, _ := r.ReadAt(b, int64(header)); n < len(b) {
+		return nil
+	}
+	for len(b) >= 8 {
+		n := int(le.Uint32(b[4:]))
+		if n < 8 || n > len(b) {
 			return nil
 		}
-		if s := m.Section(sectionOfList); s != nil {
-			return s.Open()
+		if le.Uint32(b) == command && n >= segment {
+			for s := b[segment:n]; len(s) >= section; s = s[section:] {
+				if name, _, _ := bytes.Cut(s[:16], []byte{0}); string(name) != sectionOfList {
+					continue
+				}
+				if section == 80 {
+					return io.NewSectionReader(r, int64(le.Uint32(s[48:])), int64(le.Uint64(s[40:])&(1<<62-1)))
+				}
+				return io.NewSectionReader(r, int64(le.Uint32(s[40:])), int64(le.Uint32(s[36:])))
+			}
 		}
+		b = b[n:]
 	}
 	return nil
 }

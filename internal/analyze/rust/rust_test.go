@@ -229,26 +229,17 @@ func TestLimits(t *testing.T) {
 	if facts := analyzetest.Facts(t, New(), executable(program("elf", deflate(t, []byte(long))))); len(facts.Packages) != 0 || len(facts.Problems) != 1 {
 		t.Errorf("name: got %+v", facts)
 	}
-	// More symbols than the budget lets be read.
-	exe := program("pe", deflate(t, []byte(list)))
-	binary.LittleEndian.PutUint32(exe[64+12:], 0x1000)
-	binary.LittleEndian.PutUint32(exe[64+16:], maxReadBytes/18+1)
-	f := executable(exe)
-	f.Content, f.Size = padded(exe), maxFileBytes
-	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
-		t.Errorf("bytes read: got %v", err)
+	mach := program("mach-o", deflate(t, []byte(list)))
+	binary.LittleEndian.PutUint32(mach[20:], maxCommandBytes+1)
+	f := executable(append(mach, make([]byte, maxCommandBytes)...))
+	if facts, err := New().Analyze(t.Context(), f); facts != nil || err != nil {
+		t.Errorf("load commands: got %v, %v", facts, err)
 	}
-}
-
-// padded is a file of zeros that begins with some bytes.
-type padded []byte
-
-func (p padded) ReadAt(b []byte, off int64) (int, error) {
-	clear(b)
-	if off < int64(len(p)) {
-		copy(b, p[off:])
+	// What a list of stored blocks can make the reader read is bounded too.
+	stored := executable(program("elf", append([]byte{0x78, 0x01}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, maxListBytes/5+1)...)))
+	if facts, err := New().Analyze(t.Context(), stored); facts != nil || err == nil {
+		t.Errorf("packed bytes: got %v, %v", facts, err)
 	}
-	return len(b), nil
 }
 
 func FuzzCrates(f *testing.F) {
