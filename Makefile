@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test binaries check format lint race unit contract e2e matrix oracle fuzz bench bench-peers generate clean
+.PHONY: help build demo test binaries check format lint race unit contract e2e hostile matrix oracle fuzz bench bench-peers generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ demo: build ## README command one: serve, scan the images of this host, show the
 	$(BIN) server --data build/demo --listen 127.0.0.1:0 --scan-now --once
 	@echo; echo "To keep the API served: $(BIN) server --data build/demo"
 
-test: build binaries format lint race unit contract e2e matrix oracle fuzz ## README command two: every test there is
+test: build binaries format lint race unit contract e2e hostile matrix oracle fuzz ## README command two: every test there is
 
 binaries: ## fetch programs of Debian packages, for the tests of analyze/binary
 	test/binaries/fetch build/cache/binaries
@@ -51,6 +51,9 @@ e2e: build ## end to end, on real engines and images
 
 matrix: ## every engine and archive form on every kind of image: the same result
 	$(GO) test -count=1 -timeout 15m -v ./test/matrix
+
+hostile: ## images made to harm their reader, read within the contract
+	$(GO) test -count=1 -timeout 20m ./test/hostile
 
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...

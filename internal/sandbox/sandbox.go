@@ -65,9 +65,8 @@ type Exit struct {
 	// Code is the exit code, -1 if a signal ended it.
 	Code   int
 	Signal syscall.Signal
-	// CPU and MaxRSS (bytes) are what it took.
-	CPU    time.Duration
-	MaxRSS int64
+	// CPU is what it took.
+	CPU time.Duration
 	// Stderr is the beginning of what it wrote to standard error.
 	Stderr string
 }

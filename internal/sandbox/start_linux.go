@@ -87,9 +87,6 @@ func (p *Process) run(path string, c Command, started chan<- error) {
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		p.exit.Signal = ws.Signal()
 	}
-	if ru, ok := st.SysUsage().(*syscall.Rusage); ok {
-		p.exit.MaxRSS = int64(ru.Maxrss) << 10
-	}
 }
 
 // environment of the child: nothing of the parent's, which may hold secrets,

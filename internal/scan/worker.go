@@ -279,7 +279,7 @@ func reasonOf(err error) string {
 		return skipPanic
 	case isContext(err):
 		return skipTime
-	case fault.CodeOf(err) == fault.TooLarge, errors.Is(err, layer.ErrLimit):
+	case fault.CodeOf(err) == fault.TooLarge, errors.Is(err, layer.ErrLimit), errors.Is(err, analyze.ErrLimit):
 		return skipTooLarge
 	default:
 		return skipDamaged

@@ -3,10 +3,13 @@ package analyzetest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -95,7 +98,11 @@ var keyForm = regexp.MustCompile(`^[a-z]+/[1-9][0-9]*$`)
 // understands: its key has the form "name/1"; the same file gives the same
 // facts; an empty, shortened or damaged file makes an error or facts, never a
 // panic; an ended context ends the work.
+//
+// With ONCEOVER_SAMPLES=DIR the good file is left in DIR as a Sample, for tests
+// of the whole program.
 func Suite(t *testing.T, a analyze.Analyzer, p string, good []byte) {
+	leave(t, Sample{Key: a.Key(), Path: p, Content: good})
 	t.Run("key", func(t *testing.T) {
 		if !keyForm.MatchString(a.Key()) {
 			t.Errorf("key %q: want name/number", a.Key())
@@ -141,6 +148,29 @@ func Suite(t *testing.T, a analyze.Analyzer, p string, good []byte) {
 			t.Error("an ended context gives no error")
 		}
 	})
+}
+
+// A Sample is a file that an analyser understands.
+type Sample struct {
+	Key     string `json:"key"`
+	Path    string `json:"path"`
+	Content []byte `json:"content"`
+}
+
+func leave(t *testing.T, s Sample) {
+	t.Helper()
+	dir := os.Getenv("ONCEOVER_SAMPLES")
+	if dir == "" {
+		return
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	if err := os.WriteFile(filepath.Join(dir, hex.EncodeToString(sum[:])+".json"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func encode(t *testing.T, a analyze.Analyzer, p string, content []byte) []byte {
