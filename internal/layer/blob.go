@@ -31,8 +31,10 @@ const (
 	maxHoles  = 4 << 30
 )
 
-// keepBuffer is the largest buffer that is kept for the next file.
-const keepBuffer = 4 << 20
+// maxRecent bounds the contents that are kept for hard links to come: links
+// mostly follow their target closely, and reading the stream again for their
+// sake costs as much as the layer.
+const maxRecent = 16 << 20
 
 // blobWalker shows a tar stream as the directory that an overlay engine makes
 // of it. Entries are shown as they go by. If one turns out to take the place of
@@ -58,10 +60,19 @@ type blobWalker struct {
 	links   map[int32][]string
 	origins map[int32]string
 
+	// recent are the contents opened last, oldest first.
+	recent      []recentFile
+	recentBytes int
+
 	entry Entry
 	file  blobFile
-	buf   bytes.Buffer
 	holes int64
+}
+
+// recentFile is the content of an entry.
+type recentFile struct {
+	n int32
+	b []byte
 }
 
 func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) error {
@@ -92,6 +103,7 @@ func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) e
 func (w *blobWalker) begin() {
 	w.tree, w.refused = newTree(), nil
 	w.links, w.origins = map[int32][]string{}, map[int32]string{}
+	w.recent, w.recentBytes = nil, 0
 }
 
 // pass reads the whole stream once, and checks it against the diff ID.
@@ -249,7 +261,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 	case hidden || !w.stays(n, p):
 		return nil
 	case at.kind == File:
-		w.file = blobFile{w: w, size: h.Size, r: tr, sparse: isSparse(h)}
+		w.file = blobFile{w: w, size: h.Size, r: tr, content: n, sparse: isSparse(h)}
 		return w.showFile(p, at, "", h.ModTime)
 	default:
 		return w.emit(at.kind, p, target)
@@ -416,10 +428,11 @@ func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
 type blobFile struct {
 	w *blobWalker
 	// r is where the content goes by; nil for a hard link, which is called
-	// link and has the content of an entry.
-	r       io.Reader
-	size    int64
-	link    string
+	// link.
+	r    io.Reader
+	size int64
+	link string
+	// content is the entry that has it.
 	content int32
 	sparse  bool
 	// opened is what is open already, err why it is not.
@@ -451,6 +464,11 @@ func (f *blobFile) open() (*Content, error) {
 	case f.r == nil && f.content == 0:
 		return nil, fmt.Errorf("hard link to a file that is not in the layer: %w", fs.ErrNotExist)
 	case f.r == nil:
+		for _, c := range f.w.recent {
+			if c.n == f.content {
+				return &Content{ReaderAt: bytes.NewReader(c.b), Size: int64(len(c.b))}, nil
+			}
+		}
 		f.w.links[f.content] = append(f.w.links[f.content], f.link)
 		return nil, ErrDeferred
 	case f.size > maxContent:
@@ -469,14 +487,25 @@ func (f *blobFile) open() (*Content, error) {
 		}
 		return spool(f.r)
 	}
-	if f.w.buf.Cap() > keepBuffer {
-		f.w.buf = bytes.Buffer{}
-	}
-	f.w.buf.Reset()
-	if _, err := f.w.buf.ReadFrom(f.r); err != nil {
+	var buf bytes.Buffer
+	buf.Grow(int(min(f.size, 1<<20)) + bytes.MinRead)
+	if _, err := buf.ReadFrom(f.r); err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
-	return &Content{ReaderAt: bytes.NewReader(f.w.buf.Bytes()), Size: int64(f.w.buf.Len())}, nil
+	f.w.remember(f.content, buf.Bytes())
+	return &Content{ReaderAt: bytes.NewReader(buf.Bytes()), Size: int64(buf.Len())}, nil
+}
+
+// remember keeps a content for hard links, in place of the oldest.
+func (w *blobWalker) remember(n int32, b []byte) {
+	limit := int(min(maxRecent, w.opts.Memory))
+	if cap(b) > limit/2 {
+		return
+	}
+	w.recent = append(w.recent, recentFile{n, b})
+	for w.recentBytes += cap(b); w.recentBytes > limit; w.recent = w.recent[1:] {
+		w.recentBytes -= cap(w.recent[0].b)
+	}
 }
 
 // spool copies r to a temporary file that has no name and goes with its

@@ -3,8 +3,10 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -207,6 +209,54 @@ func TestTarTraps(t *testing.T) {
 				if diff := cmp.Diff(tc.want, got); diff != "" {
 					t.Errorf("%s: %s", form, diff)
 				}
+			}
+		})
+	}
+}
+
+// TestLinksFromMemory opens a file and hard links to it, which need not be read
+// again, and one whose target was not opened, which must be.
+func TestLinksFromMemory(t *testing.T) {
+	b := cat(reg("a", "1"), only('1', "l", "a"), reg("b", strings.Repeat("2", 600)), only('1', "m", "b"), reg("c", "3"), only('1', "n", "c"), end())
+	for _, tc := range []struct {
+		name   string
+		skip   string
+		memory int64
+		opened int
+	}{
+		{"all", "", 0, 1}, {"target not opened", "/c", 0, 2}, {"no memory", "", 1, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			opened := 0
+			l := image.Layer{DiffID: image.DigestOf(b), Blob: func(context.Context) (io.ReadCloser, error) {
+				opened++
+				return io.NopCloser(bytes.NewReader(b)), nil
+			}}
+			got := map[string]string{}
+			err := Options{Memory: tc.memory}.Walk(context.Background(), l, func(e *Entry) error {
+				if e.Path == tc.skip {
+					return nil
+				}
+				c, err := e.Open()
+				if errors.Is(err, ErrDeferred) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				if _, ok := got[e.Path]; ok {
+					t.Errorf("%s twice", e.Path)
+				}
+				data, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size))
+				got[e.Path] = string(data)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if opened != tc.opened || got["/l"] != "1" || got["/m"] != strings.Repeat("2", 600) || got["/n"] != "3" {
+				t.Errorf("read %d times, got %v", opened, got)
 			}
 		})
 	}
