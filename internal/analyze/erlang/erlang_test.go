@@ -1,8 +1,11 @@
 package erlang
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,9 +73,57 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
+// packed is an archive of files and their contents, in order.
+func packed(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		f, err := w.Create(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+const plugin = "/opt/rabbitmq/plugins/recon-2.5.2.ez"
+
+func TestArchives(t *testing.T) {
+	b := packed(t, "recon-2.5.2/ebin/recon.beam", "", "recon-2.5.2/ebin/recon.app", real(t, "recon.app"), "recon-2.5.2/priv/x.app", "{")
+	t.Run("suite", func(t *testing.T) { analyzetest.Suite(t, New(), plugin, b) })
+	want := &report.Facts{Packages: []report.Package{
+		{Type: report.TypeHex, Name: "recon", Version: "2.5.2", Licenses: []string{"BSD"}, Path: plugin + "!recon-2.5.2/ebin/recon.app"},
+	}}
+	if diff := cmp.Diff(want, analyzetest.Facts(t, New(), analyzetest.File(plugin, b))); diff != "" {
+		t.Error(diff)
+	}
+	for name, b := range map[string][]byte{"no archive": []byte("text"), "no application": packed(t, "a/src/a.app", "")} {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(plugin, b)); facts != nil || err != nil {
+			t.Errorf("%s: got %v, %v", name, facts, err)
+		}
+	}
+	for name, text := range map[string]string{"damaged": "{", "bomb": strings.Repeat(" ", maxArchivedBytes+1)} {
+		facts := analyzetest.Facts(t, New(), analyzetest.File(plugin, packed(t, "a/ebin/a.app", text)))
+		if len(facts.Packages) != 0 || len(facts.Problems) != 1 {
+			t.Errorf("%s: got %+v", name, facts)
+		}
+	}
+	many := packed(t, slices.Repeat([]string{"a/ebin/a.app", `{application,a,[{vsn,"1"}]}.`}, maxArchived+1)...)
+	if facts, err := New().Analyze(t.Context(), analyzetest.File(plugin, many)); !errors.Is(err, analyze.ErrLimit) || len(facts.Packages) != maxArchived {
+		t.Errorf("applications: got %v", err)
+	}
+}
+
 func TestWants(t *testing.T) {
 	for path, want := range map[string]bool{
-		p: true, hex: true, "/app/src/recon.app.src": false, "/Applications/X.app": false, "/x.app": false, "/app/config": false,
+		p: true, hex: true, plugin: true, "/app/src/recon.app.src": false, "/Applications/X.app": false, "/x.app": false, "/app/config": false,
 	} {
 		if got := New().Wants(path, nil); got != want {
 			t.Errorf("%s: got %v", path, got)
@@ -111,7 +162,15 @@ func TestLimits(t *testing.T) {
 func FuzzApplication(f *testing.F) {
 	f.Add([]byte(real(f, "recon.app")), true)
 	f.Add([]byte(fetched), false)
+	f.Add(packed(f, "a/ebin/a.app", `{application,a,[{vsn,"1"}]}.`), false)
 	f.Fuzz(func(t *testing.T, b []byte, app bool) {
+		if facts, err := New().Analyze(t.Context(), analyzetest.File(plugin, b)); err == nil && facts != nil {
+			for _, pkg := range facts.Packages {
+				if !plain(pkg.Name) || !strings.HasPrefix(pkg.Path, plugin+"!") {
+					t.Errorf("unusable package %+v", pkg)
+				}
+			}
+		}
 		path := hex
 		if app {
 			path = p
