@@ -45,7 +45,7 @@ func (m *merger) standalone() []Package {
 	var out []Package
 	for i, l := range m.layers {
 		for _, p := range l.Packages {
-			if m.hidden(fileOf(p), i) {
+			if m.hidden(fileOf(p.Path, l), i) {
 				continue
 			}
 			p.Layer = l.DiffID
@@ -121,7 +121,9 @@ func (m *merger) setOwners(pkgs []Package) {
 	owner := map[uint64]string{}
 	for _, p := range pkgs {
 		if !OSType(p.Type) {
-			owner[PathHash(fileOf(p))] = ""
+			for f := range filesOf(p.Path) {
+				owner[PathHash(f)] = ""
+			}
 		}
 	}
 	if len(owner) == 0 {
@@ -151,16 +153,39 @@ func (m *merger) setOwners(pkgs []Package) {
 		}
 	}
 	for i := range pkgs {
-		if !OSType(pkgs[i].Type) {
-			pkgs[i].OwnedBy = owner[PathHash(fileOf(pkgs[i]))]
+		if OSType(pkgs[i].Type) {
+			continue
+		}
+		for f := range filesOf(pkgs[i].Path) {
+			if o := owner[PathHash(f)]; o != "" {
+				pkgs[i].OwnedBy = o
+				break
+			}
 		}
 	}
 }
 
-// fileOf is the file of the image that p rests on.
-func fileOf(p Package) string {
-	file, _, _ := strings.Cut(p.Path, "!")
-	return file
+// fileOf is the file of a layer that a package at p rests on. A "!" may begin
+// the path inside an archive, or be part of a name.
+func fileOf(p string, l *LayerReport) string {
+	for f := range filesOf(p) {
+		if f != p && has(l.Hides, PathHash(f)) {
+			return f
+		}
+	}
+	return p
+}
+
+// filesOf are the files that a package at p can rest on.
+func filesOf(p string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range len(p) {
+			if p[i] == '!' && !yield(p[:i]) {
+				return
+			}
+		}
+		yield(p)
+	}
 }
 
 // distro reads the os-release file that a process in the image would see.

@@ -81,6 +81,29 @@ func TestMergeHides(t *testing.T) {
 	}
 }
 
+// A "!" parts an archive from what is in it, and can be part of a name.
+func TestMergeArchives(t *testing.T) {
+	for _, tc := range []struct {
+		name, file, inner string
+		top               string
+		want              []string
+	}{
+		{"kept", "/a.jar", "!b.jar", "/x", []string{"/a.jar!b.jar@0", "/x@1"}},
+		{"archive deleted", "/a.jar", "!b.jar", "!/a.jar", []string{}},
+		{"odd name kept", "/a!b/c", "", "!/a", []string{"/a!b/c@0"}},
+		{"odd name deleted", "/a!b/c", "", "!/a!b", []string{}},
+		{"archive of an odd name deleted", "/a!b/c.jar", "!d!e", "!/a!b", []string{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			low := layerOf("0", tc.file)
+			low.Packages[0].Path += tc.inner
+			if diff := cmp.Diff(tc.want, survivors(Merge([]*LayerReport{low, layerOf("1", tc.top)}))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func db(id, p string, pkgs ...string) *LayerReport {
 	r := &LayerReport{DiffID: id, Complete: true, Hides: []uint64{PathHash(p)}}
 	d := Database{Path: p}

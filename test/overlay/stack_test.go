@@ -92,7 +92,8 @@ func randomLayer(rnd *rand.Rand, n int) []item {
 	return out
 }
 
-var names = []string{"a", "b", "c"}
+// names are few, so that they meet; "!" has a meaning in the paths of packages.
+var names = []string{"a", "b", "c!a"}
 
 func randomPath(rnd *rand.Rand) string {
 	p := names[rnd.IntN(3)]
