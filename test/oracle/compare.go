@@ -33,6 +33,11 @@ type Difference struct {
 	// Declared says that the other side lists the package as one that is
 	// not installed.
 	Declared bool
+	// Owned says that a distribution's package owns the package's files.
+	Owned bool
+	// Elsewhere are the types under which the other side lists a package of
+	// this name and version.
+	Elsewhere []string
 	// Alias is a finding of the same package on the other side that names
 	// ID among its aliases, if there is one.
 	Alias string

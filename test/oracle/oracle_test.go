@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func TestPackages(t *testing.T) {
 			if !ours.Complete || len(ours.Problems) > 0 {
 				t.Errorf("scan is incomplete or has problems: %v", ours.Problems)
 			}
-			ds := Differences(ours.Packages, theirs)
+			ds := ours.Differences(theirs)
 			table, unexplained, by := Explain(ds, packageRules)
 			t.Logf("%s: onceover %d packages, syft %d, %d differences\n%s", name, len(ours.Packages), len(theirs), len(ds), table)
 			if unexplained > 0 {
@@ -54,6 +55,49 @@ func TestPackages(t *testing.T) {
 	// A rule that explains nothing any more hides the next regression.
 	if compared == len(images) {
 		for _, r := range packageRules {
+			if used[r.Name] == 0 {
+				t.Errorf("rule %q explains nothing: remove it", r.Name)
+			}
+		}
+	}
+}
+
+// recallImages have what TestPackages has not: programs without a package
+// manager, jars and assemblies as their projects publish them, R, OTP,
+// WordPress.
+var recallImages = []string{"recall", "app", "debian-web", "rpm", "alpine-3.18.9", "scratch-go"}
+
+// TestRecall demands that no installed package which syft or osv-scanner finds
+// is missing, but for those that a rule explains.
+func TestRecall(t *testing.T) {
+	tools := Find(t)
+	bin := build(t)
+	used := map[string]int{}
+	compared := 0
+	for _, name := range recallImages {
+		t.Run(name, func(t *testing.T) {
+			img := fixture.Image(t, name)
+			rs, err := tools.Recall(t.Context(), scan(t, bin, "docker-archive:"+img.Archive), img.Archive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rs {
+				t.Logf("%s: %s\n%s", name, r.Summary(), r.Table(true))
+				if r.Theirs == 0 {
+					t.Errorf("%s found nothing: the comparison would say nothing", r.Peer)
+				}
+				if r.Missing > 0 {
+					t.Errorf("%d packages that %s finds are missing", r.Missing, r.Peer)
+				}
+				for rule, n := range r.Used {
+					used[rule] += n
+				}
+			}
+			compared++
+		})
+	}
+	if compared == len(recallImages) {
+		for _, r := range slices.Concat(recallRules, syftOnlyRules, osvOnlyRules) {
 			if used[r.Name] == 0 {
 				t.Errorf("rule %q explains nothing: remove it", r.Name)
 			}

@@ -73,6 +73,9 @@ func pythonName(s string) string {
 // types are syft's names of package types that have another in a package URL.
 var types = map[string]string{
 	"go-module": report.TypeGo, "python": report.TypePython, "java-archive": report.TypeJava,
+	"dotnet": report.TypeNuGet, "rust-crate": report.TypeCargo, "php-composer": report.TypeComposer, "R-package": report.TypeCRAN,
+	"lua-rocks": report.TypeLua, "erlang-otp": report.TypeOTP, "wordpress-plugin": report.TypeWordPress, "portage": report.TypeEbuild,
+	"binary": report.TypeGeneric,
 }
 
 // SyftPackages is what syft finds in an OCI layout or docker-archive, given as
@@ -122,6 +125,9 @@ type Scan struct {
 	Packages List
 	// Declared are packages that a file names and that are not installed.
 	Declared List
+	// Owned are the installed packages whose files a distribution's package
+	// owns, wherever they lie.
+	Owned map[Item]bool
 	// Modules are the modularity labels of packages that have one.
 	Modules  map[Item]string
 	Findings []Finding
@@ -150,13 +156,16 @@ func ReadScan(out []byte) (*Scan, error) {
 	if img.Error != "" {
 		return nil, fmt.Errorf("onceover could not scan the image: %s", img.Error)
 	}
-	s := &Scan{Packages: List{}, Declared: List{}, Modules: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
+	s := &Scan{Packages: List{}, Declared: List{}, Owned: map[Item]bool{}, Modules: map[Item]string{}, Complete: img.Complete, Problems: img.Problems}
 	for _, p := range img.Packages {
 		i := Item{Type: p.Type, Name: p.Name, Version: p.Version}
 		i.normalize()
 		if p.Declared {
 			s.Declared.add(i, p.Path)
 			continue
+		}
+		if _, again := s.Packages[i]; !again || s.Owned[i] {
+			s.Owned[i] = p.OwnedBy != ""
 		}
 		s.Packages.add(i, p.Path)
 		if p.Module != "" {
@@ -169,4 +178,23 @@ func ReadScan(out []byte) (*Scan, error) {
 		s.Findings = append(s.Findings, Finding{Package: i, ID: f.ID, Aliases: append(f.Aliases, f.CVEs...)})
 	}
 	return s, nil
+}
+
+// Differences are those of the package lists, with what only Onceover knows.
+func (s *Scan) Differences(oracle List) []Difference {
+	ds := Differences(s.Packages, oracle)
+	for i := range ds {
+		d := &ds[i]
+		d.Owned = d.Side == OnlyOurs && s.Owned[d.Package]
+		if d.Side == OnlyOurs {
+			continue
+		}
+		_, d.Declared = s.Declared[d.Package]
+		for _, o := range s.Packages.Items() {
+			if o.Type != d.Package.Type && o.Name == d.Package.Name && o.Version == d.Package.Version {
+				d.Elsewhere = append(d.Elsewhere, o.Type)
+			}
+		}
+	}
+	return ds
 }

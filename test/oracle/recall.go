@@ -93,8 +93,7 @@ func (t Tools) Recall(ctx context.Context, ours *Scan, archive string) ([]Recall
 
 func recall(peer string, ours *Scan, theirs List, rules []Rule) Recall {
 	r := Recall{Peer: peer, Ours: len(ours.Packages), Theirs: len(theirs), Used: map[string]int{}, rules: rules}
-	for _, d := range Differences(ours.Packages, theirs) {
-		_, d.Declared = ours.Declared[d.Package]
+	for _, d := range ours.Differences(theirs) {
 		r.Differences = append(r.Differences, d)
 		if d.Side == OnlyOurs {
 			continue

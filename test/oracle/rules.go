@@ -21,11 +21,18 @@ var packageRules = []Rule{
 		},
 	},
 	{
-		Name:   "Windows program",
-		Reason: "syft lists the launchers for Windows that a Python wheel carries, without a version; nothing in a Linux image runs them and nothing can be matched",
+		Name:   "program that a package owns",
+		Reason: "Onceover knows programs and libraries by their content too, and lists those that a distribution's package owns as owned: they are matched through that package alone; syft leaves them out",
 		Explains: func(d Difference) bool {
-			return d.Side == OnlyOracle && d.Package.Type == "binary" && d.Package.Version == "" &&
-				!slices.ContainsFunc(d.Paths, func(p string) bool { return !strings.HasSuffix(p, ".exe") })
+			return d.Side == OnlyOurs && d.Package.Type == report.TypeGeneric && d.Owned
+		},
+	},
+	{
+		Name:   "Windows program",
+		Reason: "syft lists programs in the format of Windows without a version: the launchers that a Python wheel carries, the assemblies of a .NET runtime, which Onceover lists as the runtime that they belong to; without a version nothing can be matched",
+		Explains: func(d Difference) bool {
+			return d.Side == OnlyOracle && d.Package.Type == report.TypeGeneric && d.Package.Version == "" &&
+				!slices.ContainsFunc(d.Paths, func(p string) bool { return !strings.HasSuffix(p, ".exe") && !strings.HasSuffix(p, ".dll") })
 		},
 	},
 	{
