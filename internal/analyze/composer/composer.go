@@ -54,31 +54,40 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if len(content) == 0 {
 		return nil, nil
 	}
-	var list struct {
-		Packages []installed `json:"packages"`
-	}
-	if content[0] == '[' {
-		err = json.Unmarshal(content, &list.Packages)
-	} else {
-		err = json.Unmarshal(content, &list)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read installed.json: %w", err)
-	}
-	if n := len(list.Packages); n > maxPackages {
-		return nil, fmt.Errorf("read installed.json: %w", analyze.Limited("packages", int64(n), maxPackages))
-	}
 	db := &report.Database{Path: f.Path}
 	var problems analyze.Problems
-	for _, p := range list.Packages {
+	d := json.NewDecoder(bytes.NewReader(content))
+	n := 0
+	element := func() error {
+		if n++; n > maxPackages {
+			return analyze.Limited("packages", int64(n), maxPackages)
+		}
+		var p installed
+		if err := analyze.JSONValue(d, &p); err != nil {
+			return err
+		}
 		if !plain(p.Name) || !plain(p.Version) {
 			problems.Add(f.Path, key, "a package cannot be called %q, version %q", analyze.Clip(p.Name), analyze.Clip(p.Version))
-			continue
+			return nil
 		}
 		db.Packages = append(db.Packages, report.Package{
 			Type: report.TypeComposer, Name: strings.ToLower(p.Name), Version: p.Version,
 			Licenses: licenses(p.License), Path: f.Path,
 		})
+		return nil
+	}
+	if content[0] == '[' {
+		err = analyze.JSONArray(ctx, d, element)
+	} else {
+		err = analyze.JSONObject(ctx, d, func(key string) error {
+			if key != "packages" {
+				return analyze.JSONSkip(d)
+			}
+			return analyze.JSONArray(ctx, d, element)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read installed.json: %w", err)
 	}
 	return &report.Facts{Database: db, Problems: problems.List()}, nil
 }

@@ -53,8 +53,8 @@ func TestAnalyze(t *testing.T) {
 			}
 		})
 	}
-	facts := analyzetest.Facts(t, New(), analyzetest.File(p, []byte(`[{"name":"a b","version":"1"},{"name":"a/b"},{"name":"a/b","version":"1"}]`)))
-	if len(facts.Database.Packages) != 1 || len(facts.Problems) != 2 {
+	facts := analyzetest.Facts(t, New(), analyzetest.File(p, []byte(`[{"name":"a b","version":"1"},{"name":"a/b"},{"name":1},{"name":"a/b","version":"1"}]`)))
+	if len(facts.Database.Packages) != 1 || len(facts.Problems) != 3 {
 		t.Errorf("got %+v", facts)
 	}
 }
@@ -70,7 +70,7 @@ func TestWants(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	for _, text := range []string{"{", "3", `{"packages":{}}`, `[{"name":1}]`} {
+	for _, text := range []string{"{", "3", `{"packages":{}}`, `[{"name":"a/b","version":"1"}`} {
 		if facts, err := New().Analyze(t.Context(), analyzetest.File(p, []byte(text))); facts != nil || err == nil {
 			t.Errorf("%q: got %v, %v", text, facts, err)
 		}

@@ -11,14 +11,15 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "dotnet/3"
+const key = "dotnet/4"
 
 // Limits. The deps.json of the ASP.NET framework has 40 kB, that of the largest
-// tool of the SDK 200 kB with 300 libraries. The largest assembly in common use
+// tool of the SDK 200 kB with 300 libraries; it is held as a whole, in many times
+// its size if it is nothing but empty objects. The largest assembly in common use
 // has 25 MB; of each only headers, one heap of names and the version resource
 // are read, as a rule less than 1 MB.
 const (
-	maxDepsBytes  = 32 << 20
+	maxDepsBytes  = 4 << 20
 	maxLibraries  = 20_000
 	maxAssets     = 200_000
 	minPEBytes    = 512

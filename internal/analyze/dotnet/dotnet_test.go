@@ -316,7 +316,7 @@ func TestLimits(t *testing.T) {
 	}
 	runtime := map[string]any{}
 	for i := range maxAssets + 1 {
-		runtime[fmt.Sprintf("%d.dll", i)] = nil
+		runtime[fmt.Sprint(i)] = 0
 	}
 	for name, v := range map[string]any{
 		"libraries": map[string]any{"libraries": libraries},

@@ -2,6 +2,7 @@ package lockfile
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/onceover/onceover/internal/analyze"
@@ -9,62 +10,67 @@ import (
 )
 
 // npmLock reads package-lock.json: "packages" by their places since version 2,
-// a tree of "dependencies" before.
+// a tree of "dependencies" before, and beside it in version 2.
 func npmLock(ctx context.Context, f analyze.File, l *list) error {
-	var lock struct {
-		Packages map[string]struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
-			Link    bool   `json:"link"`
-		} `json:"packages"`
-		Dependencies map[string]npmNode `json:"dependencies"`
-	}
-	if err := decode(ctx, f, &lock); err != nil {
-		return err
-	}
 	const modules = "node_modules/"
-	for place, p := range lock.Packages {
-		i := strings.LastIndex(place, modules)
-		if i < 0 || p.Link {
-			continue // the application itself, or a part of it
+	d := json.NewDecoder(f.Reader())
+	places := 0
+	return analyze.JSONObject(ctx, d, func(field string) error {
+		switch {
+		case field == "packages":
+			return analyze.JSONObject(ctx, d, func(place string) error {
+				places++
+				var p struct {
+					Name    string `json:"name"`
+					Version string `json:"version"`
+					Link    bool   `json:"link"`
+				}
+				if err := analyze.JSONValue(d, &p); err != nil {
+					return err
+				}
+				i := strings.LastIndex(place, modules)
+				if i < 0 || p.Link {
+					return nil // the application itself, or a part of it
+				}
+				if p.Name == "" {
+					p.Name = place[i+len(modules):]
+				}
+				l.add(report.TypeNPM, p.Name, p.Version)
+				return nil
+			})
+		case field == "dependencies" && places == 0:
+			return npmTree(ctx, d, l, 0)
+		default:
+			return analyze.JSONSkip(d)
 		}
-		name := p.Name
-		if name == "" {
-			name = place[i+len(modules):]
-		}
-		l.add(report.TypeNPM, name, p.Version)
-	}
-	if len(lock.Packages) == 0 {
-		return npmTree(ctx, lock.Dependencies, l, 0)
-	}
-	return nil
-}
-
-type npmNode struct {
-	Version      string             `json:"version"`
-	Dependencies map[string]npmNode `json:"dependencies"`
+	})
 }
 
 // maxTreeDepth is far deeper than a tree of node_modules can be on a file system.
 const maxTreeDepth = 100
 
-func npmTree(ctx context.Context, deps map[string]npmNode, l *list, depth int) error {
+func npmTree(ctx context.Context, d *json.Decoder, l *list, depth int) error {
 	if depth > maxTreeDepth {
 		return analyze.Limited("levels", maxTreeDepth+1, maxTreeDepth)
 	}
-	if err := ctx.Err(); err != nil {
+	return analyze.JSONObject(ctx, d, func(name string) error {
+		version := ""
+		err := analyze.JSONObject(ctx, d, func(field string) error {
+			switch field {
+			case "version":
+				return analyze.JSONValue(d, &version)
+			case "dependencies":
+				return npmTree(ctx, d, l, depth+1)
+			default:
+				return analyze.JSONSkip(d)
+			}
+		})
+		if alias, ok := strings.CutPrefix(version, "npm:"); ok {
+			name, version = nameAt(alias)
+		}
+		l.add(report.TypeNPM, name, version)
 		return err
-	}
-	for name, n := range deps {
-		if alias, ok := strings.CutPrefix(n.Version, "npm:"); ok {
-			name, n.Version = nameAt(alias)
-		}
-		l.add(report.TypeNPM, name, n.Version)
-		if err := npmTree(ctx, n.Dependencies, l, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 // nameAt takes "@scope/name@1.2.3" apart.

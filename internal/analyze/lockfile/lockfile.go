@@ -16,9 +16,10 @@ import (
 const key = "lockfile/1"
 
 // Limits. The package-lock.json of a large monorepo has 3 MB and 5,000 packages;
-// one of 20 MB has been seen.
+// composer.lock and its like have less than 2 MB.
 const (
 	maxFileBytes = 32 << 20
+	maxJSONBytes = 8 << 20
 	maxPackages  = 50_000
 	maxTextBytes = 512
 )
@@ -165,9 +166,10 @@ func plain(s string) bool {
 	return analyze.Plain(s) && len(s) <= maxTextBytes && !strings.ContainsAny(s, "\"'<>{}()[],;")
 }
 
-// decode reads a JSON file into v.
+// decode reads a JSON file into v. A file of nothing but empty objects takes many
+// times its size, so that less of it is read than of others.
 func decode(ctx context.Context, f analyze.File, v any) error {
-	b, err := analyze.ReadAll(ctx, f, maxFileBytes)
+	b, err := analyze.ReadAll(ctx, f, maxJSONBytes)
 	if err != nil {
 		return err
 	}

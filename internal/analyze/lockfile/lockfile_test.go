@@ -247,7 +247,7 @@ func TestWants(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	for name, text := range map[string]string{"package-lock.json": "{", "composer.lock": "[]", "pom.xml": "<a", "conan.lock": `{"requires":3}`} {
+	for name, text := range map[string]string{"package-lock.json": "{", "npm-shrinkwrap.json": "[]", "composer.lock": "[]", "pom.xml": "<a", "conan.lock": `{"requires":3}`} {
 		if facts, err := New().Analyze(t.Context(), analyzetest.File("/app/"+name, []byte(text))); facts != nil || err == nil {
 			t.Errorf("%s: got %v, %v", name, facts, err)
 		}
@@ -273,6 +273,7 @@ func TestLimits(t *testing.T) {
 	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("bytes: got %v", err)
 	}
+	limited("composer.lock", "bytes", strings.Repeat(" ", maxJSONBytes+1))
 	var b strings.Builder
 	for i := range maxPackages + 1 {
 		fmt.Fprintf(&b, "require example.org/m%d v1.0.0\n", i)

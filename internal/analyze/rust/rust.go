@@ -78,7 +78,7 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if list == nil {
 		return nil, nil
 	}
-	facts, err := crates(f.Path, list)
+	facts, err := crates(ctx, f.Path, list)
 	if b.Err() != nil {
 		err = b.Err()
 	}
@@ -167,7 +167,7 @@ type crate struct {
 var errNoCrates = errors.New("no crates in it")
 
 // crates are the packages of the list.
-func crates(p string, r io.Reader) (*report.Facts, error) {
+func crates(ctx context.Context, p string, r io.Reader) (*report.Facts, error) {
 	z, err := zlib.NewReader(io.LimitReader(r, maxListBytes))
 	if err != nil {
 		return nil, err
@@ -179,28 +179,37 @@ func crates(p string, r io.Reader) (*report.Facts, error) {
 	if len(content) > maxListBytes {
 		return nil, analyze.Limited("bytes", int64(len(content)), maxListBytes)
 	}
-	var list struct {
-		Packages []crate `json:"packages"`
-	}
-	if err := json.Unmarshal(content, &list); err != nil {
-		return nil, err
-	}
-	if n := len(list.Packages); n > maxPackages {
-		return nil, analyze.Limited("crates", int64(n), maxPackages)
-	}
-	if len(list.Packages) == 0 {
-		return nil, errNoCrates
-	}
 	facts := &report.Facts{}
 	var problems analyze.Problems
-	for _, c := range list.Packages {
-		if !plain(c.Name) || !plain(c.Version) {
-			problems.Add(p, key, "a crate cannot be called %q, version %q", analyze.Clip(c.Name), analyze.Clip(c.Version))
-			continue
+	d := json.NewDecoder(bytes.NewReader(content))
+	n := 0
+	err = analyze.JSONObject(ctx, d, func(field string) error {
+		if field != "packages" {
+			return analyze.JSONSkip(d)
 		}
-		facts.Packages = append(facts.Packages, report.Package{
-			Type: report.TypeCargo, Name: c.Name, Version: c.Version, Path: p, Declared: c.Kind == "build",
+		return analyze.JSONArray(ctx, d, func() error {
+			if n++; n > maxPackages {
+				return analyze.Limited("crates", int64(n), maxPackages)
+			}
+			var c crate
+			if err := analyze.JSONValue(d, &c); err != nil {
+				return err
+			}
+			if !plain(c.Name) || !plain(c.Version) {
+				problems.Add(p, key, "a crate cannot be called %q, version %q", analyze.Clip(c.Name), analyze.Clip(c.Version))
+				return nil
+			}
+			facts.Packages = append(facts.Packages, report.Package{
+				Type: report.TypeCargo, Name: c.Name, Version: c.Version, Path: p, Declared: c.Kind == "build",
+			})
+			return nil
 		})
+	})
+	if err == nil && n == 0 {
+		err = errNoCrates
+	}
+	if err != nil {
+		return nil, err
 	}
 	facts.Problems = problems.List()
 	return facts, nil
