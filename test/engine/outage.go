@@ -111,6 +111,17 @@ func (e *Engine) Exec(ctx context.Context, id string, cmd ...string) error {
 	return e.docker(ctx, http.MethodPost, "/exec/"+made.ID+"/start", bytes.NewReader([]byte(`{"Detach":false}`)), nil)
 }
 
+// ImageOf is the ID of the image of a container of docker.
+func (e *Engine) ImageOf(ctx context.Context, container string) (string, error) {
+	var out bytes.Buffer
+	if err := e.docker(ctx, http.MethodGet, "/containers/"+container+"/json", nil, &out); err != nil {
+		return "", err
+	}
+	var c struct{ Image string }
+	err := json.Unmarshal(out.Bytes(), &c)
+	return c.Image, err
+}
+
 // Retag gives an image a further name. It is for docker and podman; Tag is
 // containerd's.
 func (e *Engine) Retag(ctx context.Context, image, repo, tag string) error {
