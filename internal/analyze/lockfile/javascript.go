@@ -86,7 +86,7 @@ func nameAt(s string) (name, version string) {
 // they answer, and state a version (Yarn 1) or a resolution (later).
 func yarnLock(ctx context.Context, f analyze.File, l *list) error {
 	name := ""
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		switch {
 		case line == "" || line[0] == '#':
 		case line[0] != ' ':
@@ -121,7 +121,7 @@ func yarnName(line string) string {
 // "/name@1.0.0(peers)" (6), "name@1.0.0" (9).
 func pnpmLock(ctx context.Context, f analyze.File, l *list) error {
 	inside := false
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		if line != "" && line[0] != ' ' {
 			inside = line == "packages:"
 			return
@@ -151,7 +151,7 @@ func pnpmLock(ctx context.Context, f analyze.File, l *list) error {
 // line of its own: `"a": ["a@1.0.0", …],`.
 func bunLock(ctx context.Context, f analyze.File, l *list) error {
 	inside := false
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, `"packages": {`) {
 			inside = true

@@ -13,15 +13,15 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "lockfile/1"
+const key = "lockfile/2"
 
 // Limits. The package-lock.json of a large monorepo has 3 MB and 5,000 packages;
-// composer.lock and its like have less than 2 MB.
+// others have less than 1 MB.
 const (
-	maxFileBytes = 32 << 20
-	maxJSONBytes = 8 << 20
-	maxPackages  = 50_000
-	maxTextBytes = 512
+	maxFileBytes  = 32 << 20
+	maxWholeBytes = 2 << 20 // of a file that is held or costs more
+	maxPackages   = 50_000
+	maxTextBytes  = 512
 )
 
 // An Analyzer reads lock files.
@@ -169,17 +169,17 @@ func plain(s string) bool {
 // decode reads a JSON file into v. A file of nothing but empty objects takes many
 // times its size, so that less of it is read than of others.
 func decode(ctx context.Context, f analyze.File, v any) error {
-	b, err := analyze.ReadAll(ctx, f, maxJSONBytes)
+	b, err := analyze.ReadAll(ctx, f, maxWholeBytes)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(b, v)
 }
 
-// each calls fn for each line of f.
-func each(ctx context.Context, f analyze.File, fn func(line string)) error {
+// each calls fn for each line of f until l is full.
+func each(ctx context.Context, f analyze.File, l *list, fn func(line string)) error {
 	r := lines.New(ctx, f.Reader())
-	for r.Next() {
+	for l.dropped == 0 && r.Next() {
 		fn(string(r.Line()))
 	}
 	return r.Err()

@@ -273,7 +273,8 @@ func TestLimits(t *testing.T) {
 	if _, err := New().Analyze(t.Context(), f); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("bytes: got %v", err)
 	}
-	limited("composer.lock", "bytes", strings.Repeat(" ", maxJSONBytes+1))
+	limited("conan.lock", "bytes", strings.Repeat(" ", maxWholeBytes+1))
+	limited("pom.xml", "bytes", strings.Repeat(" ", maxWholeBytes+1))
 	var b strings.Builder
 	for i := range maxPackages + 1 {
 		fmt.Fprintf(&b, "require example.org/m%d v1.0.0\n", i)

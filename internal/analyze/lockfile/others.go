@@ -2,6 +2,7 @@ package lockfile
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/onceover/onceover/internal/analyze"
@@ -12,7 +13,7 @@ import (
 // blanks, "name (1.2.3)" or "name (1.2.3-x86_64-linux)", what it needs by six.
 func gemfileLock(ctx context.Context, f analyze.File, l *list) error {
 	inside := false
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		switch {
 		case line == "  specs:":
 			inside = true
@@ -32,7 +33,7 @@ func gemfileLock(ctx context.Context, f analyze.File, l *list) error {
 // goMod reads the requirements of go.mod (https://go.dev/ref/mod#go-mod-file).
 func goMod(ctx context.Context, f analyze.File, l *list) error {
 	inside := false
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		line, _, _ = strings.Cut(line, "//")
 		w := strings.Fields(line)
 		switch {
@@ -51,21 +52,21 @@ func goMod(ctx context.Context, f analyze.File, l *list) error {
 
 // composerLock reads composer.lock.
 func composerLock(ctx context.Context, f analyze.File, l *list) error {
-	type packages []struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-	}
-	var lock struct {
-		Packages packages `json:"packages"`
-		Dev      packages `json:"packages-dev"`
-	}
-	if err := decode(ctx, f, &lock); err != nil {
-		return err
-	}
-	for _, p := range append(lock.Packages, lock.Dev...) {
-		l.add(report.TypeComposer, strings.ToLower(p.Name), p.Version)
-	}
-	return nil
+	d := json.NewDecoder(f.Reader())
+	return analyze.JSONObject(ctx, d, func(field string) error {
+		if field != "packages" && field != "packages-dev" {
+			return analyze.JSONSkip(d)
+		}
+		return analyze.JSONArray(ctx, d, func() error {
+			var p struct {
+				Name    string `json:"name"`
+				Version string `json:"version"`
+			}
+			err := analyze.JSONValue(d, &p)
+			l.add(report.TypeComposer, strings.ToLower(p.Name), p.Version)
+			return err
+		})
+	})
 }
 
 // nugetLock reads NuGet's packages.lock.json, a list for each framework.
@@ -91,7 +92,7 @@ func nugetLock(ctx context.Context, f analyze.File, l *list) error {
 
 // gradleLock reads Gradle's "group:name:version=configurations".
 func gradleLock(ctx context.Context, f analyze.File, l *list) error {
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		id, _, ok := strings.Cut(line, "=")
 		part := strings.Split(id, ":")
 		if ok && len(part) == 3 && !strings.HasPrefix(line, "#") {
@@ -102,7 +103,7 @@ func gradleLock(ctx context.Context, f analyze.File, l *list) error {
 
 // mixLock reads mix.lock: `"a": {:hex, :a, "1.0.0", …},`.
 func mixLock(ctx context.Context, f analyze.File, l *list) error {
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		name, rest, ok := between(line, "{:hex, :", ",")
 		if !ok {
 			return
@@ -114,7 +115,7 @@ func mixLock(ctx context.Context, f analyze.File, l *list) error {
 
 // rebarLock reads rebar.lock: `{<<"a">>,{pkg,<<"a">>,<<"1.0.0">>},0}`.
 func rebarLock(ctx context.Context, f analyze.File, l *list) error {
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		for {
 			name, rest, ok := between(line, `{pkg,<<"`, `">>`)
 			if !ok {

@@ -19,6 +19,9 @@ const maxXMLDepth = 64
 // or by a property of the same file. A version that a parent or an import
 // gives is not known here.
 func pomXML(ctx context.Context, f analyze.File, l *list) error {
+	if f.Size > maxWholeBytes {
+		return analyze.Limited("bytes", f.Size, maxWholeBytes)
+	}
 	d := xml.NewDecoder(f.Reader())
 	d.Strict = false
 	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // names are ASCII

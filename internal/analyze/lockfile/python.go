@@ -10,7 +10,7 @@ import (
 
 // requirements reads the lines of a pip requirements file that pin a version.
 func requirements(ctx context.Context, f analyze.File, l *list) error {
-	return each(ctx, f, func(line string) {
+	return each(ctx, f, l, func(line string) {
 		line, _, _ = strings.Cut(line, "#")
 		line, _, _ = strings.Cut(line, ";") // conditions
 		name, version, ok := strings.Cut(strings.TrimSpace(line), "==")

@@ -10,17 +10,17 @@ import (
 
 // cargoLock reads Cargo.lock.
 func cargoLock(ctx context.Context, f analyze.File, l *list) error {
-	return tables(ctx, f, func(name, version string) { l.add(report.TypeCargo, name, version) })
+	return tables(ctx, f, l, func(name, version string) { l.add(report.TypeCargo, name, version) })
 }
 
 // pythonTOML reads the lock files of Poetry, uv and PDM, and pylock.toml.
 func pythonTOML(ctx context.Context, f analyze.File, l *list) error {
-	return tables(ctx, f, func(name, version string) { l.add(report.TypePython, normalize(name), version) })
+	return tables(ctx, f, l, func(name, version string) { l.add(report.TypePython, normalize(name), version) })
 }
 
 // tables tells name and version of each [[package]] or [[packages]] of a TOML
 // file written by a machine: one key a line, plain strings.
-func tables(ctx context.Context, f analyze.File, tell func(name, version string)) error {
+func tables(ctx context.Context, f analyze.File, l *list, tell func(name, version string)) error {
 	var name, version string
 	inside, long := false, false
 	flush := func() {
@@ -29,7 +29,7 @@ func tables(ctx context.Context, f analyze.File, tell func(name, version string)
 		}
 		name, version = "", ""
 	}
-	err := each(ctx, f, func(line string) {
+	err := each(ctx, f, l, func(line string) {
 		if strings.Count(line, `"""`)%2 == 1 {
 			long = !long // a text of several lines begins or ends
 			return
