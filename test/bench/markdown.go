@@ -50,9 +50,9 @@ func (p *peerBench) machine(out io.Writer) error {
 		line, _, _ := strings.Cut(string(v), "\n")
 		versions = append(versions, "trivy "+strings.TrimPrefix(line, "Version: "))
 	}
-	_, err := fmt.Fprintf(out, "Measured on %s: %s, %d processors, %s of memory, Linux %s, %s.\nPrograms: %s.\nLoad of the machine (1 minute) at the start: %s. Medians of %d warm and %d cold rounds.\n",
+	_, err := fmt.Fprintf(out, "Measured on %s: %s, %d processors, %s of memory, Linux %s, %s.\nPrograms: %s.\nMedians of %d warm and %d cold rounds.\n",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), field("/proc/cpuinfo", "model name"), runtime.NumCPU(), memory(), release, runtime.Version(),
-		strings.Join(versions, ", "), loadAverage(), p.rounds, p.cold)
+		strings.Join(versions, ", "), p.rounds, p.cold)
 	return err
 }
 
@@ -121,6 +121,8 @@ type peerTable struct {
 	rows    []*peer
 	engine  bool
 	dropped error
+	// began and ended are the load of the machine then.
+	began, ended string
 }
 
 func (t *peerTable) title() string {
@@ -137,7 +139,7 @@ func (t *peerTable) markdown(out io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "\n### %s\n\n", t.title())
 	if s, err := shapeOf(t.images.Archive); err == nil {
-		fmt.Fprintf(&b, "%s\n\n", s)
+		fmt.Fprintf(&b, "%s Load of the machine (1 minute): %s before, %s after.\n\n", s, t.began, t.ended)
 	}
 	head := []string{"program", "page cache", "cpu s", "wall s", "peak MB", "read MB", "from disk MB", "to disk MB", "packages", "layers read"}
 	if t.engine {

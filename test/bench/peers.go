@@ -106,12 +106,12 @@ func peers(ctx context.Context, args []string, out io.Writer) error {
 				return err
 			}
 			fmt.Fprintln(os.Stderr, doc.String())
-		}
-	}
-	fmt.Fprintf(&doc, "\nLoad of the machine (1 minute) at the end: %s.\n", loadAverage())
-	if s.write != "" {
-		if err := writeBetween(s.write, doc.String()); err != nil {
-			return err
+			// What was measured is kept if a later image fails.
+			if s.write != "" {
+				if err := writeBetween(s.write, doc.String()); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	_, err = out.Write(doc.Bytes())
@@ -266,7 +266,7 @@ func (p *peerBench) measure(ctx context.Context, images fixture.Bench, from stri
 	} else if len(images.Refs) > 1 {
 		return nil, nil // the peers take one image out of an archive
 	}
-	t := &peerTable{images: images, from: from, rows: p.peersFor(images, from), engine: from == fromStore}
+	t := &peerTable{images: images, from: from, rows: p.peersFor(images, from), engine: from == fromStore, began: loadAverage()}
 	// The first run counts the packages, and warms the page cache.
 	for _, r := range t.rows {
 		fmt.Fprintf(os.Stderr, "bench: %s from %s: %s\n", images.Name, from, r.name)
@@ -295,7 +295,7 @@ func (p *peerBench) measure(ctx context.Context, images fixture.Bench, from stri
 			}
 		}
 	}
-	t.dropped = p.dropped
+	t.dropped, t.ended = p.dropped, loadAverage()
 	return t, nil
 }
 
