@@ -29,6 +29,7 @@ func Merge(layers []*LayerReport) Inventory {
 	inv.Packages = append(inv.Packages, m.standalone()...)
 	inv.Packages = m.settleClaims(inv.Packages)
 	m.setOwners(inv.Packages)
+	setBitnamiOwners(inv.Packages)
 	slices.SortFunc(inv.Packages, Package.Compare)
 	inv.Packages = foldSBOM(inv.Packages, inv.Distro)
 	inv.Packages = slices.CompactFunc(inv.Packages, func(a, b Package) bool { return a.Compare(b) == 0 })

@@ -91,8 +91,8 @@ type Package struct {
 	// Layer is the diff ID of the layer that brought the package. Set by
 	// Merge.
 	Layer string `json:"layer,omitempty"`
-	// OwnedBy is "type:name" of the distribution package that installed
-	// the file at Path, if one did. Set by Merge. Owned packages are
+	// OwnedBy is "type:name" of the distribution package or component of
+	// Bitnami that installed the file at Path, if one did. Set by Merge. Owned packages are
 	// matched only through their owner.
 	OwnedBy string `json:"owned_by,omitempty"`
 }
