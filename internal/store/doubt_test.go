@@ -14,10 +14,14 @@ func TestDoubtIsNotSecurity(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		warnings []string
+		problem  report.Problem
 		want     string
 	}{
-		{"covered", nil, "Security"},
-		{"not covered", []string{"no advisories for distribution haiku 1"}, ""},
+		{"covered", nil, report.Problem{}, "Security"},
+		{"not covered", []string{"no advisories for distribution haiku 1"}, report.Problem{}, ""},
+		{"damaged package database", nil, report.Problem{Path: "var/lib/rpm/rpmdb.sqlite", Analyzer: "rpm/2", Message: "malformed"}, ""},
+		{"file beyond a limit", nil, report.Problem{Path: "app.jar", Analyzer: "layer", Message: "too large", Reason: "too-large"}, ""},
+		{"damaged file of an application", nil, report.Problem{Path: "test/package.json", Analyzer: "npm/1", Message: "malformed"}, "Security"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -29,7 +33,11 @@ func TestDoubtIsNotSecurity(t *testing.T) {
 				t.Fatal(err)
 			}
 			j := w.sync(k, 1, nil, nil).Jobs[0]
-			if err := w.PutLayer(t.Context(), layer(1)); err != nil {
+			l := layer(1)
+			if tc.problem.Path != "" {
+				l.Problems = append(l.Problems, tc.problem)
+			}
+			if err := w.PutLayer(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.Finish(t.Context(), k, j.ID, fleet.FinishRequest{Image: imageReport(1)}, w.ms()); err != nil {

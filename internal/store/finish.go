@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
@@ -210,7 +211,7 @@ func (s *Store) match(ctx context.Context, out *outcome, commands map[string]str
 		}
 	}
 	out.vulNum = int64(len(ids))
-	out.severity = imageLevel(worst, len(warnings) > 0)
+	out.severity = imageLevel(worst, len(warnings) > 0 || unread(out.inventory.Problems))
 	out.components = countComponents(out.inventory.Packages)
 	return nil
 }
@@ -230,9 +231,26 @@ func (s *Store) cve(ctx context.Context, id string, f report.Finding) CVE {
 	return c
 }
 
+// systemAnalyzers read the package databases of distributions. What one of them
+// could not read may be most of the image.
+var systemAnalyzers = []string{"dpkg", "apk", "rpm", "pacman", "portage"}
+
+// unread reports whether software may be in the image that no report tells of:
+// a package database is damaged, or a file was left out because of a limit or
+// took the analyser down with it. HSS has no field for what could not be read,
+// so the image is only not called safe. A damaged file of an application does
+// not count: tests of libraries are full of them.
+func unread(problems []report.Problem) bool {
+	return slices.ContainsFunc(problems, func(p report.Problem) bool {
+		name, _, _ := strings.Cut(p.Analyzer, "/")
+		return p.Reason != "" || slices.Contains(systemAnalyzers, name)
+	})
+}
+
 // imageLevel is the severity_level of an image with a worst finding of rank;
 // -1 for one without findings, which is called safe only if there is no doubt
-// about the advisories. A finding of unknown severity counts as low.
+// about the advisories and the reading. A finding of unknown severity counts as
+// low.
 func imageLevel(rank int, doubt bool) string {
 	switch {
 	case rank < 0 && doubt:
