@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -323,99 +320,6 @@ func (w *dirWalker) unsupportedAt(p string, err error) {
 	}
 }
 
-// dirFile is a regular file of a directory.
-type dirFile struct {
-	w    *dirWalker
-	dir  int
-	name string
-	path string
-	// folder is where the merged view has the file.
-	folder *folder
-}
-
-func (f *dirFile) open() (*Content, error) {
-	c, a, err := f.w.openAt(f.dir, f.name)
-	if err != nil || !a.metacopy {
-		return c, err
-	}
-	c.Close()
-	c, err = f.w.data(f.folder, f.name)
-	if err != nil {
-		f.w.unsupportedAt(f.path, err)
-	}
-	return c, err
-}
-
-func (f *dirFile) sibling(name string, max int64) ([]byte, error) {
-	if name == "" || name != path.Base(name) || name == "." || name == ".." {
-		return nil, fs.ErrNotExist
-	}
-	g := *f
-	g.name, g.path = name, path.Join(path.Dir(f.path), name)
-	if f.folder.fd < 0 {
-		// It may lie in another layer than f.
-		found, err := f.w.look(f.folder.stack, name)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, fs.ErrNotExist
-		}
-		if g.dir, err = f.w.openPlace(place{found[0].layer, parentOf(found[0].path)}); err != nil {
-			return nil, err
-		}
-		defer unix.Close(g.dir)
-	}
-	c, err := g.open()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	if c.Size > max {
-		return nil, fmt.Errorf("%w: %s has %d bytes", ErrLimit, name, c.Size)
-	}
-	return io.ReadAll(io.NewSectionReader(c, 0, c.Size))
-}
-
-// openAt opens a regular file beneath dir, never following a link and never
-// waiting for a pipe.
-func (w *dirWalker) openAt(dir int, name string) (*Content, attrs, error) {
-	fd, err := w.openFD(dir, name, unix.O_NONBLOCK|unix.O_NOCTTY)
-	if err != nil {
-		return nil, attrs{}, fmt.Errorf("open: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		f.Close()
-		return nil, attrs{}, fmt.Errorf("open: not a regular file any more")
-	}
-	a, err := w.attributes(fd)
-	if err != nil {
-		f.Close()
-		return nil, attrs{}, fmt.Errorf("open: %w", err)
-	}
-	w.stats.FilesOpened.Add(1)
-	return &Content{ReaderAt: &countedReaderAt{f, &w.stats.BytesRead}, Size: st.Size, close: f.Close}, a, nil
-}
-
-// attrWhiteout reports whether a regular file is a whiteout by attribute.
-func (w *dirWalker) attrWhiteout(dir int, name string) (bool, error) {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return false, err
-	}
-	if st.Size != 0 || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return false, nil
-	}
-	c, a, err := w.openAt(dir, name)
-	if err != nil {
-		return false, err
-	}
-	c.Close()
-	return a.whiteout, nil
-}
-
 // parseDirent reads one struct linux_dirent64: inode and offset of 8 bytes
 // each, length of 2, type of 1, and the name with a zero behind it. The name
 // is nil for the directory itself and its parent; size is 0 for damage.
@@ -459,19 +363,6 @@ func deviceWhiteout(dir int, name string) (bool, error) {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0, nil
 }
 
-// openFD opens a file or directory for reading, without leaving a trace: a
-// time of access would have to be written. Only its owner may ask for that, or
-// root.
-func (w *dirWalker) openFD(dir int, name string, flags int) (int, error) {
-	flags |= unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(dir, name, flags|w.noatime, 0)
-	if errors.Is(err, unix.EPERM) && w.noatime != 0 {
-		w.noatime = 0
-		fd, err = unix.Openat(dir, name, flags, 0)
-	}
-	return fd, err
-}
-
 func readlinkAt(dir int, name string) (string, error) {
 	var buf [maxPath]byte
 	n, err := unix.Readlinkat(dir, name, buf[:])
@@ -480,40 +371,3 @@ func readlinkAt(dir int, name string) (string, error) {
 	}
 	return string(buf[:n]), nil
 }
-
-// dirInfo asks the kernel only when somebody wants to know.
-type dirInfo struct {
-	dir  int
-	name string
-	done bool
-	st   unix.Stat_t
-}
-
-func (i *dirInfo) stat() *unix.Stat_t {
-	if !i.done {
-		i.done = true
-		if err := unix.Fstatat(i.dir, i.name, &i.st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			i.st = unix.Stat_t{} // gone: size 0, mode 0
-		}
-	}
-	return &i.st
-}
-
-func (i *dirInfo) Name() string       { return i.name }
-func (i *dirInfo) Size() int64        { return i.stat().Size }
-func (i *dirInfo) ModTime() time.Time { return time.Unix(i.stat().Mtim.Unix()) }
-func (i *dirInfo) IsDir() bool        { return false }
-func (i *dirInfo) Sys() any           { return nil }
-func (i *dirInfo) Mode() fs.FileMode {
-	m := i.stat().Mode
-	out := fs.FileMode(m & 0o777)
-	if m&unix.S_ISUID != 0 {
-		out |= fs.ModeSetuid
-	}
-	if m&unix.S_ISGID != 0 {
-		out |= fs.ModeSetgid
-	}
-	return out
-}
-
-var _ fs.FileInfo = (*dirInfo)(nil)
