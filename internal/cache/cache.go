@@ -31,6 +31,9 @@ const (
 	// maxTempAge is how long an unfinished file may lie before it counts
 	// as left behind by a process that died.
 	maxTempAge = time.Hour
+	// measureAfter is the part of the bound, one in so many, that a process
+	// may write before it looks what others have written.
+	measureAfter = 8
 	// touchAfter is how old a use mark may be before it is renewed: finer
 	// marks would cost a write for every read.
 	touchAfter = time.Minute
@@ -63,6 +66,7 @@ type Cache struct {
 	recent   *list.List               // most recently used first
 	inMemory int64
 	onDisk   int64 // an estimate: other processes write too
+	written  int64 // since it was last measured
 }
 
 type entry struct {
@@ -176,7 +180,8 @@ func (c *Cache) Put(r *report.LayerReport) error {
 	if err := c.write(name, data); err != nil {
 		return fmt.Errorf("keep layer report %s: %w", r.DiffID, err)
 	}
-	if c.onDisk > c.max {
+	// Others may have filled the rest meanwhile.
+	if c.onDisk > c.max || c.written > c.max/measureAfter {
 		if err := c.sweep(); err != nil {
 			return fmt.Errorf("make room in layer cache: %w", err)
 		}
@@ -280,6 +285,7 @@ func (c *Cache) write(name string, data []byte) error {
 		return err
 	}
 	c.onDisk += int64(len(data))
+	c.written += int64(len(data))
 	return nil
 }
 
@@ -334,6 +340,6 @@ func (c *Cache) sweep() error {
 			total -= f.size
 		}
 	}
-	c.onDisk = total
+	c.onDisk, c.written = total, 0
 	return nil
 }
