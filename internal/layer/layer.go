@@ -53,7 +53,7 @@ var (
 )
 
 // Kind says what an entry is.
-type Kind int
+type Kind uint8
 
 // The kinds. A hard link is a File.
 const (
