@@ -306,6 +306,11 @@ func TestWithoutSnapshots(t *testing.T) {
 	if _, err := src.Open(t.Context(), imgs[0]); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("got %v, want not found", err)
 	}
+	// Where a snapshotter may be pulling lazily the reason says so.
+	src.AddRemote("stargz")
+	if imgs, err = src.Images(t.Context()); err != nil || len(imgs) != 1 || !strings.Contains(imgs[0].NonScanReason, "the snapshotter stargz may fetch its files when they are used") {
+		t.Errorf("got %+v, %v", imgs, err)
+	}
 }
 
 // TestListWhileImporting reads the snapshotter's database while it changes.

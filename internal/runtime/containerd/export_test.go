@@ -7,3 +7,11 @@ func (s *Source) HideRoots() {
 	defer s.mu.Unlock()
 	s.roots = &roots{}
 }
+
+// AddRemote makes s read as where the daemon has a snapshotter of another
+// maker.
+func (s *Source) AddRemote(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roots.remote = append(s.roots.remote, name)
+}

@@ -254,6 +254,24 @@ func TestAdditionalStore(t *testing.T) {
 	}
 }
 
+// TestCRISilent: whoever listens where CRI-O might, or nobody, what the files
+// say stays.
+func TestCRISilent(t *testing.T) {
+	e, other := engine.Podman(t), engine.Containerd(t)
+	load(t, e, runtimetest.Build(t, "app:1", runtimetest.Gzip, map[string]string{"a": "1"}))
+	if _, err := e.Run(t.Context(), engine.Container{Image: "app:1", Name: "one", Cmd: []string{"/x"}, Stopped: true}); err != nil {
+		t.Fatal(err)
+	}
+	for name, socket := range map[string]string{"none": "", "absent": "/nowhere.sock", "of another": other.Socket, "that speaks no CRI": e.Socket} {
+		t.Run(name, func(t *testing.T) {
+			got := lookup(t, source(t, storage.Config{Root: e.DataRoot, CRI: socket}), "localhost/app:1").Containers
+			if len(got) != 1 || got[0].Name != "one" || got[0].EntryPoint != "/x" {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 // TestManifestList: a list is no image, and is not shown as a broken one.
 func TestManifestList(t *testing.T) {
 	e := engine.Podman(t)
