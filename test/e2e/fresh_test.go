@@ -99,3 +99,46 @@ func TestFresh(t *testing.T) {
 var podman = engineCase{"podman", engine.Podman, func(e *engine.Engine) []string {
 	return []string{"--storage-root", e.DataRoot}
 }}
+
+// TestEngineComesAndGoes: an engine that starts after the agent is found within
+// two seconds of being ready. One that ends keeps its images, which are still
+// on its disk; and it is listened to again when it is back.
+func TestEngineComesAndGoes(t *testing.T) {
+	for _, e := range engines[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			eng := e.start(t)
+			ctx := t.Context()
+			archive := func(name string) string {
+				return runtimetest.DockerArchive(t, runtimetest.Build(t, name, runtimetest.Gzip, map[string]string{"n": name}))
+			}
+			if err := eng.Load(ctx, archive("web:1")); err != nil {
+				t.Fatal(err)
+			}
+			if err := eng.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			s := startServer(t, filepath.Join(t.TempDir(), "data"), append(e.flags(eng), "--sample", "never")...)
+			time.Sleep(2 * time.Second)
+			if n := len(s.images()); n != 0 {
+				t.Fatalf("%d images of an engine that never answered", n)
+			}
+			count := func(n int) func(map[string]localImage) bool {
+				return func(l map[string]localImage) bool { return len(l) == n }
+			}
+			s.soon("the engine comes", func() error { return eng.Restart(ctx) }, count(1))
+			second, third := archive("web:2"), archive("web:3")
+			s.soon("load an image", func() error { return eng.Load(ctx, second) }, count(2))
+			if err := eng.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			if n := len(s.images()); n != 2 {
+				t.Errorf("%d images while the engine is down, want the 2 on its disk", n)
+			}
+			if err := eng.Restart(ctx); err != nil {
+				t.Fatal(err)
+			}
+			s.soon("load an image right after the engine is back", func() error { return eng.Load(ctx, third) }, count(3))
+		})
+	}
+}
