@@ -19,6 +19,9 @@ const (
 	maxConfBytes = 1 << 20
 	// maxUsers bounds the homes that are looked at.
 	maxUsers = 10_000
+	// maxRoots bounds the graph roots of one host: each is watched, and a
+	// machine that thousands share must not be all watching.
+	maxRoots = 64
 	// maxPasswdBytes bounds the list of users.
 	maxPasswdBytes = 4 << 20
 
@@ -39,7 +42,7 @@ type Host struct {
 // Roots are the graph roots that the configuration of this host names and that
 // are there: the system's, CRI-O's, and each user's own. Where CRI-O and
 // podman use one root it is CRI-O's. Roots of other users are found by root
-// only.
+// only, in the order of the list of users, 64 roots in all.
 func (h Host) Roots() []Config {
 	var out []Config
 	system := h.systemConf()
@@ -51,7 +54,7 @@ func (h Host) Roots() []Config {
 		out = append(out, h.userRoot(u, system))
 	}
 	seen := map[string]bool{}
-	return slices.DeleteFunc(out, func(c Config) bool {
+	out = slices.DeleteFunc(out, func(c Config) bool {
 		if c.Root == "" {
 			return true
 		}
@@ -68,6 +71,7 @@ func (h Host) Roots() []Config {
 		seen[real] = true
 		return false
 	})
+	return out[:min(len(out), maxRoots)]
 }
 
 // Configured completes a root that somebody named with what the configuration

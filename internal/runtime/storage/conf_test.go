@@ -169,3 +169,27 @@ func TestUserRoots(t *testing.T) {
 		{Root: "@/home/fay/pods", RunRoot: "@/run/user/4006/containers", Engine: "podman"},
 	}, h.Roots())
 }
+
+// TestManyRoots crosses the limit on roots.
+func TestManyRoots(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to look into the homes of others")
+	}
+	const users = 70
+	files := map[string]string{}
+	var passwd strings.Builder
+	for i := range users {
+		fmt.Fprintf(&passwd, "u%d:x:%d:1::/home/u%d:/bin/sh\n", i, 5000+i, i)
+		files[fmt.Sprintf("home/u%d/.local/share/containers/storage/", i)] = ""
+	}
+	files["etc/passwd"] = passwd.String()
+	h, prefix := host(t, files)
+	for i := range users {
+		if err := os.Chown(filepath.Join(prefix, fmt.Sprintf("home/u%d/.local/share/containers/storage", i)), 5000+i, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(h.Roots()); got != 64 {
+		t.Errorf("%d roots, want 64", got)
+	}
+}
