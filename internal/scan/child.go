@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/image"
@@ -95,7 +96,7 @@ func serve(set *analyze.Set, in io.Reader, out io.Writer) error {
 	if err := send.flush(); err != nil {
 		return err
 	}
-	watch := newWatchdog(func() { os.Exit(exitStuck) })
+	watch := newWatchdog(processTime, func() { os.Exit(exitStuck) })
 	defer watch.close()
 	w := &worker{ctx: context.Background(), set: set, out: send, watch: watch, resume: j.Resume}
 	opts := layer.Options{Stats: &layer.Stats{}, Memory: j.Memory}
@@ -103,6 +104,12 @@ func serve(set *analyze.Set, in io.Reader, out io.Writer) error {
 		opts.Spool = os.NewFile(fdSpool, "spool")
 	}
 	return w.run(j.layer(send), opts)
+}
+
+// processTime is the processor time that this process has taken.
+func processTime() time.Duration {
+	d, _ := sandbox.CPU(os.Getpid()) // never fails for the process itself
+	return d
 }
 
 func readJob(in io.Reader, j *job) error {

@@ -255,7 +255,7 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 func (s *Scanner) readHere(ctx context.Context, l image.Layer, c *collector) error {
 	r, w := io.Pipe()
 	go func() {
-		watch := newWatchdog(nil)
+		watch := newWatchdog(nil, nil)
 		defer watch.close()
 		worker := &worker{ctx: ctx, set: s.cfg.Set, out: newSender(w), watch: watch}
 		w.CloseWithError(worker.run(l, layer.Options{Stats: &layer.Stats{}}))

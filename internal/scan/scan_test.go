@@ -187,7 +187,7 @@ func TestTroubleOfTheHostIsNotKept(t *testing.T) {
 		t.Error("the report was kept")
 	}
 
-	w := &worker{ctx: t.Context(), set: set, watch: newWatchdog(nil), want: []analyze.Analyzer{reader{}}}
+	w := &worker{ctx: t.Context(), set: set, watch: newWatchdog(nil, nil), want: []analyze.Analyzer{reader{}}}
 	defer w.watch.close()
 	e := &layer.Entry{Kind: layer.File, Path: "/bad", Info: analyzetest.Info{}}
 	w.analyze(e, &layer.Content{ReaderAt: brokenDisk{}, Size: 10})

@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
-// watchdog gives each file its time. It counts how long the process really
-// runs: a process that is held back to leave its processor to others does not
-// hear the ticks that fall into its sleep.
+// watchdog gives each file its time. In a process of its own that is processor
+// time, so that a busy host or one that holds the process back is no reason to
+// give a file up; a file whose content does not come has its end all the same.
+// Elsewhere it is time on the clock.
 type watchdog struct {
+	// spent is the processor time of the process; nil if that is not the
+	// file's alone.
+	spent func() time.Duration
 	// onStuck is called when an analyser does not heed the end of its time.
 	onStuck func()
 
@@ -18,6 +22,7 @@ type watchdog struct {
 	mu     sync.Mutex
 	busy   bool
 	ticks  int
+	before time.Duration // spent when the file was begun
 	cancel context.CancelFunc
 }
 
@@ -27,10 +32,14 @@ const (
 	analyzeTime = 30 * time.Second
 	// graceTime is how long one may go on after that.
 	graceTime = 5 * time.Second
+	// stallTime is how long a file may take on the clock if processor time
+	// is what counts. Ticks that fall into a time in which the process is
+	// stopped are not heard, and do not count.
+	stallTime = 5 * time.Minute
 )
 
-func newWatchdog(onStuck func()) *watchdog {
-	w := &watchdog{onStuck: onStuck, stop: make(chan struct{})}
+func newWatchdog(spent func() time.Duration, onStuck func()) *watchdog {
+	w := &watchdog{spent: spent, onStuck: onStuck, stop: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -57,11 +66,18 @@ func (w *watchdog) tick() {
 		return
 	}
 	w.ticks++
-	ran := time.Duration(w.ticks) * watchTick
-	if ran > analyzeTime && w.cancel != nil {
+	ran, limit := time.Duration(w.ticks)*watchTick, analyzeTime
+	if w.spent != nil {
+		if ran > stallTime {
+			limit = stallTime
+		} else {
+			ran = w.spent() - w.before
+		}
+	}
+	if ran > limit && w.cancel != nil {
 		w.cancel()
 	}
-	if ran > analyzeTime+graceTime && w.onStuck != nil {
+	if ran > limit+graceTime && w.onStuck != nil {
 		w.onStuck()
 		w.onStuck = nil
 	}
@@ -71,6 +87,9 @@ func (w *watchdog) tick() {
 func (w *watchdog) begin() {
 	w.mu.Lock()
 	w.busy, w.ticks = true, 0
+	if w.spent != nil {
+		w.before = w.spent()
+	}
 	w.mu.Unlock()
 }
 
