@@ -452,3 +452,30 @@ func TestBlobErrors(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// Work goes on behind what kills a child, but not for ever; what was not
+// reached is said.
+func TestRestartsEnd(t *testing.T) {
+	files := map[string]string{"zz/node_modules/a/package.json": npmPackage("behind", "1.0.0")}
+	for i := range maxRestarts + 5 {
+		files[fmt.Sprintf("a/%03d/do-exit", i)] = "exit"
+	}
+	r, err := isolatedScanner(t, roomy).Layer(t.Context(), blobOf(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Complete || r.Ledger.Skipped[skipPanic] != maxRestarts+1 || len(r.Packages) != 0 {
+		t.Errorf("complete %v, %+v, %d packages", r.Complete, r.Ledger, len(r.Packages))
+	}
+	if p := r.Problems[0]; p.Path != "" || !strings.Contains(p.Message, "the rest of the layer was not read") {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestTrySandbox(t *testing.T) {
+	lacking, err := TrySandbox(t.Context(), isolatedSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("this kernel lacks: ", lacking)
+}

@@ -158,7 +158,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		return // nobody listens; visit returns the error
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
-		w.tell(e, result{Bytes: b.bytes})
+		w.tell(e.Path, result{Bytes: b.bytes})
 		return
 	}
 	w.watch.begin()
@@ -182,20 +182,20 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		c.Close()
 	}
 	w.watch.end()
-	w.tell(e, res)
+	w.tell(e.Path, res)
 }
 
 // tell sends what became of a file.
-func (w *worker) tell(e *layer.Entry, res result) {
+func (w *worker) tell(path string, res result) {
 	for i := range res.Problems {
 		p := &res.Problems[i]
 		p.Message = cut(p.Message, maxText)
-		if p.Path == e.Path {
+		if p.Path == path {
 			p.Reason = res.Skipped
 		}
 	}
 	if err := w.out.sendJSON(msgResult, res); err != nil {
-		problem := report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error(), Reason: skipTooLarge}
+		problem := report.Problem{Path: path, Analyzer: "layer", Message: err.Error(), Reason: skipTooLarge}
 		_ = w.out.sendJSON(msgResult, result{Skipped: skipTooLarge, Bytes: res.Bytes, Problems: []report.Problem{problem}})
 	}
 	// A later file may be the death of this process.
