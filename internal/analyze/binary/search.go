@@ -19,7 +19,7 @@ const (
 	// longest text of the table has 200.
 	windowBytes = 256
 	// maxHits is how many places of one literal in one file are looked at. In
-	// 330 real packages no literal that gave an answer needed more than 60.
+	// 340 real packages no literal that gave an answer was met more than 454 times.
 	maxHits = 4096
 	// maxVersionBytes is the longest version that is believed.
 	maxVersionBytes = 48
