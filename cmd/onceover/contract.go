@@ -148,7 +148,7 @@ func printSandbox(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("try sandbox: %w", err)
 	}
 	if len(lacking) == 0 {
-		_, err = fmt.Fprintln(out, "sandbox: complete (namespaces, Landlock, filter of system calls, capabilities, limits)")
+		_, err = fmt.Fprintln(out, "sandbox: complete (Landlock, filter of system calls, capabilities, limits)")
 		return err
 	}
 	for _, s := range lacking {

@@ -479,3 +479,27 @@ func TestTrySandbox(t *testing.T) {
 	}
 	t.Log("this kernel lacks: ", lacking)
 }
+
+// The attributes of overlayfs are seen in the sandbox, and files that only root
+// may read are read by root's children: without either a layer would be read
+// wrongly in silence.
+func TestPrivilegesThatReadingTakes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: trusted attributes cannot be set")
+	}
+	l := tree(t, map[string]string{"etc/x": "", "var/lib/dpkg/status": dpkgStatus})
+	if err := unix.Setxattr(filepath.Join(l.Dir, "etc"), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
+		t.Skip("no trusted attributes here: ", err)
+	}
+	status := filepath.Join(l.Dir, "var/lib/dpkg/status")
+	if err := errors.Join(os.Chown(status, 1234, 1234), os.Chmod(status, 0), os.Chmod(filepath.Dir(status), 0o700), os.Chown(filepath.Dir(status), 1234, 1234)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := isolatedScanner(t, roomy).Layer(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Complete || len(r.Databases) != 1 || !slices.Equal(r.Opaques, []string{"/etc"}) {
+		t.Errorf("complete %v, %d databases, opaque %v, %+v", r.Complete, len(r.Databases), r.Opaques, r.Problems)
+	}
+}
