@@ -21,11 +21,12 @@ type Matcher struct {
 	db         *advisory.DB
 	ecosystems []string // of the database, sorted
 	now        func() time.Time
+	memo       *memo
 }
 
 // New makes a matcher for db, which the caller keeps open.
 func New(db *advisory.DB) *Matcher {
-	m := &Matcher{db: db, now: time.Now}
+	m := &Matcher{db: db, now: time.Now, memo: &memo{}}
 	for e := range db.Meta().Ecosystems {
 		m.ecosystems = append(m.ecosystems, e)
 	}
@@ -54,19 +55,18 @@ func (m *Matcher) Package(d report.Distro, p report.Package) ([]report.Finding, 
 // command of each layer by diff ID; it may be nil.
 func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]string) (findings []report.Finding, warnings []string, err error) {
 	ecos := distroEcosystems(inv.Distro, m.ecosystems)
-	type key struct{ t, name, version, source, sourceVersion, module string }
-	done := map[key][]report.Finding{}
+	distro := strings.Join(ecos, "\x00")
 	for _, p := range inv.Packages {
 		if p.Declared || p.OwnedBy != "" {
 			continue
 		}
-		k := key{p.Type, p.Name, p.Version, p.Source, p.SourceVersion, p.Module}
-		fs, ok := done[k]
+		k := memoKey{distro, p.Type, p.Name, p.Version, p.Source, p.SourceVersion, p.Module}
+		fs, ok := m.memo.get(k)
 		if !ok {
 			if fs, err = m.match(ecos, p); err != nil {
 				return nil, nil, err
 			}
-			done[k] = fs
+			m.memo.put(k, fs)
 		}
 		if len(fs) == 0 {
 			continue
@@ -110,6 +110,7 @@ type hit struct {
 // match finds what concerns p, folded, without what depends on the image.
 func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, error) {
 	var hits []hit
+	seen := map[string]bool{} // advisories in hits
 	for _, l := range lookups(ecos, p) {
 		if _, err := version.Compare(l.ecosystem, l.version, "0"); err != nil {
 			continue // the installed version is no version
@@ -127,7 +128,8 @@ func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, erro
 			if err != nil {
 				return nil, fmt.Errorf("match %s %s with %s: %w", p.Name, p.Version, as[0].ID, err)
 			}
-			if ok && !slices.ContainsFunc(hits, func(o hit) bool { return o.affected.ID == h.affected.ID }) {
+			if id := h.affected.ID; ok && !seen[id] {
+				seen[id] = true
 				hits = append(hits, h)
 			}
 			as = as[n:]
