@@ -145,7 +145,7 @@ func (w *blobWalker) pass(each func(n int32, h *tar.Header, tr *tar.Reader) erro
 
 // show unpacks an entry into the tree, and shows it if it is there to stay.
 func (w *blobWalker) show(n int32, h *tar.Header, tr *tar.Reader) error {
-	p := report.CleanPath(h.Name)
+	p := report.ValidPath(report.CleanPath(h.Name))
 	if p == "/" || h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
@@ -224,7 +224,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 		}
 		at.kind, at.size, at.mode = File, h.Size, h.FileInfo().Mode()
 	case tar.TypeSymlink:
-		at.kind, target = Symlink, h.Linkname
+		at.kind, target = Symlink, report.ValidPath(h.Linkname)
 	case tar.TypeChar:
 		at.kind = Other
 		if h.Devmajor == 0 && h.Devminor == 0 {
@@ -251,7 +251,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 
 // hardLink gives what stands at the link's target another name.
 func (w *blobWalker) hardLink(n int32, h *tar.Header, p string, in folderAt, hidden bool) error {
-	dir, base := path.Split(report.CleanPath(h.Linkname))
+	dir, base := path.Split(report.ValidPath(report.CleanPath(h.Linkname)))
 	at, target, found := node{}, "", false
 	from, err := w.tree.enter(dir, -1, nil)
 	switch {

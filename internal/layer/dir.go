@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onceover/onceover/internal/report"
 )
 
 // Limits on what a layer directory may ask of the layers below it.
@@ -199,11 +202,10 @@ func (w *dirWalker) each(fd, depth int, do func(name []byte, typ uint8) error) e
 
 // dirent shows one entry of f.
 func (w *dirWalker) dirent(f *folder, name []byte, typ uint8, depth int) error {
-	p, err := w.join(f.path, name)
+	p, base, err := w.join(f.path, name)
 	if err != nil {
 		return err
 	}
-	base := p[len(p)-len(name):]
 	if typ == unix.DT_UNKNOWN {
 		if typ, err = typeAt(f.fd, base); err != nil {
 			return fmt.Errorf("stat %s: %w", p, err)
@@ -246,7 +248,7 @@ func (w *dirWalker) fuseWhiteout(dir, base string) error {
 	case base == whiteoutOpaque && dir != "/":
 		return w.show(Opaque, dir, "")
 	case ok:
-		return w.show(Whiteout, path.Join(dir, name), "")
+		return w.show(Whiteout, path.Join(dir, report.ValidPath(name)), "")
 	default:
 		return nil
 	}
@@ -260,7 +262,7 @@ func (w *dirWalker) showOther(p string, dir int, base string, typ uint8) error {
 		if err != nil {
 			return fmt.Errorf("read link %s: %w", p, err)
 		}
-		return w.show(Symlink, p, target)
+		return w.show(Symlink, p, report.ValidPath(target))
 	case unix.DT_CHR:
 		white, err := deviceWhiteout(dir, base)
 		if err != nil {
@@ -287,14 +289,18 @@ func (w *dirWalker) showFile(p string, dir int, base string, f *folder) error {
 	return w.visit(&w.entry)
 }
 
-// join is the path of name in directory at.
-func (w *dirWalker) join(at string, name []byte) (string, error) {
+// join is the path of name in directory at, and the name as the kernel knows it.
+func (w *dirWalker) join(at string, name []byte) (p, base string, err error) {
+	if !utf8.Valid(name) {
+		base = string(name)
+		name = []byte(report.ValidPath(base))
+	}
 	n := len(at) + 1 + len(name)
 	if n > maxPath {
-		return "", fmt.Errorf("%w: a path longer than %d bytes", ErrLimit, maxPath)
+		return "", "", fmt.Errorf("%w: a path longer than %d bytes", ErrLimit, maxPath)
 	}
 	if w.names += n; w.names > maxNames {
-		return "", fmt.Errorf("%w: names of more than %d bytes", ErrLimit, maxNames)
+		return "", "", fmt.Errorf("%w: names of more than %d bytes", ErrLimit, maxNames)
 	}
 	if w.paths.Cap()-w.paths.Len() < n {
 		// What was handed out stays in the old block.
@@ -307,7 +313,11 @@ func (w *dirWalker) join(at string, name []byte) (string, error) {
 	}
 	w.paths.WriteByte('/')
 	w.paths.Write(name)
-	return w.paths.String()[start:], nil
+	p = w.paths.String()[start:]
+	if base == "" {
+		base = p[len(p)-len(name):]
+	}
+	return p, base, nil
 }
 
 // unsupportedAt remembers that the entry at p could not be shown as it is.

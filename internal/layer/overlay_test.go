@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
 )
 
 // needMounts skips the test where overlay file systems cannot be mounted. In
@@ -109,7 +110,7 @@ func listTree(t *testing.T, root string) map[string]string {
 		if err != nil || p == root {
 			return err
 		}
-		name := strings.TrimPrefix(p, root)
+		name := report.ValidPath(strings.TrimPrefix(p, root))
 		switch {
 		case d.IsDir():
 			out[name] = "/"
@@ -538,7 +539,7 @@ func change(rnd *rand.Rand, root string) {
 	at := func() string {
 		p := ""
 		for range 1 + rnd.IntN(3) {
-			p = path.Join(p, string(rune('a'+rnd.IntN(3))))
+			p = path.Join(p, []string{"a", "b", "c", "\xe9"}[rnd.IntN(4)])
 		}
 		return filepath.Join(root, p)
 	}

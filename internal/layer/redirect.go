@@ -24,6 +24,10 @@ type place struct {
 	path string
 }
 
+// found is a directory of the merged view, by its path in the image and its
+// name as the kernel knows it.
+type found struct{ path, name string }
+
 // redirected shows a directory whose lower content is elsewhere. done is false
 // if that content is not to be had: what the directory holds itself is shown
 // then, and the layer is incomplete.
@@ -57,7 +61,7 @@ func (w *dirWalker) merged(f *folder, depth int) error {
 		return fmt.Errorf("%w: directories deeper than %d", ErrLimit, maxDepth)
 	}
 	seen := map[string]bool{}
-	var dirs []string
+	var dirs []found
 	for _, at := range f.stack {
 		fd, err := w.openPlace(at)
 		if err != nil {
@@ -70,11 +74,12 @@ func (w *dirWalker) merged(f *folder, depth int) error {
 		}
 	}
 	seen = nil
-	for _, p := range dirs {
+	for _, d := range dirs {
+		p := d.path
 		if err := w.show(Dir, p, ""); err != nil {
 			return err
 		}
-		stack, err := w.look(f.stack, path.Base(p))
+		stack, err := w.look(f.stack, d.name)
 		if err != nil {
 			if !errors.Is(err, ErrUnsupported) {
 				return err
@@ -93,7 +98,7 @@ func (w *dirWalker) merged(f *folder, depth int) error {
 
 // mergedPlace shows what one directory of the stack adds to those above it,
 // and appends to dirs the directories among it.
-func (w *dirWalker) mergedPlace(f *folder, fd, depth int, seen map[string]bool, dirs *[]string) error {
+func (w *dirWalker) mergedPlace(f *folder, fd, depth int, seen map[string]bool, dirs *[]found) error {
 	a, err := w.attributes(fd)
 	if err != nil && !errors.Is(err, ErrUnsupported) {
 		return fmt.Errorf("directory %s: %w", f.path, err)
@@ -103,11 +108,10 @@ func (w *dirWalker) mergedPlace(f *folder, fd, depth int, seen map[string]bool, 
 		if seen[string(name)] {
 			return nil
 		}
-		p, err := w.join(f.path, name)
+		p, base, err := w.join(f.path, name)
 		if err != nil {
 			return err
 		}
-		base := p[len(p)-len(name):]
 		if typ == unix.DT_UNKNOWN {
 			if typ, err = typeAt(fd, base); err != nil {
 				return fmt.Errorf("stat %s: %w", p, err)
@@ -134,7 +138,7 @@ func (w *dirWalker) mergedPlace(f *folder, fd, depth int, seen map[string]bool, 
 		case white:
 			return nil
 		case typ == unix.DT_DIR:
-			*dirs = append(*dirs, p)
+			*dirs = append(*dirs, found{p, base})
 			return nil
 		case typ == unix.DT_REG:
 			return w.showFile(p, fd, base, f)

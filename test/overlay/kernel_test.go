@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
 )
 
 // perMount is how many stacks share one temporary file system.
@@ -145,7 +146,7 @@ func mounted(at string, dirs []string) (map[string]string, error) {
 			return err
 		}
 		b, err := os.ReadFile(p)
-		out[strings.TrimPrefix(p, at)] = string(b)
+		out[report.ValidPath(strings.TrimPrefix(p, at))] = string(b)
 		return err
 	})
 	return out, err

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"path"
 	"strings"
+
+	"github.com/onceover/onceover/internal/report"
 )
 
 // folder is a directory of the model: names to *folder, file, symlink or
@@ -156,7 +158,7 @@ func (f *folder) list(at string, out map[string]string) {
 		case *folder:
 			e.list(at+"/"+name, out)
 		case file:
-			out[at+"/"+name] = e.data
+			out[report.ValidPath(at+"/"+name)] = e.data
 		}
 	}
 }

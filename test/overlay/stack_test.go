@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -92,8 +93,9 @@ func randomLayer(rnd *rand.Rand, n int) []item {
 	return out
 }
 
-// names are few, so that they meet; "!" has a meaning in the paths of packages.
-var names = []string{"a", "b", "c!a"}
+// names are few, so that they meet. "!" has a meaning in the paths of packages,
+// and names need not be UTF-8.
+var names = []string{"a", "b\xe9", "c!a"}
 
 func randomPath(rnd *rand.Rand) string {
 	p := names[rnd.IntN(3)]
@@ -171,7 +173,15 @@ func (p *pipeline) merged(layers []image.Layer) (map[string]string, bool) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		reports[i] = r
+		// As it comes back from a cache.
+		b, err := json.Marshal(r)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		reports[i] = &report.LayerReport{}
+		if err := json.Unmarshal(b, reports[i]); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	inv := report.Merge(reports)
 	out := map[string]string{}
