@@ -32,8 +32,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	do, args := run, os.Args[1:]
-	if len(args) > 0 && args[0] == "peers" {
-		do, args = peers, args[1:]
+	if len(args) > 0 {
+		switch args[0] {
+		case "peers":
+			do, args = peers, args[1:]
+		case readArg:
+			do, args = readLayers, args[1:]
+		}
 	}
 	if err := do(ctx, args, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

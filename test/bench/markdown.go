@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/test/fixture"
+	"github.com/onceover/onceover/test/oracle"
 	"github.com/onceover/onceover/test/shareddata"
 )
 
@@ -121,6 +122,7 @@ type peerTable struct {
 	rows    []*peer
 	engine  bool
 	dropped error
+	recalls []oracle.Recall
 	// began and ended are the load of the machine then.
 	began, ended string
 }
@@ -185,6 +187,13 @@ func (t *peerTable) markdown(out io.Writer) error {
 	}
 	if t.dropped != nil {
 		fmt.Fprintf(&b, "\nNo cold rounds: %v.\n", t.dropped)
+	}
+	for _, r := range t.recalls {
+		fmt.Fprintf(&b, "\nDistinct packages: %s.", r.Summary())
+		if reasons := r.Reasons(); len(reasons) > 0 {
+			fmt.Fprintf(&b, " Explained: %s.", strings.Join(reasons, ", "))
+		}
+		b.WriteByte('\n')
 	}
 	_, err := out.Write(b.Bytes())
 	return err

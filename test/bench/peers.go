@@ -125,6 +125,7 @@ type peerBench struct {
 	trivy   string
 	grypeDB string
 	tmp     string
+	self    string
 	docker  *engine.Engine
 	pid     int // of dockerd
 	dropped error
@@ -133,6 +134,9 @@ type peerBench struct {
 func preparePeers(ctx context.Context, s *peerSettings, tmp string) (*peerBench, error) {
 	p := &peerBench{peerSettings: *s, tmp: tmp}
 	var err error
+	if p.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
 	if p.tools, err = oracle.Build(ctx, os.Stderr); err != nil {
 		return nil, err
 	}
@@ -245,6 +249,10 @@ type peer struct {
 	// count reads the packages from what the commands write; nil if they
 	// list none.
 	count func(outputs [][]byte) (int, error)
+	// layersOf reads the number of layers from what the commands write.
+	layersOf func(output []byte) (int, error)
+	// recall compares what onceover lists with what this program lists.
+	recall func(ours *oracle.Scan, output []byte) (oracle.Recall, error)
 	// before prepares a run.
 	before func() error
 
@@ -252,6 +260,7 @@ type peer struct {
 	packages   int
 	layers     string
 	failed     error
+	outputs    [][]byte // until the recall is known
 }
 
 var layersLine = regexp.MustCompile(`(\d+) layers? analysed`)
@@ -275,6 +284,9 @@ func (p *peerBench) measure(ctx context.Context, images fixture.Bench, from stri
 			fmt.Fprintln(os.Stderr, "bench:", r.failed)
 		}
 	}
+	if err := t.compare(); err != nil {
+		return nil, err
+	}
 	for round := range p.rounds + p.cold {
 		for _, r := range t.rows {
 			if r.failed != nil {
@@ -297,6 +309,35 @@ func (p *peerBench) measure(ctx context.Context, images fixture.Bench, from stri
 	}
 	t.dropped, t.ended = p.dropped, loadAverage()
 	return t, nil
+}
+
+// compare fills in the recall of one image, and lets go of the reports.
+func (t *peerTable) compare() error {
+	defer func() {
+		for _, r := range t.rows {
+			r.outputs = nil
+		}
+	}()
+	first := t.rows[0]
+	if len(t.images.Refs) > 1 || first.name != "onceover" || len(first.outputs) != 1 {
+		return nil
+	}
+	ours, err := oracle.ReadScan(first.outputs[0])
+	if err != nil {
+		return err
+	}
+	for _, r := range t.rows {
+		if r.recall == nil || r.failed != nil {
+			continue
+		}
+		rec, err := r.recall(ours, r.outputs[0])
+		if err != nil {
+			return err
+		}
+		t.recalls = append(t.recalls, rec)
+		fmt.Fprint(os.Stderr, rec.Table(false))
+	}
+	return nil
 }
 
 func (p *peerBench) once(ctx context.Context, r *peer, cold bool) (cost, error) {
@@ -369,10 +410,18 @@ func (p *peerBench) first(ctx context.Context, r *peer) error {
 			layers += n
 			r.layers = strconv.Itoa(layers)
 		}
+		if r.layersOf != nil {
+			n, err := r.layersOf(out)
+			if err != nil {
+				return err
+			}
+			r.layers = strconv.Itoa(n)
+		}
 	}
 	if r.count == nil {
 		return nil
 	}
+	r.outputs = outputs
 	var err error
 	r.packages, err = r.count(outputs)
 	return err
@@ -406,14 +455,19 @@ func (p *peerBench) peersFor(images fixture.Bench, from string) []*peer {
 		rows = append(rows, &peer{name: "onceover, one run an image", count: countOnceover,
 			argv: each(ours, func(t string) []string { return append(scan(t), "--no-cache") })})
 	}
+	if len(ours) > 1 && from == fromStore {
+		for _, how := range []struct{ name, arg string }{{"reading alone, each layer once", "once"}, {"reading alone, each reference", "each"}} {
+			rows = append(rows, &peer{name: how.name, argv: [][]string{append([]string{p.self, readArg, how.arg, p.docker.Socket}, ours...)}, layersOf: readLayersCount})
+		}
+	}
 	rows = append(rows, &peer{name: "onceover, layers known", argv: [][]string{append(scan(ours...), "--cache", kept)}, count: countOnceover})
 	quiet := append(slices.Clone(env), oracle.Quiet...)
 	if slices.Contains(p.programs, "syft") {
-		rows = append(rows, &peer{name: "syft", env: quiet, count: countSyft,
+		rows = append(rows, &peer{name: "syft", env: quiet, count: countSyft, recall: syftRecall,
 			argv: each(theirs, func(t string) []string { return []string{p.tools.Syft, "scan", t, "-q", "-o", "json"} })})
 	}
 	if slices.Contains(p.programs, "osv-scanner") {
-		rows = append(rows, &peer{name: "osv-scanner", env: env, count: countOSV, argv: each(osv, func(t string) []string {
+		rows = append(rows, &peer{name: "osv-scanner", env: env, count: countOSV, recall: osvRecall, argv: each(osv, func(t string) []string {
 			return append(append([]string{p.tools.OSVScanner}, oracle.OSVArgs...), append(osvFlags, t)...)
 		})})
 	}
@@ -434,6 +488,22 @@ func (p *peerBench) peersFor(images fixture.Bench, from string) []*peer {
 		rows = slices.DeleteFunc(rows, func(r *peer) bool { return strings.HasPrefix(r.name, "onceover") })
 	}
 	return rows
+}
+
+func readLayersCount(output []byte) (int, error) {
+	var l layersRead
+	err := json.Unmarshal(output, &l)
+	return int(l.Layers), err
+}
+
+func syftRecall(ours *oracle.Scan, output []byte) (oracle.Recall, error) {
+	list, err := oracle.ReadSyft(output)
+	return oracle.SyftRecall(ours, list), err
+}
+
+func osvRecall(ours *oracle.Scan, output []byte) (oracle.Recall, error) {
+	list, err := oracle.ReadOSV(output)
+	return oracle.OSVRecall(ours, list), err
 }
 
 func prefixed(prefix string, all []string) []string {

@@ -85,10 +85,11 @@ func (t Tools) SyftPackages(ctx context.Context, target string) (List, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSyft(out)
+	return ReadSyft(out)
 }
 
-func readSyft(out []byte) (List, error) {
+// ReadSyft reads the JSON output of syft for one image.
+func ReadSyft(out []byte) (List, error) {
 	var doc struct {
 		Artifacts []struct {
 			Name, Version, Type, PURL string

@@ -27,10 +27,11 @@ func (t Tools) OSVPackages(ctx context.Context, archive string) (List, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readOSV(out)
+	return ReadOSV(out)
 }
 
-func readOSV(out []byte) (List, error) {
+// ReadOSV reads the JSON output of osv-scanner for one image.
+func ReadOSV(out []byte) (List, error) {
 	var doc struct {
 		Results []struct {
 			Source   struct{ Path string }
@@ -85,11 +86,14 @@ func (t Tools) Recall(ctx context.Context, ours *Scan, archive string) ([]Recall
 	if err != nil {
 		return nil, err
 	}
-	return []Recall{
-		recall("syft", ours, syft, syftRules()),
-		recall("osv-scanner", ours, osv, osvRules()),
-	}, nil
+	return []Recall{SyftRecall(ours, syft), OSVRecall(ours, osv)}, nil
 }
+
+// SyftRecall compares ours with a list of syft's.
+func SyftRecall(ours *Scan, syft List) Recall { return recall("syft", ours, syft, syftRules()) }
+
+// OSVRecall compares ours with a list of osv-scanner's.
+func OSVRecall(ours *Scan, osv List) Recall { return recall("osv-scanner", ours, osv, osvRules()) }
 
 func recall(peer string, ours *Scan, theirs List, rules []Rule) Recall {
 	r := Recall{Peer: peer, Ours: len(ours.Packages), Theirs: len(theirs), Used: map[string]int{}, rules: rules}
@@ -111,6 +115,17 @@ func recall(peer string, ours *Scan, theirs List, rules []Rule) Recall {
 // Summary is one line.
 func (r Recall) Summary() string {
 	return fmt.Sprintf("onceover %d packages, %s %d; only %s: %d explained, %d missing", r.Ours, r.Peer, r.Theirs, r.Peer, r.Explained, r.Missing)
+}
+
+// Reasons names the rules that were needed, with how much each explains.
+func (r Recall) Reasons() []string {
+	var out []string
+	for _, rule := range r.rules {
+		if n := r.Used[rule.Name]; n > 0 {
+			out = append(out, fmt.Sprintf("%s (%d)", rule.Name, n))
+		}
+	}
+	return out
 }
 
 // Table lists what is missing; with all, every difference.
