@@ -236,6 +236,9 @@ func (e *Engine) Stop() {
 			<-e.done
 		}
 	}
+	if e.Kind.podman() {
+		e.awaitCleanup()
+	}
 	unmountBelow(e.runDir)
 	_ = os.RemoveAll(e.runDir)
 	if e.DataRoot != "" {

@@ -1,15 +1,18 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // podmanFlags give podman a store and a state of its own. Containers need no
@@ -40,6 +43,22 @@ func (e *Engine) preparePodman() ([]string, error) {
 	e.Socket, e.RunRoot = filepath.Join(e.runDir, "podman.sock"), filepath.Join(e.runDir, "state")
 	e.client = unixClient(e.Socket)
 	return append(append([]string{podman}, e.podmanFlags()...), "system", "service", "--time=0", "unix://"+e.Socket), nil
+}
+
+// awaitCleanup waits for the commands that podman leaves to tidy up behind a
+// container: they would make again what is being removed. Their command lines
+// name the directories.
+func (e *Engine) awaitCleanup() {
+	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is sound
+		busy := slices.ContainsFunc(files, func(f string) bool {
+			b, err := os.ReadFile(f)
+			return err == nil && bytes.Contains(b, []byte(e.runDir))
+		})
+		if !busy {
+			return
+		}
+	}
 }
 
 // Podman runs a podman command on the engine's store and returns its output.
