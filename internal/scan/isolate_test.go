@@ -153,6 +153,9 @@ func (doer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) 
 func deeper(n int) int {
 	var room [1 << 10]byte
 	room[n%len(room)] = byte(n)
+	if n < 0 {
+		return 0 // the stack ends first
+	}
 	return deeper(n+1) + int(room[0])
 }
 

@@ -96,9 +96,7 @@ func samples(t *testing.T) map[string][]sample {
 			return nil
 		})
 	}
-	for _, db := range rpmDatabases(t) {
-		c.found["rpm"] = append(c.found["rpm"], db)
-	}
+	c.found["rpm"] = append(c.found["rpm"], rpmDatabases(t)...)
 	return c.found
 }
 
