@@ -246,6 +246,22 @@ func (c *collector) begin(body []byte) error {
 
 // result books the outcome of the file that was begun.
 func (c *collector) result(r result, size int64) error {
+	// All of it is checked before any of it is booked.
+	n := 0
+	for i := range r.Facts {
+		if err := checkFacts(&r.Facts[i]); err != nil {
+			return err
+		}
+		n += packagesOf(&r.Facts[i])
+	}
+	for i := range r.Problems {
+		if !plausible(&r.Problems[i]) {
+			return errMessage
+		}
+	}
+	if r.Skipped != "" && !knownReason(r.Skipped) {
+		return errMessage
+	}
 	p := c.at.path
 	c.at = begun{}
 	l := &c.r.Ledger
@@ -258,16 +274,10 @@ func (c *collector) result(r result, size int64) error {
 		c.unfinished = fmt.Errorf("%s: %w", p, errTime)
 	}
 	for i := range r.Problems {
-		if !plausible(&r.Problems[i]) {
-			return errMessage
-		}
 		c.problem(r.Problems[i])
 	}
 	switch {
 	case r.Skipped != "":
-		if !knownReason(r.Skipped) {
-			return errMessage
-		}
 		l.Skip(r.Skipped, 1)
 	case len(r.Facts) > 0:
 		l.Parsed++
@@ -276,13 +286,6 @@ func (c *collector) result(r result, size int64) error {
 	}
 	if len(r.Facts) == 0 {
 		return nil
-	}
-	n := 0
-	for i := range r.Facts {
-		if err := checkFacts(&r.Facts[i]); err != nil {
-			return err
-		}
-		n += packagesOf(&r.Facts[i])
 	}
 	if c.facts += size; c.facts > maxFacts {
 		c.lost++
