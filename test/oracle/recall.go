@@ -128,11 +128,11 @@ func (r Recall) Reasons() []string {
 	return out
 }
 
-// Table lists what is missing; with all, every difference.
+// Table lists what is missing; with all, also what a rule explains.
 func (r Recall) Table(all bool) string {
 	var ds []Difference
 	for _, d := range r.Differences {
-		if all || d.Side == OnlyOracle && ruleFor(d, r.rules) < 0 {
+		if d.Side == OnlyOracle && (all || ruleFor(d, r.rules) < 0) {
 			ds = append(ds, d)
 		}
 	}

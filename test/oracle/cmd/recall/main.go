@@ -4,7 +4,7 @@
 //	go run ./test/oracle/cmd/recall [-all] FILE.tar...
 //
 // It prints the packages that no rule explains; with -all also those that one
-// does, and those that only Onceover finds. It exits with 1 if a package that
+// does. It exits with 1 if a package that
 // another finds is missing and nothing explains it.
 package main
 
@@ -22,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	all := flag.Bool("all", false, "every difference")
+	all := flag.Bool("all", false, "also what a rule explains")
 	bin := flag.String("onceover", "bin/onceover", "the program that is compared")
 	flag.Parse()
 	missing, err := run(ctx, *bin, *all, flag.Args())
