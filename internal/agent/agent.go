@@ -27,10 +27,13 @@ const (
 	// with jobs under way it is busyPark, well below the shortest lease.
 	idlePark = 50 * time.Second
 	busyPark = 20 * time.Second
-	// answerTime is how long a sync is left alone that may bring jobs: the
-	// server answers at once if it has any, and a lease whose answer is cut
-	// off counts as an attempt at the image.
-	answerTime = time.Second
+	// A sync that may bring jobs is left alone for a while: the server
+	// answers at once if it has any, and a lease whose answer is cut off
+	// counts as an attempt at the image. News of images waits for newsTime;
+	// that the agent can take a job more, which is news after every job, for
+	// freeTime.
+	newsTime = time.Second
+	freeTime = 2 * time.Second
 	// After an error the sync loop waits from firstPause, doubling up to
 	// maxPause.
 	firstPause = 250 * time.Millisecond
@@ -91,7 +94,8 @@ type Agent struct {
 	log       *slog.Logger
 	host      fleet.Host
 	inv       inventory
-	poke      chan struct{}
+	poke      chan struct{} // there is news of images
+	freed     chan struct{} // a job has ended
 	followers *followers
 
 	ready     chan struct{}
@@ -133,7 +137,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Log, host: hostFacts(id, cfg.Version),
-		poke:    make(chan struct{}, 1),
+		poke: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		running: map[string]*running{},
 	}
@@ -256,28 +260,38 @@ func (a *Agent) syncLoop(ctx context.Context) {
 func (a *Agent) syncOnce(ctx context.Context, req fleet.SyncRequest) (fleet.SyncResponse, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	start := time.Now()
 	if req.WaitMS == 0 {
 		return a.key().Sync(ctx, req)
 	}
-	parked := time.Now()
+	var news, free time.Duration
 	if req.Want > 0 {
-		parked = parked.Add(answerTime)
+		news, free = newsTime, freeTime
 	}
 	stop := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
+		var t *time.Timer
 		select {
 		case <-a.poke:
+			t = time.NewTimer(time.Until(start.Add(news)))
+		case <-a.freed:
+			t = time.NewTimer(time.Until(start.Add(free)))
 		case <-stop:
 			return
 		}
-		t := time.NewTimer(time.Until(parked))
 		defer t.Stop()
-		select {
-		case <-t.C:
-			cancel(errPoked)
-		case <-stop:
+		for {
+			select {
+			case <-t.C:
+				cancel(errPoked)
+				return
+			case <-a.poke:
+				t.Reset(time.Until(start.Add(news)))
+			case <-stop:
+				return
+			}
 		}
 	}()
 	resp, err := a.key().Sync(ctx, req)
@@ -352,7 +366,7 @@ func (a *Agent) start(ctx context.Context, job fleet.Job) {
 			a.mu.Lock()
 			delete(a.running, job.ID)
 			a.mu.Unlock()
-			a.news()
+			signal(a.freed)
 		}()
 		a.work(ctx, job)
 	})

@@ -158,9 +158,11 @@ func TestFollow(t *testing.T) {
 	}
 	before = src.listed.Load()
 	src.ended <- fault.New(fault.Unavailable, "the engine has ended")
-	time.Sleep(time.Second)
-	if n := src.listed.Load() - before; n < 2 {
-		t.Errorf("listed %d times after the end of the stream", n)
+	for end := time.Now().Add(10 * time.Second); src.listed.Load()-before < 2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("listed %d times after the end of the stream", src.listed.Load()-before)
+		}
 	}
+	time.Sleep(time.Second)
 	steady("listened to again", 0)
 }
