@@ -15,9 +15,9 @@ import (
 
 const (
 	idleImages = 200
-	// idleTime is how long the agent is measured; ONCEOVER_IDLE_TIME sets
-	// another time.
-	idleTime = 20 * time.Second
+	// idleTime is how long the agent is measured: long enough for what it
+	// does twice a minute. ONCEOVER_IDLE_TIME sets another time.
+	idleTime = time.Minute
 	// What an agent at rest may take. On a busy machine with two cores it
 	// took 7 ms and 30 MiB, of which the program itself is 20.
 	maxIdleCPUPerMinute = 60 * time.Millisecond
