@@ -26,7 +26,7 @@ type layersRead struct {
 
 func readLayers(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 3 {
-		return errors.New("usage: read-layers (each|once) SOCKET IMAGE...")
+		return errors.New("usage: read-layers each|once SOCKET and one or more images")
 	}
 	cfg := scan.Config{Set: all.Set()}
 	if args[0] == "once" {
