@@ -38,6 +38,13 @@ var syftOnlyRules = []Rule{
 		},
 	},
 	{
+		Name:   "R package of a test",
+		Reason: "the sources of a package that a test of another one builds; nobody built it, so that R cannot load it (its DESCRIPTION lacks Built)",
+		Explains: func(d Difference) bool {
+			return missing(d, report.TypeCRAN) && !slices.ContainsFunc(d.Paths, func(p string) bool { return !strings.Contains(p, "/tests/testthat/") })
+		},
+	},
+	{
 		Name:   "plug-in by its title",
 		Reason: "syft names a WordPress plug-in by its title, Onceover by its slug, as advisories do",
 		Explains: func(d Difference) bool {
@@ -52,15 +59,6 @@ var osvOnlyRules = []Rule{
 		Reason: "a wheel that lies there as a file is what pip and venv install from, it is not installed; Debian keeps its own in a package that is listed",
 		Explains: func(d Difference) bool {
 			return missing(d, report.TypePython) && !slices.ContainsFunc(d.Paths, func(p string) bool { return !strings.HasSuffix(p, ".whl") })
-		},
-	},
-	{
-		Name:   "coordinates by the name of a bundle",
-		Reason: "osv-scanner cuts the symbolic name of the bundle, or says that it knows nothing; Onceover lists the same jar by its file, its pom.xml or its manifest",
-		Explains: func(d Difference) bool {
-			g, a := coordinates(d.Package)
-			return missing(d, report.TypeJava) && (a == "unknown" && len(d.Here) > 0 || strings.HasSuffix(g, "."+a) &&
-				slices.ContainsFunc(d.Here, func(o Item) bool { return o.Version == d.Package.Version }))
 		},
 	},
 }
@@ -90,6 +88,19 @@ var recallRules = []Rule{
 		},
 	},
 	{
+		Name: "jar by the name of its bundle",
+		Reason: "the others cut the symbolic name of a bundle at its last dot (org.eclipse.jetty.http:http), take the end of a file's name (org.springframework:spring for jetty9-spring.jar), or say that " +
+			"they know nothing; Onceover lists the same jar in the same version under the coordinates that it was published with",
+		Explains: func(d Difference) bool {
+			g, a := coordinates(d.Package)
+			a, _, _ = strings.Cut(a, ";")
+			return missing(d, report.TypeJava) && (a == "unknown" && len(d.Here) > 0 || slices.ContainsFunc(d.Here, func(o Item) bool {
+				_, ours := coordinates(o)
+				return o.Version == d.Package.Version && (strings.HasSuffix(g, "."+a) || strings.HasSuffix(ours, "-"+a) || strings.HasSuffix(ours, "."+a))
+			}))
+		},
+	},
+	{
 		Name:   "group by guess",
 		Reason: "both name the same artifact and version of the same jar, which holds no pom.properties: its group is a guess on either side, and the artifact is listed once",
 		Explains: func(d Difference) bool {
@@ -116,12 +127,17 @@ func missing(d Difference, kind string) bool { return d.Side == OnlyOracle && d.
 // insideNPMPackage reports whether a package.json lies deeper in node_modules
 // than the root of a package.
 func insideNPMPackage(path string) bool {
-	const modules = "/node_modules/"
-	i := strings.LastIndex(path, modules)
-	if i < 0 {
+	inside := ""
+	for _, modules := range []string{"/node_modules/", "/usr/share/nodejs/"} { // the latter is Debian's
+		if i := strings.LastIndex(path, modules); i >= 0 {
+			inside = path[i+len(modules):]
+			break
+		}
+	}
+	if inside == "" {
 		return false
 	}
-	rest := strings.Split(path[i+len(modules):], "/")
+	rest := strings.Split(inside, "/")
 	root := 1
 	if strings.HasPrefix(rest[0], "@") {
 		root = 2
