@@ -133,7 +133,7 @@ func LoadRootless(ctx context.Context, dir, driver, file string) (Rootless, erro
 		return r, err
 	}
 	defer f.Close()
-	cmd := exec.CommandContext(ctx, podman, "--storage-driver", driver, "--storage-opt", "ignore_chown_errors=true",
+	cmd := exec.CommandContext(ctx, podman, "--storage-driver", driver, "--storage-opt", driver+".ignore_chown_errors=true",
 		"--cgroup-manager=cgroupfs", "--events-backend=none", "load", "--quiet")
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + r.Home, "XDG_RUNTIME_DIR=" + run, "TMPDIR=" + run}
 	cmd.Dir, cmd.Stdin = "/", f
