@@ -69,10 +69,10 @@ func (Analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, err
 	if r.Err() != nil {
 		return nil, fmt.Errorf("read gemspec: %w", r.Err())
 	}
-	if !plain(name) || !plain(version) {
+	if !analyze.Plain(name) || !analyze.Plain(version) {
 		return nil, fmt.Errorf("read gemspec: name %.60q, version %.60q: %w", name, version, errNoName)
 	}
-	if platform == "ruby" || !plain(platform) {
+	if platform == "ruby" || !analyze.Plain(platform) {
 		platform = ""
 	}
 	return &report.Facts{Packages: []report.Package{{
@@ -123,14 +123,4 @@ func first(a, b string) string {
 		return a
 	}
 	return b
-}
-
-// plain reports whether s can be a name or a version.
-func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != ""
 }

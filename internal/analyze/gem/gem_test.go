@@ -102,7 +102,7 @@ func FuzzGemspec(f *testing.F) {
 	f.Add([]byte("s.version='"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		facts, err := New().Analyze(t.Context(), analyzetest.File(p, b))
-		if err == nil && !plain(facts.Packages[0].Name) {
+		if err == nil && !analyze.Plain(facts.Packages[0].Name) {
 			t.Errorf("unusable package %+v", facts.Packages[0])
 		}
 	})

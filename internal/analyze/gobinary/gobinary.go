@@ -180,10 +180,5 @@ func toolchain(s string) string {
 
 // plain reports whether s can be a module path.
 func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxStringBytes
+	return analyze.Plain(s) && len(s) <= maxStringBytes
 }

@@ -211,10 +211,5 @@ func licenses(raw json.RawMessage) []string {
 // plain reports whether s can be a name or a version: no blanks, no control
 // characters, not too long.
 func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return len(s) <= maxTextBytes
+	return (s == "" || analyze.Plain(s)) && len(s) <= maxTextBytes
 }

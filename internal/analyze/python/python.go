@@ -191,10 +191,5 @@ func normalize(name string) string {
 
 // plain reports whether s can be a name or a version.
 func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxTextBytes
+	return analyze.Plain(s) && len(s) <= maxTextBytes
 }
