@@ -2,6 +2,9 @@ module github.com/onceover/onceover
 
 go 1.26.8
 
+// Programs of Debian packages for tests, Go source among them.
+ignore ./build
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/alecthomas/kong v1.17.0
