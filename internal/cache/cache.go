@@ -2,7 +2,6 @@ package cache
 
 import (
 	"cmp"
-	"container/list"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,9 +24,8 @@ const (
 	// DefaultMaxBytes bounds the directory if Config says nothing: reports
 	// of some ten thousand layers.
 	DefaultMaxBytes = 1 << 30
-	// maxMemoryBytes bounds what is held in memory in front of a
-	// directory.
-	maxMemoryBytes = 32 << 20
+	// maxHotBytes bounds the reports that are held ready for use.
+	maxHotBytes = 32 << 20
 	// maxTempAge is how long an unfinished file may lie before it counts
 	// as left behind by a process that died.
 	maxTempAge = time.Hour
@@ -50,28 +48,24 @@ type Config struct {
 	// Dir is created if needed, readable by its owner only. Empty means
 	// memory only.
 	Dir string
-	// MaxBytes bounds the compressed reports; 0 means DefaultMaxBytes.
+	// MaxBytes bounds what the directory, or the memory, holds; 0 means
+	// DefaultMaxBytes.
 	MaxBytes int64
 }
 
 // A Cache holds layer reports. It is safe for concurrent use, and several
 // processes may use one directory.
 type Cache struct {
-	max       int64
-	maxMemory int64
-	root      *os.Root // nil: memory only
+	max  int64
+	root *os.Root // nil: memory only
 
-	mu       sync.Mutex
-	byName   map[string]*list.Element // of *entry
-	recent   *list.List               // most recently used first
-	inMemory int64
-	onDisk   int64 // an estimate: other processes write too
-	written  int64 // since it was last measured
-}
-
-type entry struct {
-	name string
-	data []byte
+	mu sync.Mutex
+	// hot are reports as they are used, cold compressed ones that were hot.
+	// With a directory nothing is cold: it has them all.
+	hot     lru[*report.LayerReport]
+	cold    lru[[]byte]
+	onDisk  int64 // an estimate: other processes write too
+	written int64 // since it was last measured
 }
 
 // New opens or creates a cache. The caller closes it.
@@ -79,16 +73,12 @@ func New(cfg Config) (*Cache, error) {
 	if cfg.MaxBytes < 0 {
 		return nil, fault.New(fault.Invalid, "layer cache: a bound of %d bytes makes no sense", cfg.MaxBytes)
 	}
-	c := &Cache{
-		max:    cmp.Or(cfg.MaxBytes, DefaultMaxBytes),
-		byName: map[string]*list.Element{},
-		recent: list.New(),
-	}
-	c.maxMemory = c.max
+	c := &Cache{max: cmp.Or(cfg.MaxBytes, DefaultMaxBytes)}
+	c.hot.max = min(c.max, maxHotBytes)
 	if cfg.Dir == "" {
+		c.cold.max = c.max - c.hot.max
 		return c, nil
 	}
-	c.maxMemory = min(c.max, maxMemoryBytes)
 	root, err := openRoom(filepath.Join(cfg.Dir, room))
 	if err != nil {
 		return nil, fmt.Errorf("open layer cache: %w", err)
@@ -136,45 +126,62 @@ func (c *Cache) Close() error {
 	return c.root.Close()
 }
 
-// Get returns the report of a layer by an analyser set. The caller owns it.
+// Get returns the report of a layer by an analyser set. The caller must not
+// change it: others get the same one.
 func (c *Cache) Get(diffID, analyzers string) (*report.LayerReport, bool) {
 	name := fileName(diffID, analyzers)
-	data, fromDisk := c.load(name)
-	if data == nil {
-		return nil, false
-	}
-	r, err := decode(data)
-	if err != nil || r.DiffID != diffID || r.Analyzers != analyzers || !r.Complete {
-		c.drop(name)
-		return nil, false
-	}
-	if fromDisk {
+	c.mu.Lock()
+	r, ok := c.hot.get(name)
+	data, _ := c.cold.get(name)
+	c.mu.Unlock()
+	if !ok {
+		if data == nil && c.root != nil {
+			data = c.read(name)
+		}
+		if data == nil {
+			return nil, false
+		}
+		var err error
+		r, err = decode(data)
+		if err != nil || r.DiffID != diffID || r.Analyzers != analyzers || !r.Complete {
+			c.drop(name)
+			return nil, false
+		}
 		c.mu.Lock()
-		c.remember(name, data)
+		c.remember(name, r)
 		c.mu.Unlock()
+	}
+	if c.root != nil {
+		c.touch(name)
 	}
 	return r, true
 }
 
-// Put keeps r. A report that is not complete is fault.Invalid, one beyond the
-// limits of this package fault.TooLarge; r is not kept then, nor if it would
-// not fit beneath the bound at all, which is no error.
+// Put keeps r, which must not be changed any more. A report that is not
+// complete is fault.Invalid, one beyond the limits of this package
+// fault.TooLarge; r is not kept then, nor if it would not fit beneath the bound
+// at all, which is no error.
 func (c *Cache) Put(r *report.LayerReport) error {
 	if r == nil || !r.Complete || r.DiffID == "" || r.Analyzers == "" {
 		return fault.New(fault.Invalid, "keep layer report: only complete reports with a diff ID and an analyser set are kept")
 	}
-	data, err := encode(r)
-	if err != nil {
-		return fmt.Errorf("keep layer report %s: %w", r.DiffID, err)
-	}
-	if int64(len(data)) > c.max {
-		return nil
-	}
 	name := fileName(r.DiffID, r.Analyzers)
+	var data []byte
+	if c.root != nil || sizeOf(r) > c.hot.max {
+		var err error
+		if data, err = encode(r); err != nil {
+			return fmt.Errorf("keep layer report %s: %w", r.DiffID, err)
+		}
+		if int64(len(data)) > c.max {
+			return nil
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remember(name, data)
-	if c.root == nil {
+	if c.remember(name, r); c.root == nil {
+		if data != nil {
+			c.cold.put(name, data, int64(len(data)))
+		}
 		return nil
 	}
 	if err := c.write(name, data); err != nil {
@@ -189,6 +196,20 @@ func (c *Cache) Put(r *report.LayerReport) error {
 	return nil
 }
 
+// remember makes r hot, and what has to make room for it cold. c.mu is held.
+func (c *Cache) remember(name string, r *report.LayerReport) {
+	c.cold.forget(name)
+	gone := c.hot.put(name, r, sizeOf(r))
+	if c.cold.max == 0 {
+		return
+	}
+	for _, h := range gone {
+		if data, err := encode(h.value); err == nil {
+			c.cold.put(h.name, data, int64(len(data)))
+		}
+	}
+}
+
 // fileName is where a report lies: two hexadecimal digits as directory, then
 // the whole hash of its key.
 func fileName(diffID, analyzers string) string {
@@ -197,31 +218,16 @@ func fileName(diffID, analyzers string) string {
 	return path.Join(h[:2], h+suffix)
 }
 
-// load finds the bytes of an entry and marks it as used.
-func (c *Cache) load(name string) (data []byte, fromDisk bool) {
-	c.mu.Lock()
-	el := c.byName[name]
-	if el != nil {
-		c.recent.MoveToFront(el)
-		data = el.Value.(*entry).data
-	}
-	c.mu.Unlock()
-	if c.root == nil {
-		return data, false
-	}
-	if data != nil {
-		c.touch(name)
-		return data, false
-	}
+// read returns the bytes of a file, nil if there is none that can be used.
+func (c *Cache) read(name string) []byte {
 	data, err := readFile(c.root, name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			c.drop(name)
 		}
-		return nil, false
+		return nil
 	}
-	c.touch(name)
-	return data, true
+	return data
 }
 
 // touch keeps a file from being the next to go. Failing to costs nothing but
@@ -238,34 +244,11 @@ func (c *Cache) touch(name string) {
 func (c *Cache) drop(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(name)
+	c.hot.forget(name)
+	c.cold.forget(name)
 	if c.root != nil {
 		_ = c.root.RemoveAll(name)
 	}
-}
-
-// remember holds data in memory and makes room for it. c.mu is held.
-func (c *Cache) remember(name string, data []byte) {
-	c.forget(name)
-	if int64(len(data)) > c.maxMemory {
-		return
-	}
-	c.byName[name] = c.recent.PushFront(&entry{name, data})
-	c.inMemory += int64(len(data))
-	for c.inMemory > c.maxMemory {
-		c.forget(c.recent.Back().Value.(*entry).name)
-	}
-}
-
-// forget drops an entry from memory. c.mu is held.
-func (c *Cache) forget(name string) {
-	el := c.byName[name]
-	if el == nil {
-		return
-	}
-	delete(c.byName, name)
-	c.recent.Remove(el)
-	c.inMemory -= int64(len(el.Value.(*entry).data))
 }
 
 // write puts a file in place whole. c.mu is held.

@@ -55,7 +55,7 @@ func useCache(dir string) error {
 		return err
 	}
 	defer c.Close()
-	c.maxMemory = 0 // ask the directory each time
+	c.hot.max = 0 // ask the directory each time
 	hits := 0
 	for n := range sharedRounds {
 		i := (n*7 + os.Getpid()) % sharedLayers
