@@ -117,13 +117,13 @@ type Layer struct {
 	Lower []string
 	// Blob opens the layer as a tar stream, plain or compressed with gzip
 	// or zstd; its first bytes decide. A reader that also implements
-	// io.ReaderAt and Size() int64 lets a plain tar be read by offset.
-	// The caller closes it. May be called again after a failure.
+	// io.ReaderAt lets files of a plain tar be read by offset. The caller
+	// closes it. May be called again after a failure.
 	//
-	// Where the blob comes from an archive, the reader checks the bytes as
-	// stored and returns an error in place of io.EOF if their digest is
+	// Where the blob is compressed and comes from an archive that tells its
+	// digest, the reader returns an error in place of io.EOF if that is
 	// wrong. That the uncompressed stream has the digest DiffID is for the
-	// one who decompresses it to check: an image may claim any diff ID.
+	// caller to check: an image may claim any diff ID.
 	Blob func(ctx context.Context) (io.ReadCloser, error)
 	// BlobSize is the size of the blob in bytes as stored, 0 if unknown.
 	BlobSize int64

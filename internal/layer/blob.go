@@ -28,7 +28,8 @@ type blobWalker struct {
 	stats *Stats
 	visit Visitor
 
-	tree *tree
+	stream *stream // of the present pass
+	tree   *tree
 	// replay is whether entries replace one another; final is the tree at
 	// the end then.
 	replay bool
@@ -100,6 +101,7 @@ func (w *blobWalker) pass(each func(n int32, h *tar.Header, tr *tar.Reader) erro
 		return err
 	}
 	defer stream.close()
+	w.stream = stream
 
 	tr := tar.NewReader(stream)
 	names := 0
@@ -243,7 +245,10 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 		return nil
 	case at.kind == File:
 		w.file = blobFile{w: w, size: h.Size, r: tr, content: n, sparse: isSparse(h)}
-		return w.showFile(p, at, "", h.ModTime)
+		if err := w.showFile(p, at, "", h.ModTime); err != nil {
+			return err
+		}
+		return w.file.settle()
 	default:
 		return w.emit(at.kind, p, target)
 	}
@@ -402,5 +407,5 @@ func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
 			return err
 		}
 	}
-	return nil
+	return first.settle()
 }

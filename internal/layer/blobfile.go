@@ -43,6 +43,8 @@ type blobFile struct {
 	// opened is what is open already, err why it is not.
 	opened *Content
 	err    error
+	// direct is set while the content is read by offset, ahead of r.
+	direct *direct
 }
 
 func isSparse(h *tar.Header) bool {
@@ -86,6 +88,10 @@ func (f *blobFile) open() (*Content, error) {
 		}
 	}
 	f.w.stats.FilesOpened.Add(1)
+	if at := f.w.stream.at; at != nil && f.size > min(maxCopied, f.w.opts.Memory) && !f.sparse {
+		f.direct = newDirect(at, f.w.stream.n, f.size, f.w.stats)
+		return &Content{ReaderAt: f.direct, Size: f.size}, nil
+	}
 	if f.size > f.w.opts.Memory {
 		if f.w.opts.Spool != nil {
 			return spoolTo(f.w.opts.Spool, f.r)
@@ -99,6 +105,14 @@ func (f *blobFile) open() (*Content, error) {
 	}
 	f.w.remember(f.content, buf.Bytes())
 	return &Content{ReaderAt: bytes.NewReader(buf.Bytes()), Size: int64(buf.Len())}, nil
+}
+
+// settle is called when the file was shown, before the stream goes on.
+func (f *blobFile) settle() error {
+	if f.direct == nil {
+		return nil
+	}
+	return f.direct.settle(f.r)
 }
 
 // remember keeps a content for hard links, in place of the oldest.

@@ -42,6 +42,7 @@ type stream struct {
 	ctx  context.Context
 	r    io.Reader
 	read *atomic.Int64 // as stored
+	at   io.ReaderAt   // a plain layer that can be read anywhere, or nil
 	made int64         // bytes uncompressed
 	done func()
 
@@ -87,6 +88,7 @@ func newStream(ctx context.Context, blob io.Reader, stats *Stats) (*stream, erro
 		}
 		s.r, s.done = zr, zr.Close
 	default:
+		s.at, _ = blob.(io.ReaderAt)
 		return s, nil
 	}
 	s.full, s.free, s.stop = make(chan filled, blocks), make(chan []byte, blocks), make(chan struct{})

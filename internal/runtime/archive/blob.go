@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sync"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
@@ -51,18 +50,10 @@ func readDocument(ms members, name string, want image.Digest) ([]byte, error) {
 	return b, nil
 }
 
-// layers hands out the layers of one archive.
-type layers struct {
-	members members
-
-	mu       sync.Mutex
-	verified map[string]image.Digest // plain layers that were read whole
-}
-
-// layer describes a layer that lies in a member. stored is the digest of the
+// layerOf describes a layer that lies in a member. stored is the digest of the
 // member's content, "" where the format does not tell.
-func (l *layers) layer(name string, stored, diffID image.Digest) (image.Layer, error) {
-	m, err := l.members.open(name)
+func layerOf(ms members, name string, stored, diffID image.Digest) (image.Layer, error) {
+	m, err := ms.open(name)
 	if err != nil {
 		return image.Layer{}, err
 	}
@@ -70,13 +61,13 @@ func (l *layers) layer(name string, stored, diffID image.Digest) (image.Layer, e
 	if err := m.Close(); err != nil {
 		return image.Layer{}, err
 	}
-	return image.Layer{DiffID: diffID, BlobSize: size, Blob: func(ctx context.Context) (io.ReadCloser, error) {
-		return l.open(ctx, name, stored, diffID)
+	return image.Layer{DiffID: diffID, BlobSize: size, Blob: func(context.Context) (io.ReadCloser, error) {
+		return openLayer(ms, name, stored)
 	}}, nil
 }
 
-func (l *layers) open(ctx context.Context, name string, stored, diffID image.Digest) (io.ReadCloser, error) {
-	m, err := l.members.open(name)
+func openLayer(ms members, name string, stored image.Digest) (io.ReadCloser, error) {
+	m, err := ms.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -86,74 +77,19 @@ func (l *layers) open(ctx context.Context, name string, stored, diffID image.Dig
 		m.Close()
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if compression(head[:n]) != "" {
-		if stored == "" {
-			return m, nil // a part of a file, as it is
-		}
-		return &verifier{m: m, name: name, want: stored, hash: sha256.New()}, nil
+	if stored == "" || compression(head[:n]) == "" {
+		// A part of a file, as it is. What a plain layer should hold the
+		// diff ID tells, which every reader checks.
+		return m, nil
 	}
-	// Plain: what is stored is what the diff ID names.
-	return &plain{
-		verifier: verifier{m: m, name: name, want: diffID, hash: sha256.New()},
-		verify:   sync.OnceValue(func() error { return l.verify(ctx, m, name, diffID) }),
-	}, nil
-}
-
-// plain is a plain layer. Read in order it is verified on the way; who reads
-// by offset has it verified as a whole before the first byte.
-type plain struct {
-	verifier
-	verify func() error
-}
-
-func (p *plain) ReadAt(b []byte, off int64) (int, error) {
-	if err := p.verify(); err != nil {
-		return 0, err
-	}
-	return p.m.ReadAt(b, off)
-}
-
-func (p *plain) Size() int64 { return p.m.Size() }
-
-// Outer is the part of a file that the layer is. Who reads there has to check
-// the diff ID, and nothing else needs a check.
-func (p *plain) Outer() (r io.ReaderAt, off, n int64) { return p.m.Outer() }
-
-func (l *layers) verify(ctx context.Context, m member, name string, want image.Digest) error {
-	l.mu.Lock()
-	got, ok := l.verified[name]
-	l.mu.Unlock()
-	if !ok {
-		h := sha256.New()
-		const chunk = 1 << 20
-		for off := int64(0); off < m.Size(); off += chunk {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			part := io.NewSectionReader(m, off, min(chunk, m.Size()-off))
-			if _, err := io.Copy(h, part); err != nil {
-				return fmt.Errorf("read %s: %w", name, err)
-			}
-		}
-		got = digestOf(h)
-		l.mu.Lock()
-		if l.verified == nil {
-			l.verified = map[string]image.Digest{}
-		}
-		l.verified[name] = got
-		l.mu.Unlock()
-	}
-	if got != want {
-		return fault.New(fault.Invalid, "%s is damaged: its digest is %s and not %s", name, got, want)
-	}
-	return nil
+	return &verifier{m: m, name: name, want: stored, hash: sha256.New()}, nil
 }
 
 // verifier checks a stream against a digest at its end.
 type verifier struct {
 	m    member
 	name string
-	want image.Digest // "" for no check
+	want image.Digest
 	hash hash.Hash
 	err  error
 }
@@ -164,7 +100,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	}
 	n, err := v.m.Read(p)
 	v.hash.Write(p[:n])
-	if err == io.EOF && v.want != "" {
+	if err == io.EOF {
 		if got := digestOf(v.hash); got != v.want {
 			err = fault.New(fault.Invalid, "%s is damaged: its digest is %s and not %s", v.name, got, v.want)
 		}

@@ -8,10 +8,9 @@
 // zstd, each for itself; a compressed outer tar has no offsets and is refused.
 //
 // Archives are untrusted. Whatever names content by digest is verified when it
-// is read: configurations and manifests at once, layers as they stream, and
-// plain layers that are read by offset as a whole before the first byte, since
-// a layer report is kept under the diff ID and shared. Sizes, counts and
-// nesting are bounded, and a name in an archive never becomes a path of the
+// is read: configurations and manifests at once, compressed layers as they
+// stream. The diff ID, which is the digest of a plain layer, is for package
+// layer to check. Sizes, counts and nesting are bounded, and a name in an archive never becomes a path of the
 // host.
 //
 // Formats: OCI image layout 1.1 ("image-layout.md"), docker image

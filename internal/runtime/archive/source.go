@@ -24,7 +24,6 @@ const (
 type Source struct {
 	name    string
 	members members
-	layers  *layers
 	entries []entry
 }
 
@@ -87,7 +86,7 @@ func newSource(name string, ms members, read func() ([]entry, error)) (*Source, 
 		return nil, fault.New(fault.CodeOf(err), "%s: %w", name, err)
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return a.img.Compare(b.img) })
-	return &Source{name: name, members: ms, layers: &layers{members: ms}, entries: entries}, nil
+	return &Source{name: name, members: ms, entries: entries}, nil
 }
 
 // Engine is the kind and the last part of the path: "docker-archive:web.tar".
@@ -118,7 +117,7 @@ func (s *Source) Open(_ context.Context, img image.Image) (*image.Opened, error)
 	}
 	o := &image.Opened{Config: e.cfg, RawConfig: e.raw}
 	for n, f := range e.files {
-		l, err := s.layers.layer(f.name, f.stored, e.cfg.DiffIDs[n])
+		l, err := layerOf(s.members, f.name, f.stored, e.cfg.DiffIDs[n])
 		if err != nil {
 			return nil, fault.New(fault.CodeOf(err), "%s: layer %d: %w", s.name, n+1, err)
 		}
