@@ -13,6 +13,9 @@ import (
 // it makes no pre-release of it.
 func TestBitnamiRevisions(t *testing.T) {
 	shareddata.Dir(t)
+	if testing.Short() {
+		t.Skip("compiles every shared record")
+	}
 	db, err := sharedDB()
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,9 @@ import (
 // that has the flaw, and one that has the fix.
 func TestProgramsWithoutPackageManager(t *testing.T) {
 	shareddata.Dir(t)
+	if testing.Short() {
+		t.Skip("compiles every shared record")
+	}
 	db, err := sharedDB()
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +60,9 @@ func TestProgramsWithoutPackageManager(t *testing.T) {
 // Each name has records in the shared data.
 func TestGenericNamesHaveAdvisories(t *testing.T) {
 	dir := shareddata.Dir(t)
+	if testing.Short() {
+		t.Skip("reads every shared record")
+	}
 	all := records(t, dir+"/osv")["Bitnami"]
 	for program, name := range genericNames {
 		if len(all[advisory.Name("Bitnami", name)]) == 0 {
