@@ -21,6 +21,24 @@ import (
 	"github.com/onceover/onceover/test/shareddata"
 )
 
+// The images are written one by one, and stand as if they were not.
+func TestJSONIsOneDocument(t *testing.T) {
+	for _, d := range documents() {
+		t.Run(d.name, func(t *testing.T) {
+			d.doc.Images = notNil(d.doc.Images) // as Finish does
+			want := render(t, func(w io.Writer, d *Document) error {
+				enc := json.NewEncoder(w)
+				enc.SetEscapeHTML(false)
+				enc.SetIndent("", "  ")
+				return enc.Encode(d)
+			}, d.doc)
+			if diff := cmp.Diff(want, render(t, JSON, d.doc)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // sample is a document of three images: one with findings of all kinds, one
 // that could not be scanned, one without a name and without a distribution.
 func sample() *Document {

@@ -153,13 +153,15 @@ func (t *tableWriter) cells(columns []column, cells []string, first, rest lipglo
 			if s != "" {
 				b.WriteString(strings.Repeat(" ", pending))
 				pending = 0
-				style := rest
-				if x == 0 {
-					style = first
+				if !t.opts.Color {
+					b.WriteString(s)
+				} else if x == 0 {
+					b.WriteString(first.Render(s))
+				} else {
+					b.WriteString(rest.Render(s))
 				}
-				b.WriteString(style.Render(s))
 			}
-			pending += columns[x].width - ansi.StringWidth(s) + len(tableGap)
+			pending += columns[x].width - width(s) + len(tableGap)
 		}
 		t.line(b.String())
 	}
@@ -270,7 +272,7 @@ func fit(columns []column, cells [][]string, limit int) {
 	for x := range columns {
 		columns[x].width = len(columns[x].title)
 		for _, r := range cells {
-			columns[x].width = max(columns[x].width, ansi.StringWidth(r[x]))
+			columns[x].width = max(columns[x].width, width(r[x]))
 		}
 		total += columns[x].width + len(tableGap)
 	}
@@ -304,22 +306,35 @@ func fit(columns []column, cells [][]string, limit int) {
 	}
 }
 
-// wrap breaks s into lines of at most width columns: at spaces, and within a
+// width is how many columns s takes.
+func width(s string) int {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return ansi.StringWidth(s)
+		}
+	}
+	return len(s)
+}
+
+// wrap breaks s into lines of at most limit columns: at spaces, and within a
 // word only if it is too long for a line, then after a separator if there is
 // one in its second half. Names stay whole where they can.
-func wrap(s string, width int) []string {
+func wrap(s string, limit int) []string {
+	if width(s) <= limit {
+		return []string{s}
+	}
 	var lines []string
 	line := ""
 	for word := range strings.SplitSeq(s, " ") {
-		if line != "" && ansi.StringWidth(line)+1+ansi.StringWidth(word) <= width {
+		if line != "" && width(line)+1+width(word) <= limit {
 			line += " " + word
 			continue
 		}
 		if line != "" {
 			lines = append(lines, line)
 		}
-		for ansi.StringWidth(word) > width {
-			cut := len(ansi.Truncate(word, width, ""))
+		for width(word) > limit {
+			cut := len(ansi.Truncate(word, limit, ""))
 			if at := strings.LastIndexAny(word[:cut], "/-.,:!+~"); at+1 > cut/2 {
 				cut = at + 1
 			}

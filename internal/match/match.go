@@ -56,26 +56,38 @@ func (m *Matcher) Package(d report.Distro, p report.Package) ([]report.Finding, 
 func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]string) (findings []report.Finding, warnings []string, err error) {
 	ecos := distroEcosystems(inv.Distro, m.ecosystems)
 	distro := strings.Join(ecos, "\x00")
-	for _, p := range inv.Packages {
+	type matched struct {
+		p  *report.Package
+		fs []report.Finding
+	}
+	var hits []matched
+	all := 0
+	for i := range inv.Packages {
+		p := &inv.Packages[i]
 		if p.Declared || p.OwnedBy != "" {
 			continue
 		}
 		k := memoKey{distro, p.Type, p.Name, p.Version, p.Source, p.SourceVersion, p.Module}
 		fs, ok := m.memo.get(k)
 		if !ok {
-			if fs, err = m.match(ecos, p); err != nil {
+			if fs, err = m.match(ecos, *p); err != nil {
 				return nil, nil, err
 			}
 			m.memo.put(k, fs)
 		}
-		if len(fs) == 0 {
-			continue
+		if len(fs) > 0 {
+			hits = append(hits, matched{p, fs})
+			all += len(fs)
 		}
-		purl := report.PURL(p, inv.Distro)
-		for _, f := range fs {
-			f.Package, f.PURL = p, purl
-			f.Evidence.BuildCommand = buildCommands[p.Layer]
-			findings = append(findings, f)
+	}
+	// Findings are large: they are copied once.
+	findings = slices.Grow(findings, all)
+	for _, h := range hits {
+		purl, command := report.PURL(*h.p, inv.Distro), buildCommands[h.p.Layer]
+		for i := range h.fs {
+			findings = append(findings, h.fs[i])
+			f := &findings[len(findings)-1]
+			f.Package, f.PURL, f.Evidence.BuildCommand = *h.p, purl, command
 		}
 	}
 	slices.SortFunc(findings, Compare)
