@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/onceover/onceover/internal/fault"
@@ -472,6 +474,34 @@ func TestShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Whoever writes below the directory can make any file. None is the death of
+// a scan.
+func FuzzDecode(f *testing.F) {
+	js, err := json.Marshal(sample(1, 10))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(js)
+	f.Add([]byte(`{"hides":"AAAA"}`))
+	f.Fuzz(func(t *testing.T, js []byte) {
+		r, err := decode(seal(t, js))
+		if err != nil {
+			return
+		}
+		if n := sizeOf(r); n <= 0 {
+			t.Errorf("%d bytes", n)
+		}
+		data, err := encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decode(data)
+		if diff := cmp.Diff(r, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("%v: %s", err, diff)
+		}
+	})
 }
 
 func BenchmarkGet(b *testing.B) {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,4 +28,32 @@ func TestHashesRoundTrip(t *testing.T) {
 			t.Errorf("%s was taken", bad)
 		}
 	}
+}
+
+func FuzzHashes(f *testing.F) {
+	good, err := Hashes{1, 2, 1 << 63}.MarshalText()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte("AgAAAAAAAAABAAAAAAAAAA==")) // not sorted
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var h Hashes
+		if h.UnmarshalText(text) != nil {
+			return
+		}
+		for i := 1; i < len(h); i++ {
+			if h[i-1] >= h[i] {
+				t.Fatalf("%v is not sorted", h)
+			}
+		}
+		again, err := h.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Hashes
+		if err := back.UnmarshalText(again); err != nil || !slices.Equal(h, back) {
+			t.Errorf("%v, then %v, %v", h, back, err)
+		}
+	})
 }

@@ -240,6 +240,57 @@ func TestReadLimit(t *testing.T) {
 	}
 }
 
+// inline is a program that is nothing but build information in the form of Go
+// 1.18 and later (debug/buildinfo).
+func inline(version, modules string) []byte {
+	var b bytes.Buffer
+	w := func(v any) { _ = binary.Write(&b, binary.LittleEndian, v) }
+	text := func(s string) {
+		b.Write(binary.AppendUvarint(nil, uint64(len(s))))
+		b.WriteString(s)
+	}
+	b.WriteString("\x7fELF\x02\x01\x01")
+	b.Write(make([]byte, 9))
+	w([]uint16{2, 62})
+	w(uint32(1))
+	w([]uint64{0, 64, 0})
+	w(uint32(0))
+	w([]uint16{64, 56, 1, 64, 0, 0})
+	w([]uint32{1, 6})
+	w([]uint64{128, 128, 128, 4096, 4096, 16})
+	b.Write(make([]byte, 128-b.Len()))
+	b.WriteString("\xff Go buildinf:\x08\x02")
+	b.Write(make([]byte, 16))
+	text(version)
+	if modules != "" {
+		modules = "0123456789abcdef" + modules + "0123456789abcdef"
+	}
+	text(modules)
+	b.Write(make([]byte, 128+4096-b.Len()))
+	return b.Bytes()
+}
+
+func FuzzBuildInformation(f *testing.F) {
+	const modules = "path\texample.org/p\nmod\texample.org/p\t(devel)\t\ndep\texample.org/d\tv1.2.3\th1:x=\n=>\texample.org/e\tv1.2.4\th1:y=\nbuild\t-ldflags=\"-X main.version=1.2.3\"\n"
+	seed := inline("go1.22.1", modules)
+	if facts, err := New().Analyze(f.Context(), executable("/app", seed)); err != nil || facts == nil || len(facts.Packages) != 3 {
+		f.Fatalf("the seed says %+v, %v", facts, err)
+	}
+	f.Add(seed)
+	f.Add(inline("go1.22.1", ""))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		facts, err := New().Analyze(t.Context(), executable("/app", b))
+		if err != nil || facts == nil {
+			return
+		}
+		for _, p := range facts.Packages {
+			if !plain(p.Name) || len(p.Version) > maxStringBytes {
+				t.Errorf("unusable package %+v", p)
+			}
+		}
+	})
+}
+
 // padded is a file of zeros that begins with some bytes.
 type padded []byte
 
