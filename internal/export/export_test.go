@@ -39,6 +39,29 @@ func TestJSONIsOneDocument(t *testing.T) {
 	}
 }
 
+func FuzzIndented(f *testing.F) {
+	for _, s := range []string{`{}`, `[[],{"a":[1,-2.5e3,true,null]},"x\\\"{[,:\u2028"]`, `""`, `{"":{"":""}}`, `[{"a":[]},[{}]]`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var v any
+		if json.Unmarshal([]byte(s), &v) != nil {
+			return
+		}
+		compact, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want bytes.Buffer
+		if err := json.Indent(&want, compact, "    ", "  "); err != nil {
+			t.Fatal(err)
+		}
+		if got := appendIndented(nil, compact, 2); string(got) != want.String() {
+			t.Errorf("got %s, want %s", got, want.String())
+		}
+	})
+}
+
 // sample is a document of three images: one with findings of all kinds, one
 // that could not be scanned, one without a name and without a distribution.
 func sample() *Document {

@@ -16,28 +16,33 @@ func JSON(w io.Writer, d *Document) error {
 	head := *d
 	head.Images = nil
 	var b bytes.Buffer
-	if err := encoder(&b, "").Encode(&head); err != nil {
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(&head); err != nil {
 		return fmt.Errorf("write json: %w", err)
 	}
-	start, ok := bytes.CutSuffix(b.Bytes(), []byte("null\n}\n"))
+	start, ok := bytes.CutSuffix(appendIndented(nil, b.Bytes(), 0), []byte("null\n}"))
 	if !ok {
 		return errors.New("write json: the images are not the last field of a document")
 	}
 	out := bufio.NewWriter(w)
 	out.Write(start)
 	out.WriteByte('[')
-	enc := encoder(unended{out}, "    ")
+	var text []byte
 	for i := range d.Images {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.WriteString("\n    ")
+		b.Reset()
 		if err := enc.Encode(&d.Images[i]); err != nil {
 			return fmt.Errorf("write json: %w", err)
 		}
+		text = text[:0]
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = appendIndented(appendLine(text, 2), b.Bytes(), 2)
+		out.Write(text)
 	}
 	if len(d.Images) > 0 {
-		out.WriteString("\n  ")
+		out.Write(appendLine(nil, 1))
 	}
 	out.WriteString("]\n}\n")
 	if err := out.Flush(); err != nil {
@@ -46,20 +51,52 @@ func JSON(w io.Writer, d *Document) error {
 	return nil
 }
 
-func encoder(w io.Writer, prefix string) *json.Encoder {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent(prefix, "  ")
-	return enc
+// appendIndented adds src, a value as package json writes it, in the form of
+// json.Indent: with two spaces for each level from depth on. That json.Indent
+// checks src once more was half of what a scan of known layers takes.
+func appendIndented(dst, src []byte, depth int) []byte {
+	for i := 0; i < len(src); i++ {
+		c := src[i]
+		switch c {
+		case '"':
+			end := i + 1
+			for src[end] != '"' {
+				if src[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			dst = append(dst, src[i:end+1]...)
+			i = end
+		case '{', '[':
+			dst = append(dst, c)
+			if next := src[i+1]; next == '}' || next == ']' {
+				dst = append(dst, next)
+				i++
+				continue
+			}
+			depth++
+			dst = appendLine(dst, depth)
+		case '}', ']':
+			depth--
+			dst = append(appendLine(dst, depth), c)
+		case ',':
+			dst = appendLine(append(dst, c), depth)
+		case ':':
+			dst = append(dst, ": "...)
+		case '\n': // at the end
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
 }
 
-// unended leaves out the line feed that an encoder puts behind each value.
-type unended struct{ w io.Writer }
-
-func (u unended) Write(p []byte) (int, error) {
-	n, err := u.w.Write(bytes.TrimSuffix(p, []byte{'\n'}))
-	if err == nil {
-		n = len(p)
+// appendLine begins a new line.
+func appendLine(dst []byte, depth int) []byte {
+	dst = append(dst, '\n')
+	for range depth {
+		dst = append(dst, "  "...)
 	}
-	return n, err
+	return dst
 }
