@@ -81,7 +81,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 		s.failed++
 	}
 	s.doc.Images = append(s.doc.Images, out)
-	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(len(out.Packages), "package"), plural(len(findings), "finding"))
+	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), plural(len(findings), "finding"))
 	return nil
 }
 

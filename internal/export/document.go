@@ -182,11 +182,7 @@ func (im *Image) finish(filters Filters) {
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}
-	for _, p := range im.Packages {
-		if !p.Declared {
-			im.Counts.Packages++
-		}
-	}
+	im.Counts.Packages = im.Installed()
 	slices.SortFunc(im.Findings, compareFindings)
 	slices.SortFunc(im.Packages, func(a, b Package) int { return a.Package.Compare(b.Package) })
 	slices.SortFunc(im.Problems, report.Problem.Compare)
@@ -199,6 +195,17 @@ func (im *Image) finish(filters Filters) {
 	im.Engines = notNil(sortedSet(im.Engines))
 	im.Names, im.Layers = notNil(im.Names), notNil(im.Layers)
 	im.Packages, im.Findings = notNil(im.Packages), notNil(im.Findings)
+}
+
+// Installed is how many packages are installed and not just declared.
+func (im *Image) Installed() int {
+	n := 0
+	for i := range im.Packages {
+		if !im.Packages[i].Declared {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Counts) add(f report.Finding) {
