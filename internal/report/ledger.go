@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -42,8 +43,36 @@ func (m *merger) owned() Hashes {
 			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.Compact(sorted(all))
+}
+
+// sorted is h in order. Hashes are spread evenly, so that one pass by their
+// first bits leaves runs of a few: an image can have a million.
+func sorted(h Hashes) Hashes {
+	const few = 8
+	if len(h) < 1<<10 {
+		slices.Sort(h)
+		return h
+	}
+	shift := 64 - bits.Len(uint(len(h)/few))
+	ends := make([]int, 1<<(64-shift))
+	for _, v := range h {
+		ends[v>>shift]++
+	}
+	for i, at := 0, 0; i < len(ends); i++ {
+		ends[i], at = at, at+ends[i]
+	}
+	out := make(Hashes, len(h))
+	for _, v := range h {
+		out[ends[v>>shift]] = v
+		ends[v>>shift]++
+	}
+	start := 0
+	for _, end := range ends {
+		slices.Sort(out[start:end])
+		start = end
+	}
+	return out
 }
 
 // ownerships are the ownerships of all layers, highest first, without those

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,27 @@ func TestCommon(t *testing.T) {
 
 // BenchmarkMerge joins 30 layers of 120,000 files each, a database that every
 // layer writes anew, and 200 language packages in each.
+func TestSorted(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{0, 1, 1023, 1024, 1025, 50_000} {
+		for name, next := range map[string]func() uint64{
+			"even":  rng.Uint64,
+			"low":   func() uint64 { return rng.Uint64N(1000) },
+			"high":  func() uint64 { return ^rng.Uint64N(1000) },
+			"equal": func() uint64 { return 7 },
+		} {
+			h := make(Hashes, n)
+			for i := range h {
+				h[i] = next()
+			}
+			want := slices.Sorted(slices.Values(h))
+			if got := sorted(h); !slices.Equal(got, want) {
+				t.Errorf("%d of %s values are not sorted", n, name)
+			}
+		}
+	}
+}
+
 func BenchmarkMerge(b *testing.B) {
 	const count, files, pkgs = 30, 120_000, 400
 	var layers []*LayerReport

@@ -43,7 +43,11 @@ func newMerger(layers []*LayerReport) *merger { return &merger{newView(layers)} 
 
 // standalone are the packages that rest on a file of their own.
 func (m *merger) standalone() []Package {
-	var out []Package
+	all := 0
+	for _, l := range m.layers {
+		all += len(l.Packages)
+	}
+	out := make([]Package, 0, all)
 	for i, l := range m.layers {
 		for _, p := range l.Packages {
 			if m.hidden(fileOf(p.Path, l), i) {

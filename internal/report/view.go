@@ -16,11 +16,11 @@ type view struct {
 	deleted, opaque []map[uint64]bool
 	// above is, for a directory, the topmost layer that lets nothing below
 	// it be seen in there, -1 if none does.
-	above map[uint64]int
+	above map[string]int
 }
 
 func newView(layers []*LayerReport) *view {
-	v := &view{layers: layers, above: map[uint64]int{}}
+	v := &view{layers: layers, above: map[string]int{}}
 	for _, l := range layers {
 		v.deleted = append(v.deleted, hashSet(l.Whiteouts))
 		v.opaque = append(v.opaque, hashSet(l.Opaques))
@@ -40,10 +40,8 @@ func hashSet(paths []string) map[uint64]bool {
 // it: one that deletes the file or a directory on the way, hides what is below
 // such a directory, or has an entry of its own in the place of one of them.
 func (v *view) hidden(p string, layer int) bool {
-	for dir := range parents(p) {
-		if v.topAbove(PathHash(dir)) > layer {
-			return true
-		}
+	if v.topAbove(parent(p)) > layer {
+		return true
 	}
 	h := PathHash(p)
 	// A fact may rest on a directory: one above it joins it, unless opaque.
@@ -57,17 +55,29 @@ func (v *view) hidden(p string, layer int) bool {
 	return false
 }
 
-// topAbove looks up above.
-func (v *view) topAbove(dir uint64) int {
-	top, ok := v.above[dir]
-	if !ok {
-		top = len(v.layers) - 1
-		for top >= 0 && !v.closes(dir, top) {
-			top--
-		}
-		v.above[dir] = top
+// topAbove looks up above. What closes a directory closes those in it.
+func (v *view) topAbove(dir string) int {
+	if top, ok := v.above[dir]; ok {
+		return top
 	}
+	least := -1
+	if dir != "/" {
+		least = v.topAbove(parent(dir))
+	}
+	top, h := len(v.layers)-1, PathHash(dir)
+	for top > least && !v.closes(h, top) {
+		top--
+	}
+	v.above[dir] = top
 	return top
+}
+
+// parent is the directory that p, which is not "/", lies in.
+func parent(p string) string {
+	if i := strings.LastIndexByte(p, '/'); i > 0 {
+		return p[:i]
+	}
+	return "/"
 }
 
 // closes reports whether layer i hides everything that lies below it in a
