@@ -398,7 +398,7 @@ func TestHotAndCold(t *testing.T) {
 
 // sizeOf bounds memory, so it must not say much less than there is.
 func TestSizeOf(t *testing.T) {
-	const n = 2000
+	const n, copies = 2000, 40
 	large := func() *report.LayerReport {
 		r := sample(1, n)
 		for i := range n {
@@ -417,12 +417,12 @@ func TestSizeOf(t *testing.T) {
 	runtime.GC()
 	runtime.GC() // what was pooled goes with the second
 	runtime.ReadMemStats(&before)
-	for range 10 {
+	for range copies {
 		kept = append(kept, large())
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	real, said := int64(after.HeapAlloc-before.HeapAlloc), 10*sizeOf(kept[0])
+	real, said := int64(after.HeapAlloc-before.HeapAlloc), copies*sizeOf(kept[0])
 	runtime.KeepAlive(kept)
 	t.Logf("%d bytes held, %d said", real, said)
 	if real > 2*said || said > 2*real {
