@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -53,6 +54,24 @@ func reachable(ctx context.Context, socket string) error {
 		return fault.New(fault.Unavailable, "containerd at %s: no such socket: is containerd running?", socket)
 	default:
 		return fault.New(fault.Unavailable, "containerd at %s: %w", socket, err)
+	}
+}
+
+// connect waits for a while until conn is of use again: the daemon listens, but
+// an attempt of a moment ago may have met the one before it.
+func connect(ctx context.Context, conn *grpc.ClientConn) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn.ResetConnectBackoff()
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return
+		}
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return // the next call says why
+		}
 	}
 }
 

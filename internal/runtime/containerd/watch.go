@@ -39,7 +39,7 @@ func (s *Source) watch(ctx context.Context, changed func()) error {
 	if err := reachable(ctx, s.cfg.Socket); err != nil {
 		return err
 	}
-	s.conn.ResetConnectBackoff() // it listens, whatever it did before
+	connect(ctx, s.conn)
 	stream, err := eventsapi.NewEventsClient(s.conn).Subscribe(ctx, &eventsapi.SubscribeRequest{Filters: s.filters()})
 	if err != nil {
 		return s.fault(err, "subscribe to events")

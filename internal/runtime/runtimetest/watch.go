@@ -137,7 +137,7 @@ func WatchEnds(t *testing.T, w image.Watcher, end, revive func() error) {
 	select {
 	case <-began:
 	case err := <-ended:
-		t.Errorf("the engine is back: %v", err)
+		t.Fatalf("the engine is back: %v", err)
 	case <-time.After(10 * time.Second):
 		t.Error("the engine is back, and Watch does not say so")
 	}
