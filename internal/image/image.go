@@ -120,10 +120,8 @@ type Layer struct {
 	// io.ReaderAt lets files of a plain tar be read by offset. The caller
 	// closes it. May be called again after a failure.
 	//
-	// Where the blob is compressed and comes from an archive that tells its
-	// digest, the reader returns an error in place of io.EOF if that is
-	// wrong. That the uncompressed stream has the digest DiffID is for the
-	// caller to check: an image may claim any diff ID.
+	// That the uncompressed stream has the digest DiffID is for the caller
+	// to check: an image may claim any diff ID.
 	Blob func(ctx context.Context) (io.ReadCloser, error)
 	// BlobSize is the size of the blob in bytes as stored, 0 if unknown.
 	BlobSize int64

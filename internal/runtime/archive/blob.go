@@ -3,11 +3,7 @@ package archive
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"github.com/onceover/onceover/internal/fault"
@@ -50,9 +46,10 @@ func readDocument(ms members, name string, want image.Digest) ([]byte, error) {
 	return b, nil
 }
 
-// layerOf describes a layer that lies in a member. stored is the digest of the
-// member's content, "" where the format does not tell.
-func layerOf(ms members, name string, stored, diffID image.Digest) (image.Layer, error) {
+// layerOf describes a layer that lies in a member: a part of a file, as it is.
+// Whoever reads it checks the diff ID, which is all that counts; a digest of
+// the member tells nothing more.
+func layerOf(ms members, name string, diffID image.Digest) (image.Layer, error) {
 	m, err := ms.open(name)
 	if err != nil {
 		return image.Layer{}, err
@@ -62,55 +59,10 @@ func layerOf(ms members, name string, stored, diffID image.Digest) (image.Layer,
 		return image.Layer{}, err
 	}
 	return image.Layer{DiffID: diffID, BlobSize: size, Blob: func(context.Context) (io.ReadCloser, error) {
-		return openLayer(ms, name, stored)
-	}}, nil
-}
-
-func openLayer(ms members, name string, stored image.Digest) (io.ReadCloser, error) {
-	m, err := ms.open(name)
-	if err != nil {
-		return nil, err
-	}
-	var head [4]byte
-	n, err := m.ReadAt(head[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		m.Close()
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if stored == "" || compression(head[:n]) == "" {
-		// A part of a file, as it is. What a plain layer should hold the
-		// diff ID tells, which every reader checks.
-		return m, nil
-	}
-	return &verifier{m: m, name: name, want: stored, hash: sha256.New()}, nil
-}
-
-// verifier checks a stream against a digest at its end.
-type verifier struct {
-	m    member
-	name string
-	want image.Digest
-	hash hash.Hash
-	err  error
-}
-
-func (v *verifier) Read(p []byte) (int, error) {
-	if v.err != nil {
-		return 0, v.err
-	}
-	n, err := v.m.Read(p)
-	v.hash.Write(p[:n])
-	if err == io.EOF {
-		if got := digestOf(v.hash); got != v.want {
-			err = fault.New(fault.Invalid, "%s is damaged: its digest is %s and not %s", v.name, got, v.want)
+		m, err := ms.open(name)
+		if err != nil {
+			return nil, err
 		}
-	}
-	v.err = err
-	return n, err
-}
-
-func (v *verifier) Close() error { return v.m.Close() }
-
-func digestOf(h hash.Hash) image.Digest {
-	return image.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+		return m, nil
+	}}, nil
 }

@@ -203,7 +203,7 @@ func TestDamagedLayouts(t *testing.T) {
 		{"manifest missing", remove(blob(digest.Hex)), "no image whose manifest is here"},
 		{"configuration damaged", damage(blob(m.Config.Digest.Hex)), "is damaged"},
 		{"configuration missing", remove(blob(m.Config.Digest.Hex)), "is not in"},
-		{"layer damaged", damage(blob(m.Layers[2].Digest.Hex)), "is damaged"},
+		{"layer damaged", damage(blob(m.Layers[2].Digest.Hex)), "read layer"},
 		{"layer missing", remove(blob(m.Layers[1].Digest.Hex)), "is not in"},
 		{"layer is a link out", link(blob(m.Layers[0].Digest.Hex), "/etc/passwd"), "escapes"},
 		{"layer is a directory", func(dir string) error {

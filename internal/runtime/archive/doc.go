@@ -7,11 +7,10 @@
 // offsets into the one file. Layers may be plain or compressed with gzip or
 // zstd, each for itself; a compressed outer tar has no offsets and is refused.
 //
-// Archives are untrusted. Whatever names content by digest is verified when it
-// is read: configurations and manifests at once, compressed layers as they
-// stream. The diff ID, which is the digest of a plain layer, is for package
-// layer to check. Sizes, counts and nesting are bounded, and a name in an archive never becomes a path of the
-// host.
+// Archives are untrusted. Configurations and manifests are verified when they
+// are read. Of a layer the diff ID counts, which is for package layer to check:
+// a digest of what is stored says no more. Sizes, counts and nesting are
+// bounded, and a name in an archive never becomes a path of the host.
 //
 // Formats: OCI image layout 1.1 ("image-layout.md"), docker image
 // specification 1.2 ("combined image JSON + filesystem changeset format") and

@@ -59,7 +59,7 @@ func dockerEntries(ms members) ([]entry, error) {
 				if err != nil {
 					return nil, err
 				}
-				e.files = append(e.files, layerFile{name: name, stored: digestInName(name)})
+				e.files = append(e.files, name)
 			}
 			e.fill(raw, ms)
 			out = append(out, e)
@@ -87,20 +87,6 @@ func readConfig(ms members, file string) ([]byte, error) {
 		want = ""
 	}
 	return readDocument(ms, name, want)
-}
-
-// digestInName is the digest of a member that is stored by digest, as docker
-// does since 25: "blobs/sha256/HEX".
-func digestInName(name string) image.Digest {
-	hex, ok := strings.CutPrefix(name, "blobs/sha256/")
-	if !ok {
-		return ""
-	}
-	d, err := image.ParseDigest(hex)
-	if err != nil {
-		return ""
-	}
-	return d
 }
 
 func sortRefs(refs []image.Ref) {

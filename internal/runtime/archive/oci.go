@@ -169,7 +169,7 @@ func describe(c oci.Candidate) entry {
 		if l.Encrypted() && e.img.NonScanReason == "" {
 			e.img.NonScanReason = "layer " + string(l.Digest) + " is encrypted"
 		}
-		e.files = append(e.files, layerFile{name: blobName(l.Digest), stored: l.Digest})
+		e.files = append(e.files, blobName(l.Digest))
 	}
 	return e
 }

@@ -30,16 +30,11 @@ type Source struct {
 // entry is one image of an archive.
 type entry struct {
 	img image.Image
-	// raw is the configuration, files the layers, lowest first; both empty
-	// if the image cannot be read.
+	// raw is the configuration, files the members that hold the layers,
+	// lowest first; both empty if the image cannot be read.
 	raw   []byte
 	cfg   image.Config
-	files []layerFile
-}
-
-type layerFile struct {
-	name   string
-	stored image.Digest // "" if unknown
+	files []string
 }
 
 // OpenDocker opens a docker-archive. The context bounds the opening.
@@ -117,7 +112,7 @@ func (s *Source) Open(_ context.Context, img image.Image) (*image.Opened, error)
 	}
 	o := &image.Opened{Config: e.cfg, RawConfig: e.raw}
 	for n, f := range e.files {
-		l, err := layerOf(s.members, f.name, f.stored, e.cfg.DiffIDs[n])
+		l, err := layerOf(s.members, f, e.cfg.DiffIDs[n])
 		if err != nil {
 			return nil, fault.New(fault.CodeOf(err), "%s: layer %d: %w", s.name, n+1, err)
 		}
@@ -139,7 +134,7 @@ func (e *entry) fill(raw []byte, ms members) {
 		return
 	}
 	for _, f := range e.files {
-		m, err := ms.open(f.name)
+		m, err := ms.open(f)
 		if err != nil {
 			e.img.NonScanReason = err.Error()
 			return
