@@ -148,7 +148,7 @@ func (c *Cache) Get(diffID, analyzers string) (*report.LayerReport, bool) {
 			return nil, false
 		}
 		c.mu.Lock()
-		c.remember(name, r)
+		c.remember(name, r, sizeOf(r))
 		c.mu.Unlock()
 	}
 	if c.root != nil {
@@ -165,9 +165,9 @@ func (c *Cache) Put(r *report.LayerReport) error {
 	if r == nil || !r.Complete || r.DiffID == "" || r.Analyzers == "" {
 		return fault.New(fault.Invalid, "keep layer report: only complete reports with a diff ID and an analyser set are kept")
 	}
-	name := fileName(r.DiffID, r.Analyzers)
+	name, size := fileName(r.DiffID, r.Analyzers), sizeOf(r)
 	var data []byte
-	if c.root != nil || sizeOf(r) > c.hot.max {
+	if c.root != nil || size > c.hot.max {
 		var err error
 		if data, err = encode(r); err != nil {
 			return fmt.Errorf("keep layer report %s: %w", r.DiffID, err)
@@ -178,7 +178,7 @@ func (c *Cache) Put(r *report.LayerReport) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.remember(name, r); c.root == nil {
+	if c.remember(name, r, size); c.root == nil {
 		if data != nil {
 			c.cold.put(name, data, int64(len(data)))
 		}
@@ -196,10 +196,11 @@ func (c *Cache) Put(r *report.LayerReport) error {
 	return nil
 }
 
-// remember makes r hot, and what has to make room for it cold. c.mu is held.
-func (c *Cache) remember(name string, r *report.LayerReport) {
+// remember makes r, of a size in bytes, hot, and what has to make room for it
+// cold. c.mu is held.
+func (c *Cache) remember(name string, r *report.LayerReport, size int64) {
 	c.cold.forget(name)
-	gone := c.hot.put(name, r, sizeOf(r))
+	gone := c.hot.put(name, r, size)
 	if c.cold.max == 0 {
 		return
 	}

@@ -57,22 +57,33 @@ func useCache(dir string) error {
 	defer c.Close()
 	c.hot.max = 0 // ask the directory each time
 	hits := 0
+	look := func(i int) (bool, error) {
+		want := sharedReport(i)
+		got, ok := c.Get(want.DiffID, want.Analyzers)
+		if !ok {
+			return false, nil
+		}
+		hits++
+		if diff := cmp.Diff(want, got); diff != "" {
+			return true, fmt.Errorf("layer %d: %s", i, diff)
+		}
+		return true, nil
+	}
 	for n := range sharedRounds {
 		i := (n*7 + os.Getpid()) % sharedLayers
-		want := sharedReport(i)
-		if got, ok := c.Get(want.DiffID, want.Analyzers); ok {
-			hits++
-			if diff := cmp.Diff(want, got); diff != "" {
-				return fmt.Errorf("layer %d: %s", i, diff)
-			}
+		ok, err := look(i)
+		if err != nil {
+			return err
+		}
+		if ok {
 			continue
 		}
-		if err := c.Put(want); err != nil {
+		if err := c.Put(sharedReport(i)); err != nil {
 			return err
 		}
 		// Others may have made room of it already, but not each time.
-		if _, ok := c.Get(want.DiffID, want.Analyzers); ok {
-			hits++
+		if _, err := look(i); err != nil {
+			return err
 		}
 	}
 	if hits == 0 {
