@@ -4,12 +4,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/version"
 )
 
+// A State is what a record says of a package beside versions.
+type State = feed.State
+
 // Schema is the version of the file format. A file of another schema is not
 // opened: it is built again.
-const Schema = 1
+const Schema = 2
 
 // A Range is one interval of affected versions. It starts with Introduced,
 // "0" meaning the first version ever, and ends before Fixed or Limit, or with
@@ -55,8 +59,14 @@ type Affected struct {
 	// Stream is "name:stream" if the entry concerns packages of one rpm
 	// module stream only.
 	Stream string
-	// WontFix says that the distribution has decided not to fix it.
-	WontFix bool
+	State  State
+	// Advisory is the id under which the distribution published the fix, if
+	// that is not ID ("DSA-5678-1" of "DEBIAN-CVE-2024-1").
+	Advisory string
+	// Note is why State is what it is, in the words of the feed.
+	Note string
+	// Source names the feed of this entry: "osv.dev", "debian".
+	Source string
 	// Severity, Score and Vector of this package alone, where the record
 	// says so; see Vuln for their meaning.
 	Severity string
@@ -132,6 +142,8 @@ type Meta struct {
 	Left map[string]int64 `json:"left,omitempty"`
 	// Ecosystems with release, as the records name them.
 	Ecosystems map[string]EcosystemMeta `json:"ecosystems"`
+	// Feeds that the records come from, by name.
+	Feeds map[string]FeedMeta `json:"feeds,omitempty"`
 	// Files that were read, in order.
 	Files []FileMeta `json:"files,omitempty"`
 
@@ -149,9 +161,24 @@ type EcosystemMeta struct {
 	Packages int64 `json:"packages"`
 }
 
+// FeedMeta is one feed that went into a generation.
+type FeedMeta struct {
+	Title string `json:"title,omitempty"`
+	// Licence of its records as an SPDX identifier, "" if they differ or it
+	// is not settled.
+	Licence string `json:"licence,omitempty"`
+	// Records is how many it gave.
+	Records int64 `json:"records"`
+	// Date is when its newest record was modified, or its newest file where
+	// records have no date, in Unix milliseconds.
+	Date int64 `json:"date,omitempty"`
+}
+
 // FileMeta is one file that went into a generation.
 type FileMeta struct {
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	// Feed names the feed that it is part of.
+	Feed    string `json:"feed,omitempty"`
 	Bytes   int64  `json:"bytes"`
 	Records int64  `json:"records"`
 	Bad     int64  `json:"bad,omitempty"`
@@ -169,6 +196,7 @@ const (
 	LeftGit         = "ranges of git commits"
 	LeftNoPackage   = "records without a package"
 	LeftUnknown     = "packages of ecosystems that cannot be compared"
+	LeftReplaced    = "OSV records whose distribution has a feed of its own here"
 	LeftNotLinux    = "Go packages that concern other systems than Linux only"
 )
 

@@ -18,7 +18,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/version"
 )
 
 // Limits on what a build reads.
@@ -99,14 +101,24 @@ func Build(ctx context.Context, o BuildOptions) (Meta, error) {
 	if err != nil {
 		return Meta{}, err
 	}
-	if len(files) == 0 {
-		return Meta{}, fault.New(fault.Invalid, "build advisory database: no <ecosystem>.zip and no <ecosystem>/all.zip in %s", o.From)
+	feeds, err := findFeeds(o.From)
+	if err != nil {
+		return Meta{}, err
+	}
+	if len(files) == 0 && len(feeds) == 0 {
+		return Meta{}, fault.New(fault.Invalid, "build advisory database: no <ecosystem>.zip, no <ecosystem>/all.zip and no %s/<feed> in %s", FeedsDir, o.From)
 	}
 	b, err := newBuilder(o)
 	if err != nil {
 		return Meta{}, err
 	}
 	defer b.close()
+	// Feeds first: what they say replaces OSV records.
+	for _, f := range feeds {
+		if err := b.feed(ctx, f); err != nil {
+			return Meta{}, err
+		}
+	}
 	for _, f := range files {
 		if err := b.archive(ctx, f); err != nil {
 			return Meta{}, err
@@ -132,6 +144,9 @@ func findArchives(dir string) ([]archiveFile, error) {
 	var out []archiveFile
 	for _, e := range entries {
 		name := e.Name()
+		if name == FeedsDir {
+			continue
+		}
 		if strings.HasSuffix(name, ".zip") && !e.IsDir() {
 			out = append(out, archiveFile{filepath.Join(dir, name), name})
 			continue
@@ -149,6 +164,9 @@ type builder struct {
 	opts  BuildOptions
 	work  string
 	spool *spool
+	// replaced says, by ecosystem without release, which feed stands in for
+	// its OSV records.
+	replaced map[string]feed.Info
 
 	mu   sync.Mutex
 	meta Meta
@@ -173,10 +191,12 @@ func newBuilder(o BuildOptions) (*builder, error) {
 		return nil, fmt.Errorf("build advisory database: %w", err)
 	}
 	return &builder{
-		opts:  o,
-		work:  work,
-		spool: newSpool(work, spoolBytes),
-		meta:  Meta{Schema: Schema, Source: o.Source, Left: map[string]int64{}, Ecosystems: map[string]EcosystemMeta{}},
+		opts:     o,
+		work:     work,
+		spool:    newSpool(work, spoolBytes),
+		replaced: map[string]feed.Info{},
+		meta: Meta{Schema: Schema, Source: o.Source, Left: map[string]int64{}, Ecosystems: map[string]EcosystemMeta{},
+			Feeds: map[string]FeedMeta{}},
 	}, nil
 }
 
@@ -243,6 +263,7 @@ func (b *builder) archive(ctx context.Context, f archiveFile) error {
 				}
 			case v != nil:
 				meta.Records++
+				meta.Feed = b.opts.Source
 				if v.Modified <= latest {
 					meta.Newest = max(meta.Newest, v.Modified)
 				}
@@ -264,8 +285,7 @@ func (b *builder) archive(ctx context.Context, f archiveFile) error {
 	}
 	slices.Sort(meta.Licences)
 	b.progress("read", f.name, seen, seen)
-	b.meta.Files = append(b.meta.Files, meta)
-	b.meta.DataDate = max(b.meta.DataDate, meta.Newest)
+	b.fed(b.opts.Source, "records in the OSV format", "", meta)
 	return nil
 }
 
@@ -308,29 +328,41 @@ func (b *builder) add(r *record) (*Vuln, error) {
 		b.left(LeftNotSecurity)
 		return nil, nil
 	}
-	entries := r.packages(b.left)
+	entries := slices.DeleteFunc(r.packages(b.left), func(a Affected) bool {
+		by, ok := b.replaced[version.Base(a.Ecosystem)]
+		ok = ok && !(by.KeepsBundles && r.bundles())
+		if ok {
+			b.left(LeftReplaced)
+		}
+		return ok
+	})
 	if len(entries) == 0 {
 		return nil, nil
 	}
+	return &v, b.spoolRecord(v, entries)
+}
+
+// spoolRecord takes one record that is ready to be sorted.
+func (b *builder) spoolRecord(v Vuln, entries []Affected) error {
 	for _, a := range entries {
 		var e encoder
 		e.string(a.ID)
 		e = binary.BigEndian.AppendUint64(e, uint64(v.Modified))
 		e.affected(a)
 		if err := b.spool.add(append([]byte{kindPackage}, packageKey(a.Ecosystem, a.Name)...), e); err != nil {
-			return nil, spoolError{err}
+			return spoolError{err}
 		}
 	}
 	val := binary.BigEndian.AppendUint64(nil, uint64(v.Modified))
-	if err := b.spool.add(append([]byte{kindVuln}, r.ID...), append(val, encodeVuln(v)...)); err != nil {
-		return nil, spoolError{err}
+	if err := b.spool.add(append([]byte{kindVuln}, v.ID...), append(val, encodeVuln(v)...)); err != nil {
+		return spoolError{err}
 	}
 	for _, id := range v.CVEs {
 		if err := b.cveFact(id, cveFact{kind: factNamed}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &v, nil
+	return nil
 }
 
 // learn takes the CVSS vector of a CVE from a record that is about this one

@@ -149,7 +149,10 @@ func (e *encoder) affected(a Affected) {
 	e.ranges(a.Custom)
 	e.strings(a.Versions)
 	e.string(a.Stream)
-	e.bool(a.WontFix)
+	e.uint(uint64(a.State))
+	e.string(a.Advisory)
+	e.string(a.Note)
+	e.string(a.Source)
 	e.string(a.Severity)
 	e.fixed(a.Score, 1)
 	e.string(a.Vector)
@@ -162,7 +165,10 @@ func (d *decoder) affected() Affected {
 		Custom:   d.ranges(),
 		Versions: d.strings(),
 		Stream:   d.string(),
-		WontFix:  d.bool(),
+		State:    State(d.uint()),
+		Advisory: d.string(),
+		Note:     d.string(),
+		Source:   d.string(),
 		Severity: d.string(),
 		Score:    d.fixed(1),
 		Vector:   d.string(),

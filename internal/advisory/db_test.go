@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,7 +95,7 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Close()
-	if _, err := Open(path); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "schema 2") {
+	if _, err := Open(path); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), fmt.Sprintf("schema %d, this program reads %d", Schema+1, Schema)) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -107,6 +109,7 @@ func (b *builder) readKEV(_ context.Context, name string, r io.Reader) error {
 		return err
 	}
 	var doc struct {
+		Released        string `json:"dateReleased"`
 		Vulnerabilities []struct {
 			CVE  string `json:"cveID"`
 			Date string `json:"dateAdded"`
@@ -120,7 +123,8 @@ func (b *builder) readKEV(_ context.Context, name string, r io.Reader) error {
 			return err
 		}
 	}
-	b.meta.Files = append(b.meta.Files, FileMeta{Name: name, Bytes: int64(len(raw)), Records: int64(len(doc.Vulnerabilities)), Licences: []string{"CC0-1.0"}})
+	b.fact("kev", "CISA's catalogue of known exploited vulnerabilities", "CC0-1.0", FileMeta{
+		Name: name, Bytes: int64(len(raw)), Records: int64(len(doc.Vulnerabilities)), Newest: millis(doc.Released)})
 	return nil
 }
 
@@ -128,7 +132,11 @@ func (b *builder) readKEV(_ context.Context, name string, r io.Reader) error {
 // header "cve,epss,percentile", and a line for each CVE
 // (https://www.first.org/epss/data_stats).
 func (b *builder) readEPSS(ctx context.Context, name string, r io.Reader) error {
-	c := csv.NewReader(r)
+	lines := bufio.NewReaderSize(r, 1<<17)
+	// "#model_version:v2025.03.14,score_date:2026-11-23T12:55:00Z"
+	head, _ := lines.Peek(256)
+	date := epssDate.FindSubmatch(head)
+	c := csv.NewReader(lines)
 	c.Comment = '#'
 	c.FieldsPerRecord = -1
 	c.ReuseRecord = true
@@ -159,8 +167,34 @@ func (b *builder) readEPSS(ctx context.Context, name string, r io.Reader) error 
 		}
 	}
 	meta.Bytes = c.InputOffset()
-	b.meta.Files = append(b.meta.Files, meta)
+	if date != nil {
+		meta.Newest = epssMillis(string(date[1]))
+	}
+	b.fact("epss", "FIRST's scores of how likely a vulnerability is to be exploited", "", meta)
 	return nil
+}
+
+var epssDate = regexp.MustCompile(`^#[^\n]*score_date:([0-9T:+Z-]+)`)
+
+// epssMillis reads the date of a file of scores, whose zone is written without
+// a colon.
+func epssMillis(s string) int64 {
+	t, err := time.Parse("2006-01-02T15:04:05Z0700", s)
+	if err != nil {
+		return millis(s)
+	}
+	return t.UnixMilli()
+}
+
+// fact notes a file of facts about CVEs. Its date is not that of advisories.
+func (b *builder) fact(name, title, licence string, m FileMeta) {
+	m.Feed = name
+	if licence != "" {
+		m.Licences = []string{licence}
+	}
+	b.meta.Files = append(b.meta.Files, m)
+	f := b.meta.Feeds[name]
+	b.meta.Feeds[name] = FeedMeta{Title: title, Licence: licence, Records: f.Records + m.Records, Date: max(f.Date, m.Newest)}
 }
 
 // readEnrich reads one JSON object a line: id, cvss (a list of {v: vector, s:
@@ -207,7 +241,7 @@ func (b *builder) readEnrich(ctx context.Context, name string, r io.Reader) erro
 	if err := sc.Err(); err != nil {
 		return err
 	}
-	b.meta.Files = append(b.meta.Files, meta)
+	b.fact("cve-enrich", "texts, dates and vectors of CVEs", "", meta)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/version"
 )
 
@@ -343,7 +344,9 @@ func (r *record) packages(left func(reason string)) []Affected {
 			continue // never affected, or only known by commits
 		}
 		e.Severity, e.Score, e.Vector = packageSeverity(a, es, ds)
-		e.WontFix = text(es.Urgency) == "end-of-life"
+		if text(es.Urgency) == "end-of-life" {
+			e.State = feed.StateWontFix
+		}
 		if m := modulePattern.FindStringSubmatch(r.Summary); m != nil && modular(e.Ranges) {
 			e.Stream = m[1]
 		}

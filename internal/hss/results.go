@@ -52,6 +52,8 @@ func solution(f store.Finding) string {
 		return "No fixed version is available yet."
 	case report.FixWont:
 		return "The vendor will not fix this in the installed release."
+	case report.FixDeferred:
+		return "The vendor has put the fix off."
 	default:
 		return "Whether a fixed version exists is not known."
 	}

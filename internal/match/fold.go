@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -164,7 +165,7 @@ func (m *Matcher) findings(groups []group) ([]report.Finding, error) {
 			FixState:     report.FixNone,
 			Evidence:     first.in,
 		}
-		f.Evidence.Source = source + "/" + base(first.affected.Ecosystem)
+		f.Evidence.Source = cmp.Or(first.affected.Source, source) + "/" + base(first.affected.Ecosystem)
 		aliases := g.also
 		for _, h := range g.hits {
 			v := h.vuln
@@ -189,8 +190,10 @@ func (m *Matcher) findings(groups []group) ([]report.Finding, error) {
 		switch {
 		case f.FixedVersion != "":
 			f.FixState = report.FixAvailable
-		case first.wontFix:
+		case first.affected.State == feed.StateWontFix:
 			f.FixState = report.FixWont
+		case first.affected.State == feed.StateDeferred:
+			f.FixState = report.FixDeferred
 		}
 		if err := m.rate(&f, g); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/version"
 )
@@ -116,7 +117,6 @@ type hit struct {
 	affected advisory.Affected
 	in       report.Evidence
 	fixed    string
-	wontFix  bool
 }
 
 // match finds what concerns p, folded, without what depends on the image.
@@ -166,6 +166,9 @@ func (m *Matcher) evaluate(l lookup, p report.Package, entries []advisory.Affect
 	var best hit
 	found := false
 	for _, a := range entries {
+		if a.State == feed.StateNotAffected || a.State == feed.StateUndetermined {
+			continue
+		}
 		modular := hasModularFix(a)
 		if p.Type == report.TypeRPM && modular != rpmModular && hasFix(a) {
 			continue // built for a module, or for none: not comparable
@@ -222,7 +225,7 @@ func contains(l lookup, a advisory.Affected) (hit, bool, error) {
 	if len(a.Custom) > 0 && !zeroPseudo(l.version) {
 		ranges = a.Custom
 	}
-	h := hit{affected: a, wontFix: a.WontFix, in: report.Evidence{Ecosystem: l.ecosystem, Name: l.name}}
+	h := hit{affected: a, in: report.Evidence{Ecosystem: l.ecosystem, Name: l.name}}
 	for _, r := range ranges {
 		in, decided, err := r.Contains(l.ecosystem, l.version)
 		if err != nil {

@@ -52,6 +52,7 @@ const (
 	FixAvailable = "fixed"
 	FixNone      = "not-fixed"
 	FixWont      = "wont-fix"
+	FixDeferred  = "deferred"
 	FixUnknown   = "unknown"
 )
 

@@ -1,0 +1,26 @@
+// Package all lists the adapters of primary feeds.
+package all
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/onceover/onceover/internal/advisory/feed"
+)
+
+// Feeds are all adapters, sorted by name.
+func Feeds() []feed.Feed {
+	fs := []feed.Feed{}
+	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
+	return fs
+}
+
+// Find returns the adapter with a name, nil if there is none.
+func Find(name string) feed.Feed {
+	for _, f := range Feeds() {
+		if f.Info().Name == name {
+			return f
+		}
+	}
+	return nil
+}
