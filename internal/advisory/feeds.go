@@ -104,7 +104,8 @@ func (b *builder) feed(ctx context.Context, d feedDir) error {
 		if err != nil {
 			return err
 		}
-		if !e.Type().IsRegular() {
+		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") ||
+			strings.HasSuffix(p, ".part") || strings.HasSuffix(p, ".part.of") {
 			return nil
 		}
 		rel, err := filepath.Rel(d.path, p)

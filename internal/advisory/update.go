@@ -56,6 +56,10 @@ type UpdateOptions struct {
 	// Ecosystems to fetch; the server's ecosystems.txt, or a list of our
 	// own, if empty.
 	Ecosystems []string
+	// Feeds are the names of the primary feeds to fetch; see UsualFeeds.
+	Feeds []string
+	// FeedBases replace the publisher's address of a feed, by name.
+	FeedBases map[string]string
 	// KEVURL and EPSSURL are where these files are, beside the archives if
 	// empty; with the DefaultURL their public places.
 	KEVURL, EPSSURL string
@@ -74,6 +78,8 @@ type UpdateResult struct {
 	// the server does not have.
 	Downloaded, Unchanged int
 	Missing               []string
+	// FailedFeeds could not be fetched; the update went on without.
+	FailedFeeds []FailedFeed
 }
 
 // Update fetches what has changed and builds a new generation from it. After
@@ -212,6 +218,7 @@ func (d *download) fingerprint(id string) string {
 	for _, name := range slices.Sorted(maps.Keys(d.states)) {
 		fmt.Fprintf(&b, "%s %s\n", d.states[name].SHA256, name)
 	}
+	d.byHand(&b)
 	return b.String()
 }
 
@@ -242,7 +249,7 @@ func (d *download) all(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return d.feeds(ctx)
 }
 
 // ecosystems is the list to fetch, without releases: "Debian" holds them all.
