@@ -16,6 +16,7 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/fault"
 )
 
 // maxShownProblems is how many unreadable records are named one by one.
@@ -34,6 +35,7 @@ type dbUpdateCmd struct {
 	URL       string   `name:"url" help:"Directory of archives laid out like that of osv.dev. Default: ${advisory_url}." placeholder:"URL" env:"ONCEOVER_ADVISORY_URL"`
 	To        string   `help:"File to replace. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
 	Ecosystem []string `help:"Fetch these ecosystems only, named as OSV names them; repeatable. Default: all that the server has." placeholder:"NAME" env:"ONCEOVER_ECOSYSTEMS"`
+	Feed      []string `help:"Fetch these primary feeds of distributions too, repeatable: ${feeds}; 'usual' stands for those that are small and need no consent to a licence, 'none' for none. Default: usual, and none with --url, below which they stand as feeds/NAME." placeholder:"NAME" env:"ONCEOVER_FEEDS"`
 	Sources   string   `help:"Keep what was downloaded in DIR. Default: the file with .sources behind it." placeholder:"DIR" type:"path" env:"ONCEOVER_ADVISORY_SOURCES"`
 	Quiet     bool     `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
 }
@@ -46,7 +48,35 @@ Examples:
 
   onceover db update
   onceover db update --ecosystem Debian --ecosystem Go --to advisories.db
+  onceover db update --feed usual --feed redhat
   onceover db update --url https://mirror.example.org/osv`
+}
+
+// feeds are the names to fetch, and where they stand.
+func (c *dbUpdateCmd) feeds() (names []string, bases map[string]string, err error) {
+	chosen := c.Feed
+	if len(chosen) == 0 && c.URL == "" {
+		chosen = []string{"usual"}
+	}
+	for _, n := range chosen {
+		switch n {
+		case "usual":
+			names = append(names, advisory.UsualFeeds()...)
+		case "none":
+			if len(chosen) > 1 {
+				return nil, nil, fault.New(fault.Invalid, "--feed none excludes other feeds")
+			}
+		default:
+			names = append(names, n)
+		}
+	}
+	if c.URL != "" {
+		bases = map[string]string{}
+		for _, n := range names {
+			bases[n] = strings.TrimRight(c.URL, "/") + "/feeds/" + n
+		}
+	}
+	return names, bases, nil
 }
 
 // Run updates.
@@ -58,14 +88,26 @@ func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 	p := newProgress(std.Err, c.Quiet)
 	defer p.end()
 	bad := problemList{progress: p}
+	feeds, bases, err := c.feeds()
+	if err != nil {
+		return err
+	}
 	res, err := advisory.Update(ctx, advisory.UpdateOptions{
-		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Progress: showStage(p), Problem: bad.add})
+		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Feeds: feeds, FeedBases: bases,
+		Progress: showStage(p), Problem: bad.add})
 	if err != nil {
 		return err
 	}
 	bad.conclude()
 	if len(res.Missing) > 0 {
 		p.warn("the server does not have: %s", strings.Join(res.Missing, ", "))
+	}
+	for _, f := range res.FailedFeeds {
+		what := "its distributions are matched with the OSV records, if there are any"
+		if f.Stale {
+			what = "what was fetched of it before is used"
+		}
+		p.warn("feed %s could not be fetched, %s: %v", f.Name, what, f.Err)
 	}
 	if !res.Rebuilt {
 		p.say("%s is up to date: nothing has changed in %s", to, plural(res.Unchanged, "file"))
@@ -303,3 +345,6 @@ func makeParent(path string) error {
 	}
 	return nil
 }
+
+// feedNames lists the feeds that can be fetched, for --help.
+func feedNames() string { return strings.Join(advisory.FetchedNames(), ", ") }

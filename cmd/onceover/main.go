@@ -131,6 +131,7 @@ func newParser(c *cli, std streams, more ...kong.Option) (*kong.Kong, error) {
 			"config_file":   defaultConfigFile,
 			"database_file": databaseFile(),
 			"advisory_url":  advisory.DefaultURL,
+			"feeds":         feedNames(),
 			"cpu_percent":   strconv.Itoa(pace.DefaultCPUPercent),
 			"memory":        fmt.Sprintf("%dMB", pace.DefaultMemory>>20),
 		},

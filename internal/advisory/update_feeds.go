@@ -46,9 +46,12 @@ func FetchedNames() []string {
 }
 
 // UsualFeeds are the feeds that are fetched if nobody chooses: all that need no
-// consent to their licence.
+// consent to their licence and are not large.
 func UsualFeeds() []string {
-	return slices.DeleteFunc(FetchedNames(), func(n string) bool { return all.Find(n).Info().OptIn })
+	return slices.DeleteFunc(FetchedNames(), func(n string) bool {
+		i := all.Find(n).Info()
+		return i.OptIn || i.Large
+	})
 }
 
 // feeds fetches the primary feeds that were asked for, and drops those that

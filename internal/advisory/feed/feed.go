@@ -133,6 +133,8 @@ type Info struct {
 	// OptIn marks feeds whose licence the operator has to accept first; they
 	// are not fetched unless they are named.
 	OptIn bool
+	// Large marks feeds of gigabytes. They are fetched only if they are named.
+	Large bool
 	// Replaces are ecosystems, without release ("Debian"), whose OSV records
 	// are left out where this feed is present, because the feed says
 	// everything they say. Advisories that stand for several CVEs (DSA) stay
