@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -156,6 +157,10 @@ func (db *DB) Affected(ecosystem, name string) ([]Affected, error) {
 	if err != nil || raw == "" {
 		return nil, err
 	}
+	return decodeAffected(ecosystem, name, raw)
+}
+
+func decodeAffected(ecosystem, name, raw string) ([]Affected, error) {
 	d := decoder{s: raw}
 	out := make([]Affected, d.count())
 	for i := range out {
@@ -263,4 +268,26 @@ func (c contentHash) sum(m Meta) (string, error) {
 		return "", fmt.Errorf("hash description: %w", err)
 	}
 	return hex.EncodeToString(c.h.Sum(nil)), nil
+}
+
+// Each calls fn for every package of the generation with what concerns it, in
+// the order of their keys. fn may keep what it is given.
+func (db *DB) Each(ctx context.Context, fn func(ecosystem, name string, as []Affected) error) error {
+	return db.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketPackages).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			ecosystem, name, _ := strings.Cut(string(k), "\x00")
+			as, err := decodeAffected(ecosystem, name, string(v))
+			if err != nil {
+				return err
+			}
+			if err := fn(ecosystem, name, as); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
