@@ -114,7 +114,7 @@ func compareFromZero(ecosystem, a, b string) (int, error) {
 	case b == "0":
 		return 1, nil
 	}
-	return version.Compare(ecosystem, a, b)
+	return version.Compare(ecosystem, version.Normal(ecosystem, a), version.Normal(ecosystem, b))
 }
 
 // Contains reports whether v lies in r, and the comparison that decided: the

@@ -134,15 +134,17 @@ func (t *apkScanner) suffix() {
 	}
 }
 
+func leadingZeros(s string) int { return len(s) - len(strings.TrimLeft(s, "0")) }
+
 func compareAPKTokens(a, b *apkScanner) int {
 	switch a.kind {
 	case apkSuffix:
 		return sign(a.weight - b.weight)
 	case apkNumber:
-		// As in Gentoo's rules a leading zero makes a number a fraction,
-		// which is compared as text.
-		if strings.HasPrefix(a.value, "0") || strings.HasPrefix(b.value, "0") {
-			return strings.Compare(a.value, b.value)
+		// Zeros in front are a token of their own: the more, the older.
+		az, bz := leadingZeros(a.value), leadingZeros(b.value)
+		if az != bz {
+			return sign(bz - az)
 		}
 		return compareNumbers(a.value, b.value)
 	case apkFirstNumber, apkSuffixNumber, apkRevision:

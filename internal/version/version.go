@@ -37,11 +37,22 @@ func Compare(ecosystem, a, b string) (int, error) {
 	case schemeAPK:
 		return compareAPK(a, b), nil
 	case schemeGo:
-		return compareSemantic("Go", goSemver(a), goSemver(b))
+		a, b = goSemver(a), goSemver(b)
+		if c, ok := compareSemver(a, b); ok {
+			return c, nil
+		}
+		return compareSemantic("Go", a, b)
 	case schemeSemver:
+		if c, ok := compareSemver(a, b); ok {
+			return c, nil
+		}
 		return compareSemantic("npm", a, b)
+	case schemeGem:
+		return compareGem(a, b), nil
 	case schemeBitnami:
 		return compareBitnami(a, b)
+	case schemeComposer:
+		return compareSemantic("Packagist", a, b)
 	case schemeNative:
 		return compareSemantic(base, a, b)
 	default:
@@ -67,6 +78,8 @@ const (
 	schemeAPK
 	schemeGo
 	schemeSemver
+	schemeGem
+	schemeComposer
 	schemeBitnami
 	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
 )
@@ -93,7 +106,11 @@ func schemeOf(base string) scheme {
 		return schemeSemver
 	case "Bitnami":
 		return schemeBitnami
-	case "CRAN", "Hackage", "Maven", "NuGet", "Packagist", "Pub", "PyPI", "RubyGems":
+	case "RubyGems":
+		return schemeGem
+	case "Packagist":
+		return schemeComposer
+	case "CRAN", "Hackage", "Maven", "NuGet", "Pub", "PyPI":
 		return schemeNative
 	default:
 		return schemeNone
