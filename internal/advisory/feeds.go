@@ -231,14 +231,14 @@ func (r *feedRun) document(ctx context.Context, f feed.File, meta *FileMeta) err
 	r.documents++
 	r.b.progress("read", path.Join(r.info.Name, f.Name), meta.Records, 0)
 	if !r.info.Documents {
-		return r.feed.Read(ctx, f, func(rec feed.Record) error { return r.add(rec, f.Name, meta) })
+		return placed(f.Name, r.feed.Read(ctx, f, func(rec feed.Record) error { return r.add(rec, meta) }))
 	}
 	// A document counts as a whole or not at all.
 	var records []feed.Record
 	err := r.feed.Read(ctx, f, func(rec feed.Record) error { records = append(records, rec); return nil })
 	if err == nil {
 		for _, rec := range records {
-			if err = r.add(rec, f.Name, meta); err != nil {
+			if err = placed(f.Name, r.add(rec, meta)); err != nil {
 				break
 			}
 		}
@@ -261,11 +261,21 @@ func (r *feedRun) document(ctx context.Context, f feed.File, meta *FileMeta) err
 	return nil
 }
 
+// placed names the file in an error that does not say where it arose. Readers
+// of streams add the line to an error about a record when it passes them.
+func placed(file string, err error) error {
+	var e *feed.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &feed.Error{File: file, Err: err}
+}
+
 // add takes one record of the feed.
-func (r *feedRun) add(rec feed.Record, file string, meta *FileMeta) error {
+func (r *feedRun) add(rec feed.Record, meta *FileMeta) error {
 	v, entries, err := r.convert(rec)
 	if err != nil {
-		return &feed.Error{File: file, Err: err}
+		return err
 	}
 	if len(entries) == 0 {
 		r.b.left(LeftNoPackage)

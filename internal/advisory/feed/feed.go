@@ -147,7 +147,9 @@ type Info struct {
 	Documents bool
 }
 
-// A Feed reads the files of one primary feed.
+// A Feed reads the files of one primary feed. One value reads those of one
+// directory, in the order of their names and one after the other, so that an
+// adapter may keep in mind what an earlier file said.
 type Feed interface {
 	Info() Info
 	// Wants reports whether a file is part of the feed; others are passed

@@ -93,34 +93,48 @@ func LineAt(b []byte, offset int64) int {
 type Lines struct {
 	r    io.Reader
 	seen int64
-	// marks are the offsets of line breaks that are not counted yet.
+	// marks are the offsets of line breaks; those before next are counted
+	// in line.
 	marks []int64
+	next  int
 	line  int
+	// left is how many bytes may be read before Allow is called again.
+	left int64
 }
 
 // NewLines returns a Lines over r.
-func NewLines(r io.Reader) *Lines { return &Lines{r: r, line: 1} }
+func NewLines(r io.Reader) *Lines { return &Lines{r: r, line: 1, left: MaxDocumentBytes} }
+
+// Allow lets MaxDocumentBytes more be read. Decoders gather a whole value in
+// memory: whoever takes one value after the other calls it before each.
+func (l *Lines) Allow() { l.left = MaxDocumentBytes }
 
 // Read implements io.Reader.
 func (l *Lines) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
+	if l.left <= 0 {
+		return 0, fmt.Errorf("a value of more than %d bytes: %w", MaxDocumentBytes, ErrTooLarge)
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
 	for i, c := range p[:n] {
 		if c == '\n' {
 			l.marks = append(l.marks, l.seen+int64(i))
 		}
 	}
 	l.seen += int64(n)
+	l.left -= int64(n)
 	return n, err
 }
 
 // At is the line of a byte offset. Offsets must not go back.
 func (l *Lines) At(offset int64) int {
-	i := 0
-	for i < len(l.marks) && l.marks[i] < offset {
-		i++
+	for l.next < len(l.marks) && l.marks[l.next] < offset {
+		l.next++
+		l.line++
 	}
-	l.line += i
-	l.marks = append(l.marks[:0], l.marks[i:]...)
+	if l.next > len(l.marks)/2 {
+		l.marks = append(l.marks[:0], l.marks[l.next:]...)
+		l.next = 0
+	}
 	return l.line
 }
 
@@ -139,6 +153,23 @@ func NewJSONStream(f File) *JSONStream {
 
 // Line is where the stream stands.
 func (s *JSONStream) Line() int { return s.lines.At(s.InputOffset()) }
+
+// Token is json.Decoder's, for tokens of at most MaxDocumentBytes.
+func (s *JSONStream) Token() (json.Token, error) {
+	s.allow()
+	return s.Decoder.Token()
+}
+
+// Decode is json.Decoder's, for values of at most MaxDocumentBytes.
+func (s *JSONStream) Decode(v any) error {
+	s.allow()
+	return s.Decoder.Decode(v)
+}
+
+func (s *JSONStream) allow() {
+	s.lines.Allow()
+	s.Line() // forgets the line breaks that are behind
+}
 
 // Wrap gives an error of the decoder its place.
 func (s *JSONStream) Wrap(err error) error {
@@ -211,13 +242,32 @@ func (s *JSONStream) End() error {
 // An XMLStream walks an XML document element by element. Entities that a
 // document defines for itself are not expanded, and nothing is ever fetched.
 type XMLStream struct {
-	file string
+	file  string
+	limit *limit
 	*xml.Decoder
 	took bool // the element at hand has been read to its end
 }
 
 // NewXMLStream starts at the beginning of f.
-func NewXMLStream(f File) *XMLStream { return &XMLStream{file: f.Name, Decoder: xml.NewDecoder(f)} }
+func NewXMLStream(f File) *XMLStream {
+	l := &limit{f, MaxDocumentBytes}
+	return &XMLStream{file: f.Name, limit: l, Decoder: xml.NewDecoder(l)}
+}
+
+// A limit bounds what is read for one element that is kept in memory.
+type limit struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, fmt.Errorf("an element of more than %d bytes: %w", MaxDocumentBytes, ErrTooLarge)
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
 
 // Line is where the stream stands.
 func (s *XMLStream) Line() int { line, _ := s.InputPos(); return line }
@@ -244,6 +294,7 @@ func (s *XMLStream) Wrap(err error) error {
 func (s *XMLStream) Elements(fn func(e xml.StartElement) error) error {
 	depth, any := 0, false
 	for {
+		s.limit.left = MaxDocumentBytes
 		t, err := s.Token()
 		if errors.Is(err, io.EOF) && depth == 0 && any {
 			return nil
