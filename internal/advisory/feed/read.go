@@ -163,7 +163,14 @@ func (s *JSONStream) Token() (json.Token, error) {
 // Decode is json.Decoder's, for values of at most MaxDocumentBytes.
 func (s *JSONStream) Decode(v any) error {
 	s.allow()
-	return s.Decoder.Decode(v)
+	start := s.InputOffset()
+	err := s.Decoder.Decode(v)
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		// The value has been passed; its own offset tells where in it.
+		return &Error{s.file, s.lines.At(min(start+typ.Offset, s.InputOffset())), err}
+	}
+	return err
 }
 
 func (s *JSONStream) allow() {

@@ -52,6 +52,7 @@ func TestJSONStream(t *testing.T) {
 		{"whole", "{\"a\": \"1\",\n\"b\": \"2\"}\n", []string{"a=1", "b=2"}, ""},
 		{"cut", "{\"a\": \"1\",\n\"b\": \"2", []string{"a=1"}, "a.json:2: unexpected EOF"},
 		{"type", "{\"a\": \"1\",\n\n\"b\": 2}", []string{"a=1"}, "a.json:3: json: cannot unmarshal number into Go value of type string"},
+		{"type in a value", "{\"a\":\n[\n1\n]\n}", nil, "a.json:2: json: cannot unmarshal array into Go value of type string"},
 		{"more", "{\"a\": \"1\"}\n\n{", []string{"a=1"}, "a.json:3: { after the end of the document"},
 		{"nothing", "", nil, "a.json:1: unexpected EOF"},
 		{"array", "[]", nil, "a.json:1: got [, want {"},

@@ -6,11 +6,14 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/advisory/feed"
+	"github.com/onceover/onceover/internal/advisory/feed/debian"
 )
 
 // Feeds are all adapters, sorted by name.
 func Feeds() []feed.Feed {
-	fs := []feed.Feed{}
+	fs := []feed.Feed{
+		debian.New(),
+	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
 	return fs
 }

@@ -3,6 +3,7 @@ package feedtest
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -89,23 +90,80 @@ func unpack(name string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	defer z.Close()
+	out, err := untar(z)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return out, nil
+}
+
+func untar(in io.Reader) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for r := tar.NewReader(z); ; {
+	for r := tar.NewReader(in); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
 		b, err := io.ReadAll(r)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", name, h.Name, err)
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		out[path.Clean(h.Name)] = b
+	}
+}
+
+// Untar are the regular files of a .tar.gz that is a sample itself.
+func Untar(t testing.TB, b []byte) map[string][]byte {
+	t.Helper()
+	out, err := untar(bytes.NewReader(Gunzip(t, b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Gunzip takes the compression off a sample.
+func Gunzip(t testing.TB, b []byte) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Sound checks what a fuzz test reads: errors name the file, and records have
+// what every record must have.
+func Sound(t testing.TB, name string, rs []feed.Record, err error) {
+	t.Helper()
+	var e *feed.Error
+	if err != nil && (!errors.As(err, &e) || e.File != name) {
+		t.Errorf("error %q does not name the file", err)
+	}
+	for _, r := range rs {
+		for _, a := range r.Affected {
+			if a.Ecosystem == "" {
+				t.Errorf("%s: a package without an ecosystem", r.ID)
+			}
+			for _, g := range a.Ranges {
+				if g.Introduced == "" || g.Fixed != "" && g.LastAffected != "" {
+					t.Errorf("%s: range %+v", r.ID, g)
+				}
+			}
+			if len(a.Ranges)+len(a.Versions) == 0 && a.State != feed.StateNotAffected && a.State != feed.StateUndetermined {
+				t.Errorf("%s: %s, and no version that is", r.ID, a.State)
+			}
+		}
 	}
 }
 
