@@ -385,7 +385,7 @@ func (r *feedRun) affected(in *feed.Affected, id string) (Affected, error) {
 			if v == "" {
 				continue
 			}
-			if _, err := compareFromZero(eco, v, v); err != nil {
+			if _, err := version.Compare(eco, v, "0"); err != nil {
 				return Affected{}, fmt.Errorf("%s: version %q: %w", in.Name, cut(v, 100), err)
 			}
 		}

@@ -7,12 +7,16 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
+	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 )
 
 // Feeds are all adapters, sorted by name.
 func Feeds() []feed.Feed {
 	fs := []feed.Feed{
 		debian.New(),
+		secdb.Alpine(),
+		secdb.Chainguard(),
+		secdb.Wolfi(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
 	return fs
