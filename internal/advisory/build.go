@@ -344,7 +344,7 @@ func (b *builder) add(r *record) (*Vuln, error) {
 
 // spoolRecord takes one record that is ready to be sorted.
 func (b *builder) spoolRecord(v Vuln, entries []Affected) error {
-	for _, a := range entries {
+	for _, a := range withoutPro(entries) {
 		var e encoder
 		e.string(a.ID)
 		e = binary.BigEndian.AppendUint64(e, uint64(v.Modified))

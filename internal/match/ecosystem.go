@@ -264,12 +264,12 @@ func lookups(ecos []string, p report.Package) []lookup {
 	}
 	var out []lookup
 	for _, e := range ecos {
-		out = append(out, lookup{e, name, v})
 		if rest, ok := strings.CutPrefix(e, "Ubuntu:"); ok && strings.Contains(v, "esm") {
 			// The package came from Ubuntu Pro, whose advisories
-			// concern it too.
+			// concern it too and have the first word.
 			out = append(out, lookup{"Ubuntu:Pro:" + rest, name, v})
 		}
+		out = append(out, lookup{e, name, v})
 	}
 	return out
 }

@@ -133,7 +133,8 @@ func TestPackage(t *testing.T) {
 		{"a release by its name only", report.Distro{ID: "debian", Codename: "trixie"}, deb("1.0-1"), []brief{
 			{"DEBIAN-CVE-2026-1003", "Unknown", "", "not-fixed", "1.0-1 >= 0"}}},
 		{"Ubuntu without Pro", report.Distro{ID: "ubuntu", VersionID: "22.04"}, deb("1.0-1"), []brief{
-			{"UBUNTU-CVE-2026-1004", "Medium", "", "not-fixed", "1.0-1 >= 0"}}},
+			{"UBUNTU-CVE-2026-1004", "Medium", "", "not-fixed", "1.0-1 >= 0"},
+			{"UBUNTU-CVE-2026-1005", "Unknown", "", "not-fixed", "1.0-1 < 2.0-1+esm2"}}},
 		{"Ubuntu with a package from Pro", report.Distro{ID: "ubuntu", VersionID: "22.04"}, deb("2.0-1+esm1"), []brief{
 			{"UBUNTU-CVE-2026-1004", "Medium", "", "not-fixed", "2.0-1+esm1 >= 0"},
 			{"UBUNTU-CVE-2026-1005", "Unknown", "2.0-1+esm2", "fixed", "2.0-1+esm1 < 2.0-1+esm2"}}},
