@@ -57,3 +57,38 @@ func TestUbuntuPro(t *testing.T) {
 		})
 	}
 }
+
+// TestUbuntuFeed has the same facts in the form of Canonical's OVAL, and those
+// that only this form has.
+func TestUbuntuFeed(t *testing.T) {
+	definition := func(cve, comments string) string {
+		return `<definition class="vulnerability" id="x"><metadata><title>` + cve + ` on Ubuntu 20.04 LTS (focal) - medium</title>
+			<advisory><severity>Medium</severity></advisory></metadata><criteria>` + comments + `</criteria></definition>`
+	}
+	m := fromFeed(t, "ubuntu", map[string][]byte{"com.ubuntu.focal.cve.oval.xml": []byte("<oval_definitions><definitions>" +
+		definition("CVE-2023-38408", `<criterion comment="openssh source package in esm-infra/focal, is affected and has been fixed (note: '1:8.2p1-4ubuntu0.20+esm1')."/>`) +
+		definition("CVE-2021-3782", `<criterion comment="wayland source package in focal, is affected and has been fixed (note: '1.18.0-1ubuntu0.1')."/>`) +
+		definition("CVE-2024-0001", `<criterion comment="wayland: while related to the CVE in some way, a decision has been made to ignore this issue (note: 'end of life')."/>`) +
+		definition("CVE-2024-0002", `<criterion comment="wayland source package in focal, might be affected and may need fixing."/>`) +
+		"</definitions></oval_definitions>")})
+	for _, tc := range []struct {
+		source, version string
+		want            []brief
+	}{
+		{"openssh", "1:8.2p1-4ubuntu0.11", []brief{{"UBUNTU-CVE-2023-38408", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.20+esm1"}}},
+		{"openssh", "1:8.2p1-4ubuntu0.13+esm1", []brief{
+			{"UBUNTU-CVE-2023-38408", "Medium", "1:8.2p1-4ubuntu0.20+esm1", "fixed", "1:8.2p1-4ubuntu0.13+esm1 < 1:8.2p1-4ubuntu0.20+esm1"}}},
+		{"openssh", "1:8.2p1-4ubuntu0.20+esm1", nil},
+		{"wayland", "1.18.0-1", []brief{
+			{"UBUNTU-CVE-2021-3782", "Medium", "1.18.0-1ubuntu0.1", "fixed", "1.18.0-1 < 1.18.0-1ubuntu0.1"},
+			{"UBUNTU-CVE-2024-0001", "Medium", "", "wont-fix", "1.18.0-1 >= 0"}}},
+	} {
+		got, err := m.Package(report.Distro{ID: "ubuntu", VersionID: "20.04"}, report.Package{Type: "deb", Name: tc.source, Source: tc.source, Version: tc.version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
+			t.Errorf("%s %s: %s", tc.source, tc.version, diff)
+		}
+	}
+}

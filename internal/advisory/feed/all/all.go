@@ -8,6 +8,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
+	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 )
 
 // Feeds are all adapters, sorted by name.
@@ -17,6 +18,7 @@ func Feeds() []feed.Feed {
 		secdb.Alpine(),
 		secdb.Chainguard(),
 		secdb.Wolfi(),
+		ubuntu.New(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
 	return fs
