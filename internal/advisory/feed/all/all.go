@@ -7,6 +7,7 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
+	"github.com/onceover/onceover/internal/advisory/feed/errata"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 )
@@ -15,6 +16,8 @@ import (
 func Feeds() []feed.Feed {
 	fs := []feed.Feed{
 		debian.New(),
+		errata.Alma(),
+		errata.Rocky(),
 		secdb.Alpine(),
 		secdb.Chainguard(),
 		secdb.Wolfi(),
