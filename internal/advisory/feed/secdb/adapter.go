@@ -26,9 +26,9 @@ import (
 const (
 	// maxFiles bounds the files that an index names; Alpine has 50.
 	maxFiles = 1000
-	// maxPackages and maxFixes bound one file, and what one package of it
-	// lists. Chainguard has 40,000 packages.
-	maxPackages = 1_000_000
+	// maxPackages bounds those that wait for the release, and maxFixes what
+	// one package lists. Alpine has 2,000 packages.
+	maxPackages = 100_000
 	maxFixes    = 100_000
 )
 
@@ -155,21 +155,36 @@ type pkg struct {
 var release = regexp.MustCompile(`^(edge|v[0-9]+\.[0-9]+)$`)
 
 // Read implements feed.Feed. It emits one record for each package of a
-// vulnerability, once the file has been read: the release stands in no fixed
-// place.
+// vulnerability. Packages that stand before the release, which they never do in
+// files of Alpine, wait for it.
 func (d *Feed) Read(ctx context.Context, f feed.File, emit func(feed.Record) error) error {
-	var packages []pkg
+	var waiting []pkg
 	listed := false
-	version := ""
+	ecosystem := d.ecosystem
+	if d.released {
+		ecosystem = ""
+	}
+	records := func(p pkg) error {
+		for _, r := range d.records(ecosystem, p) {
+			if err := emit(r); err != nil {
+				return feed.Errorf(f.Name, p.line, "%w", err)
+			}
+		}
+		return ctx.Err()
+	}
 	s := feed.NewJSONStream(f)
 	err := s.Object(func(key string) error {
 		switch key {
 		case "distroversion":
+			var version string
 			if err := s.Decode(&version); err != nil {
 				return err
 			}
 			if d.released && !release.MatchString(version) {
 				return fmt.Errorf("no release: %.40q", version)
+			}
+			if d.released {
+				ecosystem = d.ecosystem + ":" + version
 			}
 			return nil
 		case "packages":
@@ -182,11 +197,16 @@ func (d *Feed) Read(ctx context.Context, f feed.File, emit func(feed.Record) err
 					return err
 				}
 				e.Pkg.line = s.Line()
-				packages = append(packages, e.Pkg)
-				if len(packages) > maxPackages {
-					return fmt.Errorf("more than %d packages: %w", maxPackages, feed.ErrTooLarge)
+				if err := e.Pkg.check(); err != nil {
+					return err
 				}
-				return e.Pkg.check()
+				if ecosystem != "" {
+					return records(e.Pkg)
+				}
+				if waiting = append(waiting, e.Pkg); len(waiting) > maxPackages {
+					return fmt.Errorf("more than %d packages before the release: %w", maxPackages, feed.ErrTooLarge)
+				}
+				return nil
 			})
 		default:
 			var other any
@@ -201,21 +221,12 @@ func (d *Feed) Read(ctx context.Context, f feed.File, emit func(feed.Record) err
 		return err
 	case !listed:
 		return feed.Errorf(f.Name, s.Line(), "no packages")
-	case d.released && version == "":
+	case ecosystem == "":
 		return feed.Errorf(f.Name, s.Line(), "no distroversion")
 	}
-	ecosystem := d.ecosystem
-	if d.released {
-		ecosystem += ":" + version
-	}
-	for _, p := range packages {
-		if err := ctx.Err(); err != nil {
+	for _, p := range waiting {
+		if err := records(p); err != nil {
 			return err
-		}
-		for _, r := range d.records(ecosystem, p) {
-			if err := emit(r); err != nil {
-				return feed.Errorf(f.Name, p.line, "%w", err)
-			}
 		}
 	}
 	return nil
