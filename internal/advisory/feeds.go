@@ -229,6 +229,7 @@ func (r *feedRun) document(ctx context.Context, f feed.File, meta *FileMeta) err
 		return nil
 	}
 	r.documents++
+	f.Date = func(millis int64) { r.newest(meta, millis) }
 	r.b.progress("read", path.Join(r.info.Name, f.Name), meta.Records, 0)
 	if !r.info.Documents {
 		return placed(f.Name, r.feed.Read(ctx, f, func(rec feed.Record) error { return r.add(rec, meta) }))
@@ -282,9 +283,7 @@ func (r *feedRun) add(rec feed.Record, meta *FileMeta) error {
 		return nil
 	}
 	meta.Records++
-	if v.Modified <= r.latest {
-		meta.Newest = max(meta.Newest, v.Modified)
-	}
+	r.newest(meta, v.Modified)
 	if len(v.CVEs) == 1 && v.Vector != "" {
 		_, rank, _ := parseCVSS(v.Vector)
 		if err := r.b.cveFact(v.CVEs[0], cveFact{kind: factLearned, rank: 20 + rank, score: v.Score, vector: v.Vector}); err != nil {
@@ -292,6 +291,13 @@ func (r *feedRun) add(rec feed.Record, meta *FileMeta) error {
 		}
 	}
 	return r.b.spoolRecord(v, entries)
+}
+
+// newest notes the date of a record or file, unless it is in the future.
+func (r *feedRun) newest(meta *FileMeta, millis int64) {
+	if millis <= r.latest {
+		meta.Newest = max(meta.Newest, millis)
+	}
 }
 
 // convert checks a record and brings it into the form of a generation.

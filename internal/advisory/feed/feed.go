@@ -118,6 +118,16 @@ type File struct {
 	// archive and what is inside: "v3.20/main.json", "csaf.tar.bz2!a.json".
 	Name string
 	io.Reader
+	// Date is called by Dated, if it is not nil.
+	Date func(millis int64)
+}
+
+// Dated tells when the file was made, in Unix milliseconds, for feeds whose
+// records do not say when they were modified.
+func (f File) Dated(millis int64) {
+	if f.Date != nil {
+		f.Date(millis)
+	}
 }
 
 // An Info describes a feed.

@@ -135,6 +135,14 @@ func (Feed) Read(ctx context.Context, f feed.File, emit func(feed.Record) error)
 			return fmt.Errorf("<%s> is no OVAL", e.Name.Local)
 		}
 		root = true
+		if e.Name.Local == "timestamp" {
+			var made string
+			if err := s.Decode(&made, e); err != nil {
+				return err
+			}
+			f.Dated(date(made))
+			return nil
+		}
 		if e.Name.Local != "definition" {
 			return nil
 		}
@@ -352,11 +360,11 @@ func state(words string) (feed.State, []feed.Range, string) {
 	}
 }
 
-// date reads "2023-06-21 05:15:00 UTC" and its variants as Unix milliseconds,
-// 0 for anything else.
+// date reads "2023-06-21 05:15:00 UTC", "2026-11-20T01:02:03" and variants as
+// Unix milliseconds, 0 for anything else.
 func date(s string) int64 {
 	s = strings.TrimSpace(s)
-	for _, layout := range []string{"2006-01-02 15:04:05 MST", time.RFC3339, time.DateOnly} {
+	for _, layout := range []string{"2006-01-02 15:04:05 MST", time.RFC3339, "2006-01-02T15:04:05", time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UnixMilli()
 		}

@@ -3,6 +3,7 @@ package ubuntu
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -98,6 +99,18 @@ func TestSample(t *testing.T) {
 	}}
 	if diff := cmp.Diff(want, feedtest.Records(t, New(), fileOfFocal, []byte(sample))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestDate(t *testing.T) {
+	var got int64
+	err := New().Read(t.Context(), feed.File{Name: fileOfFocal, Reader: strings.NewReader(sample), Date: func(ms int64) { got = ms }},
+		func(feed.Record) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC).UnixMilli(); got != want {
+		t.Errorf("the file is of %d, want %d", got, want)
 	}
 }
 
