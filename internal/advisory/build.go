@@ -167,6 +167,9 @@ type builder struct {
 	// replaced says, by ecosystem without release, which feed stands in for
 	// its OSV records.
 	replaced map[string]feed.Info
+	// spoken has the ecosystems, with release, that feeds with ByRelease
+	// speak of.
+	spoken map[string]bool
 
 	mu   sync.Mutex
 	meta Meta
@@ -195,6 +198,7 @@ func newBuilder(o BuildOptions) (*builder, error) {
 		work:     work,
 		spool:    newSpool(work, spoolBytes),
 		replaced: map[string]feed.Info{},
+		spoken:   map[string]bool{},
 		meta: Meta{Schema: Schema, Source: o.Source, Left: map[string]int64{}, Ecosystems: map[string]EcosystemMeta{},
 			Feeds: map[string]FeedMeta{}},
 	}, nil
@@ -328,9 +332,9 @@ func (b *builder) add(r *record) (*Vuln, error) {
 		b.left(LeftNotSecurity)
 		return nil, nil
 	}
-	entries := slices.DeleteFunc(r.packages(b.left), func(a Affected) bool {
+	entries := slices.DeleteFunc(withoutPro(r.packages(b.left)), func(a Affected) bool {
 		by, ok := b.replaced[version.Base(a.Ecosystem)]
-		ok = ok && !(by.KeepsBundles && r.bundles())
+		ok = ok && !(by.KeepsBundles && r.bundles()) && (!by.ByRelease || b.spoken[a.Ecosystem])
 		if ok {
 			b.left(LeftReplaced)
 		}
@@ -344,7 +348,7 @@ func (b *builder) add(r *record) (*Vuln, error) {
 
 // spoolRecord takes one record that is ready to be sorted.
 func (b *builder) spoolRecord(v Vuln, entries []Affected) error {
-	for _, a := range withoutPro(entries) {
+	for _, a := range entries {
 		var e encoder
 		e.string(a.ID)
 		e = binary.BigEndian.AppendUint64(e, uint64(v.Modified))

@@ -290,6 +290,12 @@ func (r *feedRun) add(rec feed.Record, meta *FileMeta) error {
 			return err
 		}
 	}
+	entries = withoutPro(entries)
+	if r.info.ByRelease {
+		for _, a := range entries {
+			r.b.spoken[a.Ecosystem] = true
+		}
+	}
 	return r.b.spoolRecord(v, entries)
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/all"
 )
@@ -82,5 +84,49 @@ func TestFeedsRejectGarbage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestFeedReplacesRecords: where a feed speaks of a release, OSV's records of it
+// are left out, except advisories that it does not have. Other releases keep
+// theirs.
+func TestFeedReplacesRecords(t *testing.T) {
+	from := t.TempDir()
+	writeZip(t, filepath.Join(from, "Debian.zip"),
+		[2]string{"a.json", simple("DEBIAN-CVE-2024-0001", "Debian:12", "a", "")},
+		[2]string{"b.json", simple("DEBIAN-CVE-2024-0001", "Debian:10", "a", "")},
+		[2]string{"c.json", simple("DSA-1-1", "Debian:12", "a", `"upstream":["CVE-2024-0001","CVE-2024-0002"],`)},
+		[2]string{"d.json", simple("ALPINE-CVE-2024-0001", "Alpine:v3.20", "a", "")})
+	p := filepath.Join(from, FeedsDir, "debian", "tracker.json")
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p, []byte(`{"a":{"CVE-2024-0001":{"releases":{"bookworm":{"status":"resolved","fixed_version":"1.0"}}}}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	db, m, problems := build(t, from)
+	if len(problems) > 0 {
+		t.Error(problems)
+	}
+	got := map[string][]string{}
+	for _, eco := range []string{"Debian:12", "Debian:10", "Alpine:v3.20"} {
+		as, err := db.Affected(eco, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range as {
+			got[eco] = append(got[eco], a.ID+" "+a.Ranges[0].Fixed+" "+a.Source)
+		}
+	}
+	want := map[string][]string{
+		"Debian:12":    {"DEBIAN-CVE-2024-0001 1.0 debian", "DSA-1-1 2.0 "},
+		"Debian:10":    {"DEBIAN-CVE-2024-0001 2.0 "},
+		"Alpine:v3.20": {"ALPINE-CVE-2024-0001 2.0 "},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if n := m.Left[LeftReplaced]; n != 1 {
+		t.Errorf("%d replaced, want 1", n)
 	}
 }

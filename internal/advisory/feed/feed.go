@@ -151,6 +151,10 @@ type Info struct {
 	// if KeepsBundles is set.
 	Replaces     []string
 	KeepsBundles bool
+	// ByRelease limits that to the releases that the feed speaks of. Who
+	// drops a release from a feed when its support is over does not mean
+	// that it has no vulnerabilities.
+	ByRelease bool
 	// Documents is set if every file is one record among many. A file that
 	// cannot be read is then left out and counted, like a record of an OSV
 	// archive; in other feeds it ends the build.

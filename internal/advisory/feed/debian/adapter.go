@@ -52,6 +52,7 @@ func (*Feed) Info() feed.Info {
 		Licence:      "MIT",
 		Replaces:     []string{"Debian"},
 		KeepsBundles: true,
+		ByRelease:    true,
 	}
 }
 

@@ -21,7 +21,7 @@ type alma struct{}
 func Alma() feed.Fetched { return alma{} }
 
 func (alma) Info() feed.Info {
-	return feed.Info{Name: "alma", Title: "AlmaLinux errata", Licence: "MIT", Replaces: []string{"AlmaLinux"}}
+	return feed.Info{Name: "alma", Title: "AlmaLinux errata", Licence: "MIT", Replaces: []string{"AlmaLinux"}, ByRelease: true}
 }
 
 func (alma) Remotes(_ context.Context, base string, _ func(context.Context, string) (string, error)) ([]feed.Remote, error) {

@@ -27,7 +27,7 @@ type rocky struct{}
 func Rocky() feed.Fetched { return rocky{} }
 
 func (rocky) Info() feed.Info {
-	return feed.Info{Name: "rocky", Title: "Rocky Linux errata", Licence: "BSD-3-Clause", Replaces: []string{"Rocky Linux"}}
+	return feed.Info{Name: "rocky", Title: "Rocky Linux errata", Licence: "BSD-3-Clause", Replaces: []string{"Rocky Linux"}, ByRelease: true}
 }
 
 func (rocky) Remotes(ctx context.Context, base string, get func(context.Context, string) (string, error)) ([]feed.Remote, error) {

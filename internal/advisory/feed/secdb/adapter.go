@@ -51,10 +51,11 @@ type Feed struct {
 func Alpine() *Feed {
 	return &Feed{
 		info: feed.Info{
-			Name:     "alpine",
-			Title:    "Alpine security database",
-			Licence:  "CC-BY-SA-4.0",
-			Replaces: []string{"Alpine"},
+			Name:      "alpine",
+			Title:     "Alpine security database",
+			Licence:   "CC-BY-SA-4.0",
+			Replaces:  []string{"Alpine"},
+			ByRelease: true,
 		},
 		ecosystem: "Alpine",
 		released:  true,

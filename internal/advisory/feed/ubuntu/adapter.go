@@ -53,10 +53,11 @@ func New() Feed { return Feed{} }
 // Info implements feed.Feed.
 func (Feed) Info() feed.Info {
 	return feed.Info{
-		Name:     "ubuntu",
-		Title:    "Ubuntu OVAL of CVEs",
-		Licence:  "CC-BY-SA-4.0",
-		Replaces: []string{"Ubuntu"},
+		Name:      "ubuntu",
+		Title:     "Ubuntu OVAL of CVEs",
+		Licence:   "CC-BY-SA-4.0",
+		Replaces:  []string{"Ubuntu"},
+		ByRelease: true,
 	}
 }
 
