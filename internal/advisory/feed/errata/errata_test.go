@@ -198,7 +198,7 @@ func TestRockyStreams(t *testing.T) {
 	want := []feed.Record{{ID: "RLSA-2024:0001", CVEs: []string{"CVE-2024-0001"}, URL: "https://errata.rockylinux.org/RLSA-2024:0001",
 		Affected: []feed.Affected{
 			fixed("Rocky Linux:8", "oci-umount", "container-tools:1.0", "2:2.3.4-2.module+el8.4.0+1+a"),
-			fixed("Rocky Linux:8:SIG Cloud", "kernel-core", "", "4.18.0-425.10.1.el8_7.cloud"),
+			fixed("Rocky Linux:SIG Cloud 8 x86_64", "kernel-core", "", "4.18.0-425.10.1.el8_7.cloud"),
 		}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -155,22 +155,21 @@ func (a *rockyAdvisory) record() (feed.Record, error) {
 	return r, nil
 }
 
-// product is "Rocky Linux 9 x86_64", "Rocky Linux 8.5 aarch64 (Legacy)" or
-// "Rocky Linux SIG Cloud 8 x86_64".
-var product = regexp.MustCompile(`^Rocky Linux (?:(.+) )?([0-9]+)(?:\.[0-9]+)? [a-z0-9_]+(?: \(.*\))?$`)
+// product is "Rocky Linux 9 x86_64" or "Rocky Linux 8.5 aarch64 (Legacy)".
+var product = regexp.MustCompile(`^Rocky Linux ([0-9]+)(?:\.[0-9]+)? [a-z0-9_]+(?: \(.*\))?$`)
 
-// rockyEcosystem is the ecosystem of a product. What interest groups rebuild
-// has versions that cannot be compared with those of the release, and stands
-// apart.
+// rockyEcosystem is the ecosystem of a product. What is no release itself, like
+// the rebuilds of interest groups ("Rocky Linux SIG Cloud 8 x86_64"), has
+// versions that cannot be compared with those of the release, and stands apart.
 func rockyEcosystem(name string) (string, error) {
-	m := product.FindStringSubmatch(name)
-	if m == nil {
+	if m := product.FindStringSubmatch(name); m != nil {
+		return "Rocky Linux:" + m[1], nil
+	}
+	rest, ok := strings.CutPrefix(name, "Rocky Linux ")
+	if !ok || rest == "" {
 		return "", fmt.Errorf("product %.60q", name)
 	}
-	if m[1] != "" {
-		return "Rocky Linux:" + m[2] + ":" + m[1], nil
-	}
-	return "Rocky Linux:" + m[2], nil
+	return "Rocky Linux:" + rest, nil
 }
 
 // nevra takes "oci-umount-2:2.3.4-2.el8.x86_64.rpm" apart.

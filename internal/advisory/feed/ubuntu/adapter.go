@@ -19,6 +19,7 @@
 package ubuntu
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -345,8 +346,10 @@ func state(words string) (feed.State, []feed.Range, string) {
 		return feed.StateWontFix, open, said
 	case has("defer"):
 		return feed.StateDeferred, open, said
-	case has("not affected", "not vulnerable"):
-		return feed.StateNotAffected, nil, said
+	case has("not affected", "not vulnerable", "is related to the CVE"):
+		// The last are the words for a release that came with a version
+		// that was never affected.
+		return feed.StateNotAffected, nil, cmp.Or(said, version)
 	case has("has been fixed", "pending publication") && version != "":
 		return feed.StateAffected, []feed.Range{{Introduced: "0", Fixed: version}}, said
 	case has("has been fixed"):
