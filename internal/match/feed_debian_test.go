@@ -15,7 +15,7 @@ func TestDebianFeed(t *testing.T) {
 	})
 	bullseye := report.Distro{ID: "debian", VersionID: "11"}
 	ignored := func(v string) brief {
-		return brief{"DEBIAN-CVE-2016-5416", "Unknown", "", "wont-fix", v + " >= 0"}
+		return brief{"CVE-2016-5416", "Unknown", "", "wont-fix", v + " >= 0"}
 	}
 	for _, tc := range []struct {
 		name, source, version string
@@ -23,7 +23,7 @@ func TestDebianFeed(t *testing.T) {
 		want                  []brief
 	}{
 		{"older than the fix", "389-ds-base", "1.3.5.14-1", bullseye, []brief{
-			{"DEBIAN-CVE-2016-5405", "Unknown", "1.3.5.15-1", "fixed", "1.3.5.14-1 < 1.3.5.15-1"},
+			{"CVE-2016-5405", "Unknown", "1.3.5.15-1", "fixed", "1.3.5.14-1 < 1.3.5.15-1"},
 			ignored("1.3.5.14-1"),
 		}},
 		{"the fix, and what is ignored", "389-ds-base", "1.4.4.11-2", bullseye, []brief{ignored("1.4.4.11-2")}},
@@ -35,7 +35,7 @@ func TestDebianFeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -29,20 +29,20 @@ func TestUbuntuPro(t *testing.T) {
 		want                           []brief
 	}{
 		{"fixed for everyone", "20.04", "wayland", "1.18.0-1", []brief{
-			{"UBUNTU-CVE-2021-3782", "Medium", "1.18.0-1ubuntu0.1", "fixed", "1.18.0-1 < 1.18.0-1ubuntu0.1"}}},
+			{"CVE-2021-3782", "Medium", "1.18.0-1ubuntu0.1", "fixed", "1.18.0-1 < 1.18.0-1ubuntu0.1"}}},
 		{"has the fix for everyone", "20.04", "wayland", "1.18.0-1ubuntu0.1", nil},
 		{"fixed for subscribers, who is none", "16.04", "wayland", "1.12.0-1~ubuntu16.04.3", []brief{
-			{"UBUNTU-CVE-2021-3782", "Medium", "", "not-fixed", "1.12.0-1~ubuntu16.04.3 < 1.12.0-1~ubuntu16.04.3+esm1"}}},
+			{"CVE-2021-3782", "Medium", "", "not-fixed", "1.12.0-1~ubuntu16.04.3 < 1.12.0-1~ubuntu16.04.3+esm1"}}},
 		{"has the fix for subscribers", "16.04", "wayland", "1.12.0-1~ubuntu16.04.3+esm1", nil},
 		{"several, who is no subscriber", "20.04", "openssh", "1:8.2p1-4ubuntu0.11", []brief{
-			{"UBUNTU-CVE-2023-38408", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.20+esm1"},
-			{"UBUNTU-CVE-2025-61985", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.13+esm1"}}},
+			{"CVE-2023-38408", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.20+esm1"},
+			{"CVE-2025-61985", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.13+esm1"}}},
 		{"several, subscriber with the first fix", "20.04", "openssh", "1:8.2p1-4ubuntu0.13+esm1", []brief{
-			{"UBUNTU-CVE-2023-38408", "Medium", "1:8.2p1-4ubuntu0.20+esm1", "fixed", "1:8.2p1-4ubuntu0.13+esm1 < 1:8.2p1-4ubuntu0.20+esm1"}}},
+			{"CVE-2023-38408", "Medium", "1:8.2p1-4ubuntu0.20+esm1", "fixed", "1:8.2p1-4ubuntu0.13+esm1 < 1:8.2p1-4ubuntu0.20+esm1"}}},
 		{"fixed for nobody", "16.04", "curl", "7.47.0-1ubuntu2.19", []brief{
-			{"UBUNTU-CVE-2016-9586", "Medium", "", "not-fixed", "7.47.0-1ubuntu2.19 >= 0"}}},
+			{"CVE-2016-9586", "Medium", "", "not-fixed", "7.47.0-1ubuntu2.19 >= 0"}}},
 		{"fixed for nobody, subscriber", "16.04", "curl", "7.47.0-1ubuntu2.19+esm9", []brief{
-			{"UBUNTU-CVE-2016-9586", "Medium", "", "not-fixed", "7.47.0-1ubuntu2.19+esm9 >= 0"}}},
+			{"CVE-2016-9586", "Medium", "", "not-fixed", "7.47.0-1ubuntu2.19+esm9 >= 0"}}},
 		{"a build of its own says nothing of others", "20.04", "openssl", "1.1.1f-1ubuntu2.16", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestUbuntuPro(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -75,19 +75,19 @@ func TestUbuntuFeed(t *testing.T) {
 		source, version string
 		want            []brief
 	}{
-		{"openssh", "1:8.2p1-4ubuntu0.11", []brief{{"UBUNTU-CVE-2023-38408", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.20+esm1"}}},
+		{"openssh", "1:8.2p1-4ubuntu0.11", []brief{{"CVE-2023-38408", "Medium", "", "not-fixed", "1:8.2p1-4ubuntu0.11 < 1:8.2p1-4ubuntu0.20+esm1"}}},
 		{"openssh", "1:8.2p1-4ubuntu0.13+esm1", []brief{
-			{"UBUNTU-CVE-2023-38408", "Medium", "1:8.2p1-4ubuntu0.20+esm1", "fixed", "1:8.2p1-4ubuntu0.13+esm1 < 1:8.2p1-4ubuntu0.20+esm1"}}},
+			{"CVE-2023-38408", "Medium", "1:8.2p1-4ubuntu0.20+esm1", "fixed", "1:8.2p1-4ubuntu0.13+esm1 < 1:8.2p1-4ubuntu0.20+esm1"}}},
 		{"openssh", "1:8.2p1-4ubuntu0.20+esm1", nil},
 		{"wayland", "1.18.0-1", []brief{
-			{"UBUNTU-CVE-2021-3782", "Medium", "1.18.0-1ubuntu0.1", "fixed", "1.18.0-1 < 1.18.0-1ubuntu0.1"},
-			{"UBUNTU-CVE-2024-0001", "Medium", "", "wont-fix", "1.18.0-1 >= 0"}}},
+			{"CVE-2021-3782", "Medium", "1.18.0-1ubuntu0.1", "fixed", "1.18.0-1 < 1.18.0-1ubuntu0.1"},
+			{"CVE-2024-0001", "Medium", "", "wont-fix", "1.18.0-1 >= 0"}}},
 	} {
 		got, err := m.Package(report.Distro{ID: "ubuntu", VersionID: "20.04"}, report.Package{Type: "deb", Name: tc.source, Source: tc.source, Version: tc.version})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
+		if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
 			t.Errorf("%s %s: %s", tc.source, tc.version, diff)
 		}
 	}
