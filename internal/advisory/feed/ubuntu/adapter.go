@@ -179,7 +179,6 @@ var (
 	cve          = regexp.MustCompile(`CVE-[0-9]{4}-[0-9]{4,19}`)
 	errNoCVE     = errors.New("no CVE")
 	errNoRelease = errors.New("no release of Ubuntu")
-	errNothing   = errors.New("no criterion names a package")
 	errNested    = errors.New("criteria are nested too deeply")
 	errManifold  = fmt.Errorf("more than %d criteria: %w", maxEntries, feed.ErrTooLarge)
 )
@@ -222,12 +221,16 @@ func (d *definition) record() (feed.Record, error) {
 	if err != nil {
 		return feed.Record{}, err
 	}
+	unknown := ""
 	for _, c := range comments {
 		a, ok, err := d.affected(c)
 		if err != nil {
 			return feed.Record{}, err
 		}
 		if !ok {
+			if unknown == "" && !kernel.MatchString(c) {
+				unknown = c
+			}
 			continue
 		}
 		if len(a.Ranges) > 0 && a.Ranges[0].Fixed != "" {
@@ -235,8 +238,8 @@ func (d *definition) record() (feed.Record, error) {
 		}
 		r.Affected = append(r.Affected, a)
 	}
-	if len(r.Affected) == 0 {
-		return feed.Record{}, errNothing
+	if len(r.Affected) == 0 && unknown != "" {
+		return feed.Record{}, fmt.Errorf("no criterion names a package: %.200q", unknown)
 	}
 	return r, nil
 }
@@ -266,7 +269,9 @@ var (
 	about = regexp.MustCompile(`^(?:\(CVE-[0-9-]+\) )?(?:The )?'?([a-z0-9][a-z0-9+.-]*)'? ?(?:source package|package|kernel) in ([a-z0-9./-]+),? (.+)$`)
 	// ignored is how older files say it, without the release.
 	ignored = regexp.MustCompile(`^(?:\(CVE-[0-9-]+\) )?'?([a-z0-9][a-z0-9+.-]*)'?()?: (while related to the CVE in some way, .+)$`)
-	note    = regexp.MustCompile(`\(note: '(.*)'\)\.?$`)
+	// kernel is a criterion about what runs, which an image does not show.
+	kernel = regexp.MustCompile(`(?i)^(?:is )?(?:the )?kernel\b`)
+	note   = regexp.MustCompile(`\(note: '(.*)'\)\.?$`)
 )
 
 // affected reads one criterion; ok is false if it is about no package, but the

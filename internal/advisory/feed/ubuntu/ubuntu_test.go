@@ -170,6 +170,16 @@ func TestStates(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatRuns(t *testing.T) {
+	for _, comment := range []string{"Is kernel 'linux' running?", "Kernel linux version comparison"} {
+		got := feedtest.Records(t, New(), fileOfFocal, []byte(definitionOf("Ubuntu 24.04 LTS", comment)))
+		want := []feed.Record{{ID: "UBUNTU-CVE-2024-0001", CVEs: []string{"CVE-2024-0001"}, URL: "https://ubuntu.com/security/CVE-2024-0001"}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", comment, diff)
+		}
+	}
+}
+
 func TestMalformed(t *testing.T) {
 	feedtest.RejectsCut(t, New(), fileOfFocal, []byte(sample))
 	needed := "foo source package in noble, is affected and needs fixing."
@@ -177,7 +187,7 @@ func TestMalformed(t *testing.T) {
 		name, text string
 		line       int
 	}{
-		{"no package", definitionOf("Ubuntu 24.04 LTS", "Is kernel running?"), 2},
+		{"no package", definitionOf("Ubuntu 24.04 LTS", "Something new."), 2},
 		{"no release", definitionOf("", needed), 2},
 		{"no CVE", strings.Replace(definitionOf("Ubuntu 24.04 LTS", needed), "CVE-2024-0001", "", 1), 2},
 		{"no definitions", "<oval_definitions>\n<definitions/>\n</oval_definitions>", 3},
