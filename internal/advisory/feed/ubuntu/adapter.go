@@ -57,6 +57,7 @@ func (Feed) Info() feed.Info {
 		Name:      "ubuntu",
 		Title:     "Ubuntu OVAL of CVEs",
 		Licence:   "CC-BY-SA-4.0",
+		Large:     true,
 		Replaces:  []string{"Ubuntu"},
 		ByRelease: true,
 	}
