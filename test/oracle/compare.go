@@ -47,9 +47,6 @@ type Difference struct {
 type Rule struct {
 	// Name is short, Reason says why the difference is right.
 	Name, Reason string
-	// Decides says what in the feed's record decides the difference; for
-	// rules about findings.
-	Decides string
 	// Explains reports whether d is of this kind.
 	Explains func(d Difference) bool
 }
