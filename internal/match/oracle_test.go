@@ -49,7 +49,7 @@ func affects(t *testing.T, eco string, versions []string, ranges [][]map[string]
 		if b == "0" {
 			return false
 		}
-		c, err := version.Compare(eco, a, b)
+		c, err := version.Compare(eco, version.Normal(eco, a), version.Normal(eco, b))
 		if err != nil {
 			t.Fatal(err)
 		}
