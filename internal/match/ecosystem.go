@@ -3,6 +3,7 @@ package match
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onceover/onceover/internal/report"
@@ -52,12 +53,13 @@ func languageEcosystem(packageType string) string {
 	}
 }
 
-// distroEcosystems are the OSV ecosystems of a distribution, in the spelling
-// of the OSV schema (https://ossf.github.io/osv-schema/#defined-ecosystems).
+// ownEcosystems are the ecosystems of a distribution's own advisories, in the
+// spelling of the OSV schema
+// (https://ossf.github.io/osv-schema/#defined-ecosystems) where it has them.
 // all lists the ecosystems of the database, for distributions whose releases
 // are spread over many. No result means that the distribution is not
-// supported, or that its release is not known.
-func distroEcosystems(d report.Distro, all []string) []string {
+// known, or that its release is not.
+func ownEcosystems(d report.Distro, all []string) []string {
 	v := d.VersionID
 	major, _, _ := strings.Cut(v, ".")
 	with := func(eco, release string) []string {
@@ -84,13 +86,41 @@ func distroEcosystems(d report.Distro, all []string) []string {
 		return with("AlmaLinux", major)
 	case "rocky":
 		return with("Rocky Linux", major)
-	case "rhel", "redhat", "centos":
+	case "rhel", "redhat":
 		return redHatEcosystems(major, all)
+	case "ol", "oracle":
+		return with("Oracle Linux", major)
+	case "amzn":
+		return with("Amazon Linux", amazonRelease(major))
+	case "fedora":
+		return with("Fedora", major)
+	case "euleros":
+		return with("EulerOS", eulerRelease(d))
+	case "hce":
+		return with("Huawei Cloud EulerOS", v)
+	case "kylin":
+		return kylinEcosystems(d)
+	case "uos", "uniontech":
+		return uosEcosystems(d)
+	case "anolis":
+		return with("Anolis OS", major)
+	case "alinux", "aliyun":
+		return with("Alibaba Cloud Linux", major)
+	case "tencentos", "tlinux":
+		return with("TencentOS", major)
+	case "opencloudos":
+		return with("OpenCloudOS", major)
+	case "openkylin":
+		return with("openKylin", v)
+	case "deepin":
+		return with("deepin", v)
 	case "opensuse-leap", "opensuse":
 		return with("openSUSE", prefixed("Leap ", v))
-	case "opensuse-tumbleweed":
+	case "opensuse-leap-micro":
+		return with("openSUSE", prefixed("Leap Micro ", v))
+	case "opensuse-tumbleweed", "opensuse-microos", "opensuse-kubic":
 		return []string{"openSUSE:Tumbleweed"}
-	case "sles", "sled", "sles_sap", "sle_hpc", "sle-micro", "sl-micro":
+	case "sles", "sled", "sles_sap", "sle_hpc", "sle-micro", "sle-micro-rancher", "suse-microos", "sl-micro":
 		return suseEcosystems(strings.ToLower(d.ID), v, all)
 	case "openeuler":
 		return with("openEuler", openEulerRelease(d))
@@ -185,7 +215,10 @@ func suseEcosystems(id, v string, all []string) []string {
 		return []string{"SUSE:Linux Enterprise Micro " + v, "SUSE:Linux Micro " + v}
 	}
 	release := major
-	if minor != "" && minor != "0" {
+	switch n, err := strconv.Atoi(major); {
+	case err == nil && n >= 16:
+		release = v // no service packs any more: "16.0"
+	case minor != "" && minor != "0":
 		release += " SP" + minor
 	}
 	out := selected(all, func(eco string) bool {
@@ -264,6 +297,9 @@ func lookups(ecos []string, p report.Package) []lookup {
 	}
 	var out []lookup
 	for _, e := range ecos {
+		if packageType(e) != p.Type {
+			continue
+		}
 		if rest, ok := strings.CutPrefix(e, "Ubuntu:"); ok && strings.Contains(v, "esm") {
 			// The package came from Ubuntu Pro, whose advisories
 			// concern it too and have the first word.
@@ -277,8 +313,14 @@ func lookups(ecos []string, p report.Package) []lookup {
 func rpmLookups(ecos []string, p report.Package) []lookup {
 	var out []lookup
 	for _, e := range ecos {
-		out = append(out, lookup{e, p.Name, p.Version})
+		if packageType(e) != report.TypeRPM {
+			continue
+		}
 		base, _, _ := strings.Cut(e, ":")
+		if base == "Oracle Linux" {
+			e += oracleVariant(p.Version)
+		}
+		out = append(out, lookup{e, p.Name, p.Version})
 		if p.Source == "" || p.Source == p.Name || !sourceNamed(base) {
 			continue
 		}

@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,16 +28,7 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 			counts[p.Type]++
 		}
 	}
-	if n := counts[report.TypeDeb] + counts[report.TypeAPK] + counts[report.TypeRPM]; n > 0 {
-		switch {
-		case inv.Distro.ID == "":
-			out = append(out, fmt.Sprintf("the image does not say which distribution it is: its %d distribution packages are not matched", n))
-		case len(ecos) == 0:
-			out = append(out, fmt.Sprintf("no advisories for distribution %s: its %d packages are not matched", distroName(inv.Distro), n))
-		case !slices.ContainsFunc(ecos, m.db.HasEcosystem):
-			out = append(out, fmt.Sprintf("the advisory database has nothing for %s: %d packages of %s are not matched", ecos[0], n, distroName(inv.Distro)))
-		}
-	}
+	out = append(out, m.distroWarnings(inv.Distro, ecos, counts)...)
 	var types []string
 	for t := range counts {
 		types = append(types, t)
@@ -66,6 +58,54 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 			out = append(out, fmt.Sprintf("the advisory database has nothing newer than %s: bring it up to date with `onceover db update`",
 				time.UnixMilli(meta.DataDate).UTC().Format(time.DateOnly)))
 		}
+	}
+	return out
+}
+
+// distroWarnings says which distribution packages nothing is known about, and
+// where the advisories of another distribution stand in. counts has the number
+// of packages of each type.
+func (m *Matcher) distroWarnings(d report.Distro, ecos []string, counts map[string]int) []string {
+	total := 0
+	for t, n := range counts {
+		if report.OSType(t) {
+			total += n
+		}
+	}
+	if total == 0 {
+		return nil
+	}
+	if d.ID == "" {
+		return []string{fmt.Sprintf("the image does not say which distribution it is: its %d distribution packages are not matched", total)}
+	}
+	if len(ecos) == 0 {
+		like := ""
+		if len(d.IDLike) > 0 {
+			like = fmt.Sprintf(", and those of %s, which it is like, are not for its versions", d.IDLike[0])
+		}
+		return []string{fmt.Sprintf("no advisories for distribution %s%s: its %d packages are not matched", distroName(d), like, total)}
+	}
+	var out []string
+	matched := 0
+	for _, t := range slices.Sorted(maps.Keys(counts)) {
+		n := counts[t]
+		if !report.OSType(t) || n == 0 {
+			continue
+		}
+		fit := slices.DeleteFunc(slices.Clone(ecos), func(e string) bool { return packageType(e) != t })
+		switch {
+		case len(fit) == 0:
+			out = append(out, fmt.Sprintf("no advisories for %s packages of %s: %d packages are not matched", t, distroName(d), n))
+		case slices.ContainsFunc(fit, m.db.HasEcosystem):
+			matched += n
+		case bringYourOwn(fit[0]):
+			out = append(out, fmt.Sprintf("no feed configured for %s: %d packages are not matched; import one, see docs/feeds.md", releaseName(fit[0]), n))
+		default:
+			out = append(out, fmt.Sprintf("the advisory database has nothing for %s: %d packages of %s are not matched", fit[0], n, distroName(d)))
+		}
+	}
+	if t := resolve(d, m.ecosystems); t.parent != "" && matched > 0 {
+		out = append(out, fmt.Sprintf("%d packages of %s are matched with the advisories of %s, %s", matched, distroName(d), t.parent, t.why))
 	}
 	return out
 }

@@ -9,6 +9,9 @@ type Distro struct {
 	VersionID string   `json:"version_id,omitempty"`
 	IDLike    []string `json:"id_like,omitempty"`
 	Codename  string   `json:"codename,omitempty"`
+	// Base is the codename of the release of Debian or Ubuntu that a
+	// derivative says it is made from, "jammy".
+	Base string `json:"base,omitempty"`
 	// Name for people, "Debian GNU/Linux 12 (bookworm)".
 	Name string `json:"name,omitempty"`
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -205,7 +206,12 @@ func (m *merger) distro() Distro {
 	}
 	for _, want := range []string{"/etc/os-release", "/usr/lib/os-release"} {
 		if kv, ok := found[m.follow(want)]; ok {
-			return distroOf(kv)
+			d := distroOf(kv)
+			if d.ID == "euleros" && found["/etc/euleros-release"]["PRETTY_NAME"] != "" {
+				// os-release keeps naming an older service pack.
+				d.Name = found["/etc/euleros-release"]["PRETTY_NAME"]
+			}
+			return d
 		}
 	}
 	paths := make([]string, 0, len(found))
@@ -228,6 +234,9 @@ func distroOf(kv map[string]string) Distro {
 		IDLike:    strings.Fields(strings.ToLower(kv["ID_LIKE"])),
 		Codename:  kv["VERSION_CODENAME"],
 		Name:      kv["PRETTY_NAME"],
+	}
+	if d.ID != "debian" && d.ID != "ubuntu" {
+		d.Base = cmp.Or(kv["UBUNTU_CODENAME"], kv["DEBIAN_CODENAME"])
 	}
 	if d.Name == "" {
 		d.Name = strings.TrimSpace(kv["NAME"] + " " + d.VersionID)

@@ -183,6 +183,9 @@ func TestMergeDistro(t *testing.T) {
 			Distro{ID: "debian", VersionID: "12", Codename: "bookworm", Name: "Debian 12"}},
 		{"replaced", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", debian), withRelease(layerOf("1"), "/etc/os-release", alpine)},
 			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
+		{"made from another", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", map[string]string{
+			"ID": "linuxmint", "VERSION_ID": "21.3", "VERSION_CODENAME": "virginia", "UBUNTU_CODENAME": "jammy", "PRETTY_NAME": "Linux Mint 21.3"})},
+			Distro{ID: "linuxmint", VersionID: "21.3", Codename: "virginia", Base: "jammy", Name: "Linux Mint 21.3"}},
 		{"etc before usr", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", alpine), withRelease(layerOf("1"), "/usr/lib/os-release", debian)},
 			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
 	} {

@@ -90,11 +90,13 @@ const (
 // records use beside the schema's.
 func schemeOf(base string) scheme {
 	switch base {
-	case "Debian", "Ubuntu", "Echo", "openKylin":
+	case "Debian", "Ubuntu", "Echo", "openKylin", "Kylin Desktop", "UOS Desktop", "deepin":
 		return schemeDeb
 	case "AlmaLinux", "Rocky Linux", "Red Hat", "openSUSE", "SUSE", "openEuler",
 		"Mageia", "Azure Linux", "CBL-Mariner", "Photon OS", "Oracle Linux",
-		"Amazon Linux", "CentOS", "Fedora", "TuxCare":
+		"Amazon Linux", "CentOS", "Fedora", "TuxCare", "EulerOS",
+		"Huawei Cloud EulerOS", "Kylin", "UOS", "Anolis OS",
+		"Alibaba Cloud Linux", "TencentOS", "OpenCloudOS":
 		return schemeRPM
 	case "Alpine", "Alpaquita", "BellSoft Hardened Containers", "Chainguard",
 		"Wolfi", "MinimOS":

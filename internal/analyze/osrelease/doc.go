@@ -1,6 +1,7 @@
 // Package osrelease reads the file that names the distribution: os-release in
 // /etc or /usr/lib (os-release(5)), and for systems that are older than it, the
-// files that went before: one line of /etc/redhat-release and its like,
+// files that went before: one line of /etc/redhat-release and its like (that of EulerOS is read beside os-release, which
+// keeps naming an older service pack),
 // /etc/SuSE-release, /etc/lsb-release of Ubuntu, /etc/debian_version and
 // /etc/alpine-release, from which ID, NAME, VERSION_ID and PRETTY_NAME are made.
 //

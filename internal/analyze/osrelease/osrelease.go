@@ -11,7 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-const key = "osrelease/2"
+const key = "osrelease/3"
 
 // Limits. Real files have 200 to 800 bytes and about 15 keys.
 const (
@@ -26,7 +26,7 @@ func Paths() []string {
 	return []string{
 		"/etc/os-release", "/usr/lib/os-release",
 		suse, alpine, "/etc/centos-release", debian, lsb,
-		"/etc/oracle-release", "/etc/redhat-release", "/etc/system-release",
+		"/etc/euleros-release", "/etc/oracle-release", "/etc/redhat-release", "/etc/system-release",
 	}
 }
 
@@ -58,7 +58,7 @@ func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
 		return false
 	}
 	switch base {
-	case "os-release", "SuSE-release", "alpine-release", "centos-release", "debian_version", "lsb-release",
+	case "os-release", "SuSE-release", "alpine-release", "centos-release", "debian_version", "lsb-release", "euleros-release",
 		"oracle-release", "redhat-release", "system-release":
 		return true
 	}

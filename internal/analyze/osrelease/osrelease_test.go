@@ -44,6 +44,8 @@ func TestAnalyze(t *testing.T) {
 			"ID": "ol", "NAME": "Oracle Linux Server", "VERSION_ID": "6.10", "PRETTY_NAME": "Oracle Linux Server release 6.10"}, 0},
 		{"euleros 2", "/etc/redhat-release", "EulerOS release 2.0 (SP5)\n", map[string]string{
 			"ID": "euleros", "NAME": "EulerOS", "VERSION_ID": "2.0", "PRETTY_NAME": "EulerOS release 2.0 (SP5)"}, 0},
+		{"euleros beside os-release", "/etc/euleros-release", "EulerOS release 2.0 (SP9x86_64)\n", map[string]string{
+			"ID": "euleros", "NAME": "EulerOS", "VERSION_ID": "2.0", "PRETTY_NAME": "EulerOS release 2.0 (SP9x86_64)"}, 0},
 		{"debian 6", "/etc/debian_version", "6.0.10\n", map[string]string{
 			"ID": "debian", "NAME": "Debian GNU/Linux", "VERSION_ID": "6.0.10", "PRETTY_NAME": "Debian GNU/Linux 6.0.10"}, 0},
 		{"debian in the making", "/etc/debian_version", "bookworm/sid\n", nil, 0},
