@@ -27,6 +27,7 @@ type dbCmd struct {
 	Update dbUpdateCmd `cmd:"" help:"Fetch the advisories that are new and replace the database."`
 	Build  dbBuildCmd  `cmd:"" help:"Build a database from OSV archives at hand."`
 	Import dbImportCmd `cmd:"" help:"Put a database file that was built elsewhere in place."`
+	Check  dbCheckCmd  `cmd:"" help:"Check files of a feed and show what they would bring."`
 	Status dbStatusCmd `cmd:"" help:"Show the age, sources and size of the database."`
 }
 

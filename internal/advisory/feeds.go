@@ -346,6 +346,10 @@ func (r *feedRun) convert(rec feed.Record) (Vuln, []Affected, error) {
 		v.Licence = r.info.Licence
 	}
 	v.Score, v.Vector = bestVector(vectors(rec.CVSS))
+	source := r.info.Name
+	if rec.Source != "" {
+		source += ":" + rec.Source
+	}
 	entries := make([]Affected, 0, len(rec.Affected))
 	for i := range rec.Affected {
 		a, err := r.affected(&rec.Affected[i], rec.ID)
@@ -353,6 +357,7 @@ func (r *feedRun) convert(rec feed.Record) (Vuln, []Affected, error) {
 			return Vuln{}, nil, fmt.Errorf("%s: %w", rec.ID, err)
 		}
 		if a.Ecosystem != "" {
+			a.Source = source
 			entries = append(entries, a)
 		}
 	}
@@ -385,7 +390,7 @@ func (r *feedRun) affected(in *feed.Affected, id string) (Affected, error) {
 	eco := in.Ecosystem
 	a := Affected{
 		ID: id, Ecosystem: eco, Name: Name(eco, in.Name), State: in.State, Stream: in.Stream,
-		Advisory: in.Advisory, Note: cut(strings.TrimSpace(in.Note), feed.MaxNoteBytes), Source: r.info.Name,
+		Advisory: in.Advisory, Note: cut(strings.TrimSpace(in.Note), feed.MaxNoteBytes),
 		Severity: vendorSeverity(in.Severity),
 	}
 	a.Score, a.Vector = bestVector(vectors(in.CVSS))

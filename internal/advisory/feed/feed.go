@@ -107,7 +107,9 @@ type Record struct {
 	URL                 string
 	// Licence as an SPDX identifier if the record has one of its own, else
 	// that of the feed counts.
-	Licence  string
+	Licence string
+	// Source names the publisher where one feed has records of several.
+	Source   string
 	Affected []Affected
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/advisory/feed"
+	"github.com/onceover/onceover/internal/advisory/feed/custom"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
@@ -22,6 +23,7 @@ func Feeds() []feed.Feed {
 		secdb.Chainguard(),
 		secdb.Wolfi(),
 		ubuntu.New(),
+		custom.New(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
 	return fs

@@ -1,0 +1,41 @@
+package match
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onceover/onceover/internal/report"
+)
+
+func TestCustomFeed(t *testing.T) {
+	m := fromFeed(t, "custom", map[string][]byte{"euler.jsonl": []byte(
+		`{"id":"EulerOS-SA-2024-1","cves":["CVE-2024-0001"],"source":"huawei","severity":"Important","affected":[{"ecosystem":"EulerOS:2.0-SP12","name":"openssl-libs","ranges":[{"introduced":"0","fixed":"1:1.1.1m-15.h30.eulerosv2r12"}]}]}
+{"id":"EulerOS-CVE-2024-0002","cves":["CVE-2024-0002"],"affected":[{"ecosystem":"EulerOS:2.0-SP12","name":"openssl-libs","ranges":[{"introduced":"0"}],"state":"wont-fix","severity":"low"}]}
+{"id":"EulerOS-CVE-2024-0003","cves":["CVE-2024-0003"],"affected":[{"ecosystem":"EulerOS:2.0-SP12","name":"openssl-libs","state":"not-affected"}]}
+`)})
+	d := report.Distro{ID: "euleros", VersionID: "2.0", Name: "EulerOS 2.0 (SP12x86_64)"}
+	wont := brief{"EulerOS-CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h29.eulerosv2r12 >= 0"}
+	for v, want := range map[string][]brief{
+		"1:1.1.1m-15.h29.eulerosv2r12": {{"EulerOS-SA-2024-1", "High", "1:1.1.1m-15.h30.eulerosv2r12", "fixed",
+			"1:1.1.1m-15.h29.eulerosv2r12 < 1:1.1.1m-15.h30.eulerosv2r12"}, wont},
+		"1:1.1.1m-15.h30.eulerosv2r12": {{"EulerOS-CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h30.eulerosv2r12 >= 0"}},
+	} {
+		fs, err := m.Package(d, report.Package{Type: "rpm", Name: "openssl-libs", Version: v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, briefs(fs)); diff != "" {
+			t.Errorf("%s: %s", v, diff)
+		}
+		for _, f := range fs {
+			if source := map[bool]string{true: "custom:huawei/EulerOS", false: "custom/EulerOS"}[f.ID == "EulerOS-SA-2024-1"]; f.Evidence.Source != source {
+				t.Errorf("%s comes from %q", f.ID, f.Evidence.Source)
+			}
+		}
+	}
+	_, warnings, err := m.Inventory(report.Inventory{Distro: d, Packages: []report.Package{{Type: "rpm", Name: "a", Version: "1-1"}}}, nil)
+	if err != nil || len(warnings) != 0 {
+		t.Errorf("got %q, %v", warnings, err)
+	}
+}
