@@ -383,7 +383,7 @@ func modular(rs []Range) bool {
 // Modular reports whether an rpm version was built for a module: its release
 // carries the mark of the module build system.
 func Modular(v string) bool {
-	return strings.Contains(v, ".module_el") || strings.Contains(v, ".module+el")
+	return strings.Contains(v, ".module_") || strings.Contains(v, ".module+")
 }
 
 // ranges splits and joins all ranges that concern versions.

@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/advisory/feed"
+	"github.com/onceover/onceover/internal/advisory/feed/amazon"
 	"github.com/onceover/onceover/internal/advisory/feed/custom"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
+	"github.com/onceover/onceover/internal/advisory/feed/fedora"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 )
@@ -23,6 +25,8 @@ func Feeds() []feed.Feed {
 		secdb.Chainguard(),
 		secdb.Wolfi(),
 		ubuntu.New(),
+		fedora.New(),
+		amazon.New(),
 		custom.New(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
