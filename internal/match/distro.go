@@ -193,20 +193,6 @@ func packageType(ecosystem string) string {
 	}
 }
 
-// oracleVariant tells the builds of Oracle Linux that have advisories of their
-// own: those for Ksplice and those of modules validated for FIPS. Their
-// releases and those of normal builds do not compare.
-func oracleVariant(version string) string {
-	switch {
-	case strings.Contains(version, ".ksplice"):
-		return ":ksplice"
-	case strings.Contains(version, "_fips") || strings.Contains(version, ".fips"):
-		return ":fips"
-	default:
-		return ""
-	}
-}
-
 // bringYourOwn reports ecosystems for which no feed is published that we could
 // read.
 func bringYourOwn(ecosystem string) bool {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -318,7 +319,7 @@ func rpmLookups(ecos []string, p report.Package) []lookup {
 		}
 		base, _, _ := strings.Cut(e, ":")
 		if base == "Oracle Linux" {
-			e += oracleVariant(p.Version)
+			e += oracle.Variant(p.Version)
 		}
 		out = append(out, lookup{e, p.Name, p.Version})
 		if p.Source == "" || p.Source == p.Name || !sourceNamed(base) {

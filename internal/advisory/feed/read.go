@@ -42,6 +42,15 @@ func Errorf(file string, line int, format string, args ...any) error {
 	return &Error{file, line, fmt.Errorf(format, args...)}
 }
 
+// At gives an error its place, unless it has one.
+func At(file string, line int, err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &Error{file, line, err}
+}
+
 // ReadAll reads a whole document, at most MaxDocumentBytes.
 func ReadAll(f File) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(f, MaxDocumentBytes+1))

@@ -11,6 +11,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
 	"github.com/onceover/onceover/internal/advisory/feed/fedora"
+	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 )
@@ -26,6 +27,7 @@ func Feeds() []feed.Feed {
 		secdb.Wolfi(),
 		ubuntu.New(),
 		fedora.New(),
+		oracle.New(),
 		amazon.New(),
 		custom.New(),
 	}
