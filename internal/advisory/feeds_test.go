@@ -18,7 +18,7 @@ import (
 // wanted is the name of a file that f reads.
 func wanted(t *testing.T, f feed.Feed) string {
 	for _, name := range []string{
-		"tracker.json", "v3.20/main.json", "8/errata.full.json", "updateinfo.xml", "9/updateinfo.xml", "com.ubuntu.noble.cve.oval.xml", "a.json", "a.xml",
+		"tracker.json", "v3.20/main.json", "8/errata.full.json", "updateinfo.xml", "9/updateinfo.xml", "com.ubuntu.noble.cve.oval.xml", "a.json", "a.xml", "cve_data_photon5.0.json",
 	} {
 		if f.Wants(name) {
 			return name

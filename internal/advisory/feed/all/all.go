@@ -12,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
 	"github.com/onceover/onceover/internal/advisory/feed/fedora"
 	"github.com/onceover/onceover/internal/advisory/feed/oracle"
+	"github.com/onceover/onceover/internal/advisory/feed/photon"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 )
@@ -28,6 +29,7 @@ func Feeds() []feed.Feed {
 		ubuntu.New(),
 		fedora.New(),
 		oracle.New(),
+		photon.New(),
 		amazon.New(),
 		custom.New(),
 	}
