@@ -7,6 +7,7 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/amazon"
+	"github.com/onceover/onceover/internal/advisory/feed/azurelinux"
 	"github.com/onceover/onceover/internal/advisory/feed/custom"
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
@@ -31,6 +32,7 @@ func Feeds() []feed.Feed {
 		oracle.New(),
 		photon.New(),
 		amazon.New(),
+		azurelinux.New(),
 		custom.New(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })

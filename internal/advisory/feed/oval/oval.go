@@ -240,7 +240,8 @@ func Resolve(ctx context.Context, f feed.File, fn func(d *Definition, test func(
 			if err := s.Decode(&st, e); err != nil {
 				return err
 			}
-			states[st.ID] = state{st.EVR.Operation, strings.TrimSpace(st.EVR.Value)}
+			// Microsoft has a blank after an epoch here and there.
+			states[st.ID] = state{st.EVR.Operation, strings.Join(strings.Fields(st.EVR.Value), "")}
 		default:
 			return s.Pass()
 		}
