@@ -24,15 +24,35 @@ type target struct {
 // that it takes its packages from unchanged. A derivative that builds them
 // anew has other versions, for which nothing its parent says holds.
 func resolve(d report.Distro, all []string) target {
+	imported := importedEcosystems(d, all)
 	if own := ownEcosystems(d, all); len(own) > 0 {
-		return target{ecosystems: own}
+		return target{ecosystems: append(own, imported...)}
 	}
 	parent, name, why := parentOf(d)
 	ecos := ownEcosystems(parent, all)
 	if len(ecos) == 0 {
-		return target{}
+		return target{ecosystems: imported}
 	}
-	return target{ecosystems: ecos, parent: name, why: why}
+	return target{ecosystems: append(ecos, imported...), parent: name, why: why}
+}
+
+// importedEcosystems are those that an operator has given a distribution by
+// its id: "rpm:ctyunos:2.0.1", or "rpm:ctyunos:2" for all releases of a line.
+func importedEcosystems(d report.Distro, all []string) []string {
+	if d.ID == "" || d.VersionID == "" {
+		return nil
+	}
+	id := strings.ToLower(d.ID)
+	major, _, _ := strings.Cut(d.VersionID, ".")
+	var out []string
+	for _, t := range []string{report.TypeAPK, report.TypeDeb, report.TypeRPM} {
+		for _, v := range slices.Compact([]string{d.VersionID, major}) {
+			if eco := t + ":" + id + ":" + v; slices.Contains(all, eco) {
+				out = append(out, eco)
+			}
+		}
+	}
+	return out
 }
 
 // distroEcosystems are the ecosystems that the packages of a distribution are
@@ -103,6 +123,16 @@ var devuanReleases = map[string]string{"3": "10", "4": "11", "5": "12", "6": "13
 var postmarketReleases = map[string]string{
 	"edge": "edge", "22.06": "3.16", "22.12": "3.17", "23.06": "3.18", "23.12": "3.19",
 	"24.06": "3.20", "24.12": "3.21", "25.06": "3.22", "25.12": "3.23",
+}
+
+// byID reports the ecosystems of importedEcosystems.
+func byID(ecosystem string) bool {
+	switch base(ecosystem) {
+	case report.TypeAPK, report.TypeDeb, report.TypeRPM:
+		return true
+	default:
+		return false
+	}
 }
 
 // amazonRelease is "1" for the releases that were counted by month.
@@ -184,9 +214,9 @@ func uosEcosystems(d report.Distro) []string {
 // is about.
 func packageType(ecosystem string) string {
 	switch base(ecosystem) {
-	case "Debian", "Ubuntu", "Echo", "openKylin", "Kylin Desktop", "UOS Desktop", "deepin":
+	case "Debian", "Ubuntu", "Echo", "openKylin", "Kylin Desktop", "UOS Desktop", "deepin", "deb":
 		return report.TypeDeb
-	case "Alpine", "Alpaquita", "BellSoft Hardened Containers", "Chainguard", "Wolfi", "MinimOS":
+	case "Alpine", "Alpaquita", "BellSoft Hardened Containers", "Chainguard", "Wolfi", "MinimOS", "apk":
 		return report.TypeAPK
 	default:
 		return report.TypeRPM

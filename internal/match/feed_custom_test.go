@@ -39,3 +39,43 @@ func TestCustomFeed(t *testing.T) {
 		t.Errorf("got %q, %v", warnings, err)
 	}
 }
+
+// A distribution that we have no name for has advisories by its id.
+func TestCustomFeedByID(t *testing.T) {
+	m := fromFeed(t, "custom", map[string][]byte{"a.jsonl": []byte(
+		`{"id":"CTY-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"rpm:ctyunos:2.0.1","name":"a","ranges":[{"introduced":"0","fixed":"2-1.ctl2"}]}]}
+{"id":"CTY-2","cves":["CVE-2024-0002"],"affected":[{"ecosystem":"rpm:ctyunos:2","name":"a","ranges":[{"introduced":"0","fixed":"2-1.ctl2"}]}]}
+{"id":"MINT-1","cves":["CVE-2024-0003"],"affected":[{"ecosystem":"deb:linuxmint:21.3","name":"mintupdate","ranges":[{"introduced":"0","fixed":"6.1"}]}]}
+`)})
+	for _, tc := range []struct {
+		name string
+		d    report.Distro
+		p    report.Package
+		want []string
+	}{
+		{"of a release and of its line", report.Distro{ID: "ctyunos", VersionID: "2.0.1"}, report.Package{Type: "rpm", Name: "a", Version: "1-1.ctl2"}, []string{"CTY-1", "CTY-2"}},
+		{"of the line alone", report.Distro{ID: "ctyunos", VersionID: "2.1"}, report.Package{Type: "rpm", Name: "a", Version: "1-1.ctl2"}, []string{"CTY-2"}},
+		{"another distribution", report.Distro{ID: "bclinux", VersionID: "2.0.1"}, report.Package{Type: "rpm", Name: "a", Version: "1-1"}, nil},
+		{"packages of another kind", report.Distro{ID: "ctyunos", VersionID: "2.0.1"}, report.Package{Type: "deb", Name: "a", Version: "1-1"}, nil},
+		{"beside those of the parent", report.Distro{ID: "linuxmint", VersionID: "21.3", Base: "jammy"}, report.Package{Type: "deb", Name: "mintupdate", Version: "6.0"}, []string{"MINT-1"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fs, err := m.Package(tc.d, tc.p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range fs {
+				got = append(got, f.ID)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	d := report.Distro{ID: "linuxmint", VersionID: "21.3", Base: "jammy"}
+	got := m.distroWarnings(d, distroEcosystems(d, m.ecosystems), map[string]int{"deb": 3})
+	if len(got) != 1 || got[0] != "the advisory database has nothing for Ubuntu:22.04:LTS: 3 packages of linuxmint 21.3 are not matched" {
+		t.Errorf("got %q", got)
+	}
+}

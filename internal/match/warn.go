@@ -93,6 +93,11 @@ func (m *Matcher) distroWarnings(d report.Distro, ecos []string, counts map[stri
 			continue
 		}
 		fit := slices.DeleteFunc(slices.Clone(ecos), func(e string) bool { return packageType(e) != t })
+		// What an operator adds by the id stands beside the distribution's
+		// advisories, not for them.
+		if own := slices.DeleteFunc(slices.Clone(fit), byID); len(own) > 0 {
+			fit = own
+		}
 		switch {
 		case len(fit) == 0:
 			out = append(out, fmt.Sprintf("no advisories for %s packages of %s: %d packages are not matched", t, distroName(d), n))

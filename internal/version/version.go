@@ -87,19 +87,20 @@ const (
 // schemeOf lists the ecosystems of the OSV schema
 // (https://ossf.github.io/osv-schema/#affectedpackage-field) by the rules that
 // order their versions. "DHI" and "CBL-Mariner" are names that published
-// records use beside the schema's.
+// records use beside the schema's. "rpm", "deb" and "apk" stand before the id and
+// release of a distribution without a name of its own here.
 func schemeOf(base string) scheme {
 	switch base {
-	case "Debian", "Ubuntu", "Echo", "openKylin", "Kylin Desktop", "UOS Desktop", "deepin":
+	case "Debian", "Ubuntu", "Echo", "openKylin", "Kylin Desktop", "UOS Desktop", "deepin", "deb":
 		return schemeDeb
 	case "AlmaLinux", "Rocky Linux", "Red Hat", "openSUSE", "SUSE", "openEuler",
 		"Mageia", "Azure Linux", "CBL-Mariner", "Photon OS", "Oracle Linux",
 		"Amazon Linux", "CentOS", "Fedora", "TuxCare", "EulerOS",
 		"Huawei Cloud EulerOS", "Kylin", "UOS", "Anolis OS",
-		"Alibaba Cloud Linux", "TencentOS", "OpenCloudOS":
+		"Alibaba Cloud Linux", "TencentOS", "OpenCloudOS", "rpm":
 		return schemeRPM
 	case "Alpine", "Alpaquita", "BellSoft Hardened Containers", "Chainguard",
-		"Wolfi", "MinimOS":
+		"Wolfi", "MinimOS", "apk":
 		return schemeAPK
 	case "Go":
 		return schemeGo

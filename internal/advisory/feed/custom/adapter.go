@@ -301,6 +301,9 @@ func (r *reader) ecosystem(eco string) error {
 		return r.errorf("ecosystem %q is not known; see docs/distributions.md", eco)
 	}
 	base, release, ok := strings.Cut(eco, ":")
+	if id, v, ok := strings.Cut(release, ":"); slices.Contains([]string{"rpm", "deb", "apk"}, base) && (!ok || id == "" || v == "" || id != strings.ToLower(id)) {
+		return r.errorf("ecosystem %q is not %s:id:release, with the id and release of os-release and the id in lower case", eco, base)
+	}
 	if (!ok || release == "") && slices.Contains(released, base) {
 		return r.errorf("ecosystem %q does not say the release; see docs/distributions.md", eco)
 	}

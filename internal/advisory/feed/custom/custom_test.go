@@ -149,6 +149,8 @@ var bad = []struct {
 	{"no ecosystem", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"name":"a","versions":["1"]}]}`, "an ecosystem and a name", true},
 	{"an ecosystem that nobody knows", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"Haiku:1","name":"a","versions":["1"]}]}`, `"Haiku:1" is not known`, false},
 	{"a distribution without a release", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"EulerOS","name":"a","versions":["1"]}]}`, "does not say the release", false},
+	{"an id without a release", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"rpm:ctyunos","name":"a","versions":["1"]}]}`, "is not rpm:id:release", false},
+	{"an id in capitals", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"deb:Some:1","name":"a","versions":["1"]}]}`, "is not deb:id:release", false},
 	{"a version that is none", `{"id":"A-1","cves":["CVE-2024-0001"],"affected":[{"ecosystem":"Kylin Desktop:V10","name":"a","ranges":[{"introduced":"0","fixed":"x:1"}]}]}`, `version "x:1"`, false},
 	{"a record of OSV", `{"schema_version":"1.6.0","id":"A-1"}`, `no field "schema_version"`, true},
 	{"a text that is too long", minimal(`"details":"` + strings.Repeat("x", maxTextBytes+1) + `",`), "limit crossed", true},
