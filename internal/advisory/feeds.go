@@ -167,6 +167,12 @@ func (r *feedRun) stream(ctx context.Context, in io.Reader, name string, meta *F
 		in, plain = z, strings.TrimSuffix(name, ".gz")
 	case ".bz2":
 		in, plain = bzip2.NewReader(in), strings.TrimSuffix(name, ".bz2")
+	case ".xz":
+		z, err := newXZ(in)
+		if err != nil {
+			return broken(err)
+		}
+		in, plain = z, strings.TrimSuffix(name, ".xz")
 	case ".zst":
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
 		if err != nil {
