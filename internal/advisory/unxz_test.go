@@ -15,6 +15,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/onceover/onceover/internal/advisory/feed"
+	"github.com/onceover/onceover/internal/advisory/feed/feedtest"
 )
 
 // xzipped compresses with the library, in blocks of a size.
@@ -99,6 +100,15 @@ func TestXZTool(t *testing.T) {
 		if err != nil || !bytes.Equal(got, text) {
 			t.Errorf("%q: %d bytes, %v", args, len(got), err)
 		}
+	}
+}
+
+// A sample of another program's tests.
+func TestXZSample(t *testing.T) {
+	const dir = "pkg/fetch/alma/updateinfo/testdata/decompress/payload"
+	got, err := unxz(feedtest.Sample(t, feedtest.Sources, dir+".xz"))
+	if err != nil || !bytes.Equal(got, feedtest.Files(t, feedtest.Sources, dir)[""]) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -79,3 +79,21 @@ func TestCustomFeedByID(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestUpdateinfoFeed(t *testing.T) {
+	m := fromFeed(t, "updateinfo", map[string][]byte{"Anolis OS:8/BaseOS/updateinfo.xml": []byte(`<updates>
+<update type="security"><id>ANSA-2024:0001</id><severity>Important</severity><references><reference id="CVE-2024-0001" type="cve"/></references>
+<pkglist><collection><package name="xz-libs" epoch="0" version="5.2.4" release="4.0.1.an8" arch="x86_64"/></collection></pkglist></update></updates>`)})
+	for v, want := range map[string][]brief{
+		"5.2.4-3.an8":     {{"ANSA-2024:0001", "High", "5.2.4-4.0.1.an8", "fixed", "5.2.4-3.an8 < 5.2.4-4.0.1.an8"}},
+		"5.2.4-4.0.1.an8": nil,
+	} {
+		fs, err := m.Package(report.Distro{ID: "anolis", VersionID: "8.8"}, report.Package{Type: "rpm", Name: "xz-libs", Version: v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, briefs(fs)); diff != "" {
+			t.Errorf("%s: %s", v, diff)
+		}
+	}
+}

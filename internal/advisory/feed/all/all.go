@@ -16,6 +16,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/photon"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
+	"github.com/onceover/onceover/internal/advisory/feed/updateinfo"
 )
 
 // Feeds are all adapters, sorted by name.
@@ -31,6 +32,7 @@ func Feeds() []feed.Feed {
 		fedora.New(),
 		oracle.New(),
 		photon.New(),
+		updateinfo.New(),
 		amazon.New(),
 		azurelinux.New(),
 		custom.New(),
