@@ -71,6 +71,12 @@ type BuildOptions struct {
 	Now func() time.Time
 	// Fetch are the settings for a From that is a URL.
 	Fetch FetchOptions
+	// Keep is how many former generations stay beside To (see Kept):
+	// DefaultKeep if 0, none if negative.
+	Keep int
+
+	// check may refuse the new generation for what the old one was.
+	check func(old, next Meta) error
 }
 
 // Progress is how far a build or an update has come.
@@ -162,7 +168,7 @@ func findArchives(dir string) ([]archiveFile, error) {
 // A builder gathers facts in a spool and writes them in order.
 type builder struct {
 	opts  BuildOptions
-	work  string
+	work  *work
 	spool *spool
 	// replaced says, by ecosystem without release, which feed stands in for
 	// its OSV records.
@@ -185,18 +191,14 @@ func newBuilder(o BuildOptions) (*builder, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	dir := filepath.Dir(o.To)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("build advisory database: %w", err)
-	}
-	work, err := os.MkdirTemp(dir, ".build-")
+	work, err := newWork(filepath.Dir(o.To), ".build-")
 	if err != nil {
 		return nil, fmt.Errorf("build advisory database: %w", err)
 	}
 	return &builder{
 		opts:     o,
 		work:     work,
-		spool:    newSpool(work, spoolBytes),
+		spool:    newSpool(work.dir, spoolBytes),
 		replaced: map[string]feed.Info{},
 		spoken:   map[string]bool{},
 		meta: Meta{Schema: Schema, Source: o.Source, Left: map[string]int64{}, Ecosystems: map[string]EcosystemMeta{},
@@ -204,7 +206,7 @@ func newBuilder(o BuildOptions) (*builder, error) {
 	}, nil
 }
 
-func (b *builder) close() { os.RemoveAll(b.work) }
+func (b *builder) close() { b.work.close() }
 
 func (b *builder) progress(stage, file string, done, total int64) {
 	if b.opts.Progress != nil {

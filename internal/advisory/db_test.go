@@ -142,7 +142,7 @@ func TestDamageIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "to.db")
-	if _, err := Import(context.Background(), p, to); !errors.Is(err, errCorrupt) {
+	if _, err := Import(context.Background(), p, to, 0); !errors.Is(err, errCorrupt) {
 		t.Errorf("import of a damaged file: %v", err)
 	}
 	if _, err := os.Stat(to); !errors.Is(err, os.ErrNotExist) {
@@ -156,7 +156,7 @@ func TestImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Import(context.Background(), from, to)
+	m, err := Import(context.Background(), from, to, 0)
 	if err != nil || m.ID != want.ID {
 		t.Fatalf("got %+v, %v", m, err)
 	}

@@ -56,7 +56,7 @@ func buildStarter(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBuilder(BuildOptions{To: path, Source: sourceStarter})
+	b, err := newBuilder(BuildOptions{To: path, Source: sourceStarter, Keep: -1})
 	if err != nil {
 		return err
 	}

@@ -63,10 +63,15 @@ type UpdateOptions struct {
 	// KEVURL and EPSSURL are where these files are, beside the archives if
 	// empty; with the DefaultURL their public places.
 	KEVURL, EPSSURL string
-	Fetch           FetchOptions
-	Progress        func(Progress)
-	Problem         func(Problem)
-	Now             func() time.Time
+	// Keep is how many former generations stay; see BuildOptions.Keep.
+	Keep int
+	// Force takes a new generation that lost most of the records of the
+	// present one. Without it, it is refused with fault.Conflict.
+	Force    bool
+	Fetch    FetchOptions
+	Progress func(Progress)
+	Problem  func(Problem)
+	Now      func() time.Time
 }
 
 // UpdateResult is what an update did.
@@ -105,7 +110,14 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		res.Meta = m
 		return res, nil
 	}
-	res.Meta, err = Build(ctx, BuildOptions{From: o.Cache, To: o.To, Source: sourceOf(cmp.Or(o.URL, DefaultURL)), Progress: o.Progress, Problem: o.Problem, Now: o.Now})
+	b := BuildOptions{
+		From: o.Cache, To: o.To, Source: sourceOf(cmp.Or(o.URL, DefaultURL)), Keep: o.Keep,
+		Progress: o.Progress, Problem: o.Problem, Now: o.Now,
+	}
+	if !o.Force {
+		b.check = func(old, next Meta) error { return shrunk(old, next, o.Ecosystems) }
+	}
+	res.Meta, err = Build(ctx, b)
 	if err != nil {
 		return UpdateResult{}, err
 	}
@@ -121,14 +133,12 @@ func buildFromURL(ctx context.Context, o BuildOptions) (Meta, error) {
 	if o.To == "" {
 		return Meta{}, fault.New(fault.Invalid, "build advisory database: no file to write")
 	}
-	if err := os.MkdirAll(filepath.Dir(o.To), 0o755); err != nil {
-		return Meta{}, fmt.Errorf("build advisory database: %w", err)
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(o.To), ".fetch-")
+	w, err := newWork(filepath.Dir(o.To), ".fetch-")
 	if err != nil {
 		return Meta{}, fmt.Errorf("build advisory database: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer w.close()
+	dir := w.dir
 	d, err := newDownload(UpdateOptions{URL: o.From, To: o.To, Cache: dir, Fetch: o.Fetch, Progress: o.Progress})
 	if err != nil {
 		return Meta{}, fmt.Errorf("build advisory database: %w", err)
@@ -350,50 +360,43 @@ func (d *download) save() error {
 }
 
 // Import puts the generation in the file from in place of the one at to, after
-// every byte of it was checked. Its age stays that of the original.
-func Import(ctx context.Context, from, to string) (Meta, error) {
-	db, err := Open(from)
+// every byte of it was checked. Its age stays that of the original. keep is how
+// many former generations stay; see BuildOptions.Keep.
+func Import(ctx context.Context, from, to string, keep int) (Meta, error) {
+	m, err := verified(ctx, from)
 	if err != nil {
-		return Meta{}, err
+		return Meta{}, fmt.Errorf("import: %w", err)
 	}
-	err = db.Verify(ctx)
-	m := db.Meta()
-	if e := db.Close(); e != nil && err == nil {
-		err = e
-	}
-	if err != nil {
-		return Meta{}, fmt.Errorf("import %s: %w", from, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(to), ".import-")
+	w, err := newWork(filepath.Dir(to), ".import-")
 	if err != nil {
 		return Meta{}, fmt.Errorf("import advisory database: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer w.close()
+	cp := filepath.Join(w.dir, "generation")
+	tmp, err := os.OpenFile(cp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return Meta{}, fmt.Errorf("import advisory database: %w", err)
+	}
 	if err := copyFile(tmp, from); err != nil {
 		return Meta{}, fmt.Errorf("import advisory database: %w", err)
 	}
-	if err := os.Chtimes(tmp.Name(), m.Built, m.Built); err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
 	// The copy is what will be used, so the copy is what has to be whole.
-	cp, err := Open(tmp.Name())
-	if err != nil {
-		return Meta{}, err
-	}
-	err = cp.Verify(ctx)
-	if e := cp.Close(); e != nil && err == nil {
-		err = e
-	}
-	if err != nil {
+	if err := settle(ctx, cp, to, m.Built, keep); err != nil {
 		return Meta{}, fmt.Errorf("import %s: %w", from, err)
 	}
-	if err := replace(tmp.Name(), to); err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
 	return m, nil
+}
+
+// settle checks every byte of a file that came from elsewhere and puts it in
+// place, as old as it was there.
+func settle(ctx context.Context, from, to string, built time.Time, keep int) error {
+	if err := os.Chtimes(from, built, built); err != nil {
+		return err
+	}
+	if _, err := verified(ctx, from); err != nil {
+		return err
+	}
+	return place(from, to, keep, nil)
 }
 
 func copyFile(to *os.File, from string) (err error) {

@@ -17,11 +17,15 @@ const txBytes = 32 << 20
 // write sorts everything into a new file beside the target and renames it.
 func (b *builder) write(ctx context.Context) (Meta, error) {
 	b.progress("write", filepath.Base(b.opts.To), 0, 0)
-	tmp := filepath.Join(b.work, "generation")
+	tmp := filepath.Join(b.work.dir, "generation")
 	if err := b.writeFile(ctx, tmp); err != nil {
 		return Meta{}, fmt.Errorf("build advisory database: %w", err)
 	}
-	if err := replace(tmp, b.opts.To); err != nil {
+	var check func(Meta) error
+	if b.opts.check != nil {
+		check = func(old Meta) error { return b.opts.check(old, b.meta) }
+	}
+	if err := place(tmp, b.opts.To, b.opts.Keep, check); err != nil {
 		return Meta{}, fmt.Errorf("build advisory database: %w", err)
 	}
 	fi, err := os.Stat(b.opts.To)
@@ -197,10 +201,5 @@ func replace(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return syncDir(filepath.Dir(to))
 }
