@@ -29,6 +29,10 @@ type dbCmd struct {
 	Import dbImportCmd `cmd:"" help:"Put a database file that was built elsewhere in place."`
 	Check  dbCheckCmd  `cmd:"" help:"Check files of a feed and show what they would bring."`
 	Status dbStatusCmd `cmd:"" help:"Show the age, sources and size of the database."`
+
+	List     dbListCmd     `cmd:"" help:"List the generations of the database that are here."`
+	Rollback dbRollbackCmd `cmd:"" help:"Put a former generation of the database in place again."`
+	Diff     dbDiffCmd     `cmd:"" help:"Show what changed from one generation to another."`
 }
 
 // dbUpdateCmd is "onceover db update".
@@ -38,7 +42,9 @@ type dbUpdateCmd struct {
 	Ecosystem []string `help:"Fetch these ecosystems only, named as OSV names them; repeatable. Default: all that the server has." placeholder:"NAME" env:"ONCEOVER_ECOSYSTEMS"`
 	Feed      []string `help:"Fetch these primary feeds of distributions too, repeatable: ${feeds}; 'usual' stands for those that are small and need no consent to a licence, 'none' for none. Default: usual, and none with --url, below which they stand as feeds/NAME." placeholder:"NAME" env:"ONCEOVER_FEEDS"`
 	Sources   string   `help:"Keep what was downloaded in DIR. Default: the file with .sources behind it." placeholder:"DIR" type:"path" env:"ONCEOVER_ADVISORY_SOURCES"`
+	Force     bool     `help:"Take the new advisories even if most of what the present database has is missing."`
 	Quiet     bool     `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
+	keepFlag  `embed:""`
 }
 
 // Help is shown by --help.
@@ -94,7 +100,7 @@ func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	res, err := advisory.Update(ctx, advisory.UpdateOptions{
-		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Feeds: feeds, FeedBases: bases,
+		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Feeds: feeds, FeedBases: bases, Keep: c.count(), Force: c.Force,
 		Progress: showStage(p), Problem: bad.add})
 	if err != nil {
 		return err
@@ -124,6 +130,8 @@ type dbBuildCmd struct {
 	From  string `required:"" help:"Directory or URL that holds <ecosystem>.zip or <ecosystem>/all.zip." placeholder:"DIR|URL"`
 	To    string `help:"File to write. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
 	Quiet bool   `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
+
+	keepFlag `embed:""`
 }
 
 // Help is shown by --help.
@@ -145,7 +153,7 @@ func (c *dbBuildCmd) Run(ctx context.Context, std streams) error {
 	p := newProgress(std.Err, c.Quiet)
 	defer p.end()
 	bad := problemList{progress: p}
-	meta, err := advisory.Build(ctx, advisory.BuildOptions{From: c.From, To: to, Progress: showStage(p), Problem: bad.add})
+	meta, err := advisory.Build(ctx, advisory.BuildOptions{From: c.From, To: to, Keep: c.count(), Progress: showStage(p), Problem: bad.add})
 	if err != nil {
 		return err
 	}
@@ -158,6 +166,8 @@ func (c *dbBuildCmd) Run(ctx context.Context, std streams) error {
 type dbImportCmd struct {
 	File string `arg:"" help:"Database file." type:"existingfile"`
 	To   string `help:"Where to put it. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+
+	keepFlag `embed:""`
 }
 
 // Help is shown by --help.
@@ -175,7 +185,7 @@ func (c *dbImportCmd) Run(ctx context.Context, std streams) error {
 	if err := makeParent(to); err != nil {
 		return err
 	}
-	meta, err := advisory.Import(ctx, c.File, to)
+	meta, err := advisory.Import(ctx, c.File, to, c.count())
 	if err != nil {
 		return err
 	}
