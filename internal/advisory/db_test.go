@@ -142,7 +142,7 @@ func TestDamageIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "to.db")
-	if _, err := Import(context.Background(), p, to, 0); !errors.Is(err, errCorrupt) {
+	if _, err := Import(context.Background(), ImportOptions{File: p, To: to}); !errors.Is(err, errCorrupt) {
 		t.Errorf("import of a damaged file: %v", err)
 	}
 	if _, err := os.Stat(to); !errors.Is(err, os.ErrNotExist) {
@@ -156,9 +156,9 @@ func TestImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Import(context.Background(), from, to, 0)
-	if err != nil || m.ID != want.ID {
-		t.Fatalf("got %+v, %v", m, err)
+	res, err := Import(context.Background(), ImportOptions{File: from, To: to})
+	if err != nil || res.Meta.ID != want.ID {
+		t.Fatalf("got %+v, %v", res, err)
 	}
 	got, err := Status(to)
 	if err != nil || got.ID != want.ID || !got.Built.Equal(want.Built) {

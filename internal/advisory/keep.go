@@ -35,7 +35,7 @@ const (
 )
 
 // workPrefixes begin the names of working directories beside a generation.
-var workPrefixes = []string{".build-", ".fetch-", ".import-"}
+var workPrefixes = []string{".build-", ".export-", ".fetch-", ".import-"}
 
 // A Generation is one that lies at its place or is kept beside it.
 type Generation struct {

@@ -18,11 +18,11 @@ import (
 // Each is a second younger than the one before.
 func replaceWith(t *testing.T, to, id string, keep int) Meta {
 	t.Helper()
-	m, err := Import(t.Context(), aged(t, id), to, keep)
+	res, err := Import(t.Context(), ImportOptions{File: aged(t, id), To: to, Keep: keep})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return res.Meta
 }
 
 var age = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

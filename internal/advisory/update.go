@@ -359,46 +359,6 @@ func (d *download) save() error {
 	return nil
 }
 
-// Import puts the generation in the file from in place of the one at to, after
-// every byte of it was checked. Its age stays that of the original. keep is how
-// many former generations stay; see BuildOptions.Keep.
-func Import(ctx context.Context, from, to string, keep int) (Meta, error) {
-	m, err := verified(ctx, from)
-	if err != nil {
-		return Meta{}, fmt.Errorf("import: %w", err)
-	}
-	w, err := newWork(filepath.Dir(to), ".import-")
-	if err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
-	defer w.close()
-	cp := filepath.Join(w.dir, "generation")
-	tmp, err := os.OpenFile(cp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
-	if err := copyFile(tmp, from); err != nil {
-		return Meta{}, fmt.Errorf("import advisory database: %w", err)
-	}
-	// The copy is what will be used, so the copy is what has to be whole.
-	if err := settle(ctx, cp, to, m.Built, keep); err != nil {
-		return Meta{}, fmt.Errorf("import %s: %w", from, err)
-	}
-	return m, nil
-}
-
-// settle checks every byte of a file that came from elsewhere and puts it in
-// place, as old as it was there.
-func settle(ctx context.Context, from, to string, built time.Time, keep int) error {
-	if err := os.Chtimes(from, built, built); err != nil {
-		return err
-	}
-	if _, err := verified(ctx, from); err != nil {
-		return err
-	}
-	return place(from, to, keep, nil)
-}
-
 func copyFile(to *os.File, from string) (err error) {
 	defer func() {
 		if e := to.Close(); e != nil && err == nil {
