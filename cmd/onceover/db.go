@@ -26,12 +26,14 @@ const maxShownProblems = 20
 type dbCmd struct {
 	Update dbUpdateCmd `cmd:"" help:"Fetch the advisories that are new and replace the database."`
 	Build  dbBuildCmd  `cmd:"" help:"Build a database from OSV archives at hand."`
-	Import dbImportCmd `cmd:"" help:"Put a database file that was built elsewhere in place."`
+	Import dbImportCmd `cmd:"" help:"Put a database that was made elsewhere, a bundle or a file, in place."`
 	Check  dbCheckCmd  `cmd:"" help:"Check files of a feed and show what they would bring."`
 	Status dbStatusCmd `cmd:"" help:"Show the age, sources and size of the database."`
 
 	List     dbListCmd     `cmd:"" help:"List the generations of the database that are here."`
 	Rollback dbRollbackCmd `cmd:"" help:"Put a former generation of the database in place again."`
+	Export   dbExportCmd   `cmd:"" help:"Write a bundle of the database, or of what changed in it, to carry elsewhere."`
+	Keygen   dbKeygenCmd   `cmd:"" help:"Make a pair of keys to sign bundles with and to check them."`
 	Diff     dbDiffCmd     `cmd:"" help:"Show what changed from one generation to another."`
 }
 
@@ -159,37 +161,6 @@ func (c *dbBuildCmd) Run(ctx context.Context, std streams) error {
 	}
 	bad.conclude()
 	p.say("%s", builtText(to, meta))
-	return nil
-}
-
-// dbImportCmd is "onceover db import".
-type dbImportCmd struct {
-	File string `arg:"" help:"Database file." type:"existingfile"`
-	To   string `help:"Where to put it. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
-
-	keepFlag `embed:""`
-}
-
-// Help is shown by --help.
-func (*dbImportCmd) Help() string {
-	return `The file is checked before it replaces the database that is there.
-
-Examples:
-
-  onceover db import /media/usb/advisories.db`
-}
-
-// Run imports.
-func (c *dbImportCmd) Run(ctx context.Context, std streams) error {
-	to := cmp.Or(c.To, databaseFile())
-	if err := makeParent(to); err != nil {
-		return err
-	}
-	meta, err := advisory.Import(ctx, c.File, to, c.count())
-	if err != nil {
-		return err
-	}
-	std.notice("%s", builtText(to, meta))
 	return nil
 }
 
