@@ -2,6 +2,7 @@ package advisory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
@@ -19,6 +20,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceover/onceover/internal/fault"
@@ -35,8 +38,18 @@ const (
 	attempts       = 6
 	defaultBackoff = 500 * time.Millisecond
 	maxBackoff     = 30 * time.Second
-	// stallTimeout ends an attempt in which no byte arrives.
+	// maxRetryAfter is how long a server may ask us to wait. One that asks
+	// for more is left alone until the next update.
+	maxRetryAfter = 2 * time.Minute
+	// stallTimeout is the time in which minRate has to be kept, on average:
+	// less ends the attempt. A text that is read into memory has to be
+	// there as a whole by then.
 	stallTimeout = 60 * time.Second
+	// minRate is in bytes a second. Slower than a modem is a server that
+	// means to hold us.
+	minRate = 1 << 10
+	// maxRedirects is how many a request may follow.
+	maxRedirects = 10
 	// userAgent says who asks.
 	userAgent = "onceover"
 )
@@ -47,11 +60,22 @@ type FetchOptions struct {
 	Client *http.Client
 	// Backoff is the first pause between attempts; defaultBackoff if 0.
 	Backoff time.Duration
+	// Stall is the time in which MinRate bytes a second have to be kept;
+	// stallTimeout and minRate if 0.
+	Stall   time.Duration
+	MinRate int64
+	// MaxBytes bounds one file; maxDownloadBytes if 0.
+	MaxBytes int64
+	// Now is the clock for dates that servers name, time.Now if nil.
+	Now func() time.Time
 }
 
 var (
 	errNotServed = errors.New("not served")
 	errChecksum  = errors.New("checksum does not match")
+	errSlow      = errors.New("the server sends next to nothing")
+	errRedirect  = errors.New("too many redirects")
+	errDowngrade = errors.New("redirect from https to http")
 )
 
 func isURL(s string) bool {
@@ -61,34 +85,41 @@ func isURL(s string) bool {
 // A fetcher downloads files so that nothing is transferred twice.
 type fetcher struct {
 	client   *http.Client
-	backoff  time.Duration
+	o        FetchOptions // without zeros
 	progress func(file string, done, total int64)
+	// limit of one file in bytes; o.MaxBytes if 0. Who sets it knows the
+	// checksum too.
+	limit int64
 }
 
 func newFetcher(o FetchOptions, progress func(string, int64, int64)) *fetcher {
-	f := &fetcher{client: o.Client, backoff: o.Backoff, progress: progress}
+	o.Backoff = cmp.Or(o.Backoff, defaultBackoff)
+	o.Stall = cmp.Or(o.Stall, stallTimeout)
+	o.MinRate = cmp.Or(o.MinRate, minRate)
+	o.MaxBytes = cmp.Or(o.MaxBytes, maxDownloadBytes)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f := &fetcher{client: o.Client, o: o, progress: progress}
 	if f.client == nil {
 		f.client = &http.Client{
 			Transport: &http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
 				DialContext:           (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
 				TLSHandshakeTimeout:   15 * time.Second,
-				ResponseHeaderTimeout: stallTimeout,
+				ResponseHeaderTimeout: o.Stall,
 				DisableCompression:    true,
 			},
 			CheckRedirect: func(req *http.Request, via []*http.Request) error {
-				if len(via) >= 10 {
-					return errors.New("too many redirects")
+				if len(via) >= maxRedirects {
+					return errRedirect
 				}
 				if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-					return errors.New("redirect from https to http")
+					return errDowngrade
 				}
 				return nil
 			},
 		}
-	}
-	if f.backoff == 0 {
-		f.backoff = defaultBackoff
 	}
 	if f.progress == nil {
 		f.progress = func(string, int64, int64) {}
@@ -125,7 +156,7 @@ func (f *fetcher) get(ctx context.Context, url, dest string, old fileState) (fil
 	for n := range attempts {
 		if n > 0 {
 			if err := f.pause(ctx, n, last); err != nil {
-				return old, false, err
+				return old, false, fmt.Errorf("download %s: %w", url, err)
 			}
 		}
 		state, changed, err := f.attempt(ctx, url, part, old)
@@ -161,11 +192,14 @@ func (e retryError) Unwrap() error { return e.err }
 // pause waits for half to all of a time that doubles with each attempt, so
 // that many agents that failed together do not come back together.
 func (f *fetcher) pause(ctx context.Context, n int, last error) error {
-	d := min(f.backoff<<(n-1), maxBackoff)
+	d := min(f.o.Backoff<<(n-1), maxBackoff)
 	d = d/2 + rand.N(d/2+1)
 	var r retryError
 	if errors.As(last, &r) && r.after > d {
-		d = min(r.after, maxBackoff)
+		if r.after > maxRetryAfter {
+			return fault.New(fault.Unavailable, "the server asks to be left alone for %v: %w", r.after.Round(time.Second), last)
+		}
+		d = r.after
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -181,8 +215,8 @@ func (f *fetcher) pause(ctx context.Context, n int, last error) error {
 func (f *fetcher) attempt(ctx context.Context, url string, part *partial, old fileState) (fileState, bool, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stall := time.AfterFunc(stallTimeout, func() { cancel(errors.New("no data")) })
-	defer stall.Stop()
+	pace := f.pace(cancel)
+	defer pace.stop()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -202,7 +236,7 @@ func (f *fetcher) attempt(ctx context.Context, url string, part *partial, old fi
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return old, false, retryError{err: err}
+		return old, false, requestError(ctx, err)
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
@@ -213,7 +247,15 @@ func (f *fetcher) attempt(ctx context.Context, url string, part *partial, old fi
 			part.forget()
 			return old, false, retryError{err: fmt.Errorf("range %q, asked for %d", resp.Header.Get("Content-Range"), have)}
 		}
+		if etag := resp.Header.Get("ETag"); etag != "" && strings.HasPrefix(validator, `"`) && etag != validator {
+			part.forget()
+			return old, false, retryError{err: fmt.Errorf("the rest of another version, %s instead of %s", etag, validator)}
+		}
 	case http.StatusNotModified:
+		if old.URL == "" {
+			return old, false, retryError{err: errors.New("said to be unchanged, and nothing is here")}
+		}
+		part.forget() // of a version that is not there any more
 		return old, false, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		part.forget()
@@ -221,10 +263,10 @@ func (f *fetcher) attempt(ctx context.Context, url string, part *partial, old fi
 	case http.StatusNotFound, http.StatusGone:
 		return old, false, errNotServed
 	case http.StatusTooManyRequests, http.StatusRequestTimeout:
-		return old, false, retryError{errors.New(resp.Status), retryAfter(resp.Header)}
+		return old, false, retryError{errors.New(resp.Status), f.retryAfter(resp.Header)}
 	default:
 		if resp.StatusCode >= 500 {
-			return old, false, retryError{errors.New(resp.Status), retryAfter(resp.Header)}
+			return old, false, retryError{errors.New(resp.Status), f.retryAfter(resp.Header)}
 		}
 		return old, false, errors.New(resp.Status)
 	}
@@ -233,16 +275,23 @@ func (f *fetcher) attempt(ctx context.Context, url string, part *partial, old fi
 	if resp.ContentLength > 0 {
 		total = have + resp.ContentLength
 	}
-	if total > maxDownloadBytes {
-		return old, false, fault.New(fault.TooLarge, "%d bytes, the limit is %d", total, int64(maxDownloadBytes))
+	limit := cmp.Or(f.limit, f.o.MaxBytes)
+	if total > limit {
+		part.forget()
+		return old, false, fault.New(fault.TooLarge, "%d bytes, the limit is %d", total, limit)
 	}
 	body := &watched{r: resp.Body, ctx: ctx, moved: func(n int64) {
-		stall.Reset(stallTimeout)
+		pace.moved(n)
 		f.progress(url, have+n, total)
 	}}
-	if err := part.fill(have, body, state); err != nil {
+	if err := part.fill(have, body, state, limit); err != nil {
+		if errors.Is(err, errLimit) {
+			part.forget()
+			return old, false, fault.New(fault.TooLarge, "more than %d bytes: %w", limit, err)
+		}
 		return old, false, err
 	}
+	pace.stop()
 	if err := f.verify(ctx, part, resp.Header, url, &state); err != nil {
 		return old, false, err
 	}
@@ -279,13 +328,67 @@ func rangeStart(h string) (int64, bool) {
 	return n, err == nil
 }
 
-func retryAfter(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || n < 0 {
-		return 0
+// retryAfter is how long the server asks to wait, in seconds or until a date
+// (RFC 9110, section 10.2.3).
+func (f *fetcher) retryAfter(h http.Header) time.Duration {
+	const most = 365 * 24 * time.Hour
+	v := h.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil {
+		return time.Duration(min(max(n, 0), int(most/time.Second))) * time.Second
 	}
-	return time.Duration(min(n, int(maxBackoff/time.Second))) * time.Second
+	if t, err := http.ParseTime(v); err == nil {
+		return min(max(t.Sub(f.o.Now()), 0), most)
+	}
+	return 0
 }
+
+// requestError tells errors that another attempt may not meet from those that
+// it will.
+func requestError(ctx context.Context, err error) error {
+	if errors.Is(err, errRedirect) || errors.Is(err, errDowngrade) {
+		return fault.New(fault.Unavailable, "%w", err)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause // rather than that it was cancelled
+	}
+	return retryError{err: err}
+}
+
+// A pace ends an attempt that is too slow. Silence is not the only way to hold
+// a client: a byte now and then does it as well.
+type pace struct {
+	n    atomic.Int64
+	once sync.Once
+	done chan struct{}
+}
+
+func (f *fetcher) pace(cancel context.CancelCauseFunc) *pace {
+	p := &pace{done: make(chan struct{})}
+	want := int64(float64(f.o.MinRate) * f.o.Stall.Seconds())
+	go func() {
+		t := time.NewTicker(f.o.Stall)
+		defer t.Stop()
+		for before := int64(0); ; {
+			select {
+			case <-p.done:
+				return
+			case <-t.C:
+			}
+			now := p.n.Load()
+			if now-before < want {
+				cancel(fmt.Errorf("%w: %d bytes in %v", errSlow, now-before, f.o.Stall))
+				return
+			}
+			before = now
+		}
+	}()
+	return p
+}
+
+// moved tells how many bytes have come so far.
+func (p *pace) moved(n int64) { p.n.Store(n) }
+
+func (p *pace) stop() { p.once.Do(func() { close(p.done) }) }
 
 // verify compares the whole file with the checksums that came with it
 // (x-goog-hash of Google Cloud Storage), or else lie beside it (<url>.sha256).
@@ -327,7 +430,7 @@ func (f *fetcher) verify(ctx context.Context, part *partial, h http.Header, url 
 			}
 		}
 	}
-	if checked {
+	if checked || f.limit != 0 {
 		return nil
 	}
 	text, err := f.small(ctx, url+".sha256")
@@ -346,6 +449,8 @@ func (f *fetcher) verify(ctx context.Context, part *partial, h http.Header, url 
 
 // small reads a short text; one attempt.
 func (f *fetcher) small(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.o.Stall, fmt.Errorf("%w: not all of it in %v", errSlow, f.o.Stall))
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
@@ -353,13 +458,13 @@ func (f *fetcher) small(ctx context.Context, url string) (string, error) {
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return "", retryError{err: err}
+		return "", requestError(ctx, err)
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusOK:
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return "", retryError{errors.New(resp.Status), retryAfter(resp.Header)}
+		return "", retryError{errors.New(resp.Status), f.retryAfter(resp.Header)}
 	case resp.StatusCode >= 400:
 		// Stores that list nothing answer 403 for what is not there.
 		return "", errNotServed
@@ -368,7 +473,7 @@ func (f *fetcher) small(ctx context.Context, url string) (string, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxSmallBytes+1))
 	if err != nil {
-		return "", retryError{err: err}
+		return "", requestError(ctx, err)
 	}
 	if len(b) > maxSmallBytes {
 		return "", fault.New(fault.TooLarge, "%s: more than %d bytes", url, maxSmallBytes)
@@ -382,13 +487,18 @@ func (f *fetcher) list(ctx context.Context, url string) (string, error) {
 	for n := range attempts {
 		if n > 0 {
 			if err := f.pause(ctx, n, last); err != nil {
-				return "", err
+				return "", fmt.Errorf("download %s: %w", url, err)
 			}
 		}
 		s, err := f.small(ctx, url)
 		var r retryError
-		if err == nil || !errors.As(err, &r) {
+		switch {
+		case ctx.Err() != nil:
+			return "", fmt.Errorf("download %s: %w", url, ctx.Err())
+		case err == nil || errors.Is(err, errNotServed):
 			return s, err
+		case !errors.As(err, &r):
+			return "", fmt.Errorf("download %s: %w", url, err)
 		}
 		last = err
 	}
@@ -419,8 +529,8 @@ func (p *partial) resumable(url string) (int64, string) {
 	return fi.Size(), validator
 }
 
-// fill appends r to the first have bytes.
-func (p *partial) fill(have int64, r io.Reader, s fileState) (err error) {
+// fill appends r to the first have bytes, limit in all.
+func (p *partial) fill(have int64, r io.Reader, s fileState, limit int64) (err error) {
 	if err := os.WriteFile(p.note(), []byte(s.URL+"\n"+s.validator()), 0o600); err != nil {
 		return fmt.Errorf("keep download: %w", err)
 	}
@@ -439,7 +549,7 @@ func (p *partial) fill(have int64, r io.Reader, s fileState) (err error) {
 	if _, err := f.Seek(have, io.SeekStart); err != nil {
 		return fmt.Errorf("keep download: %w", err)
 	}
-	bounded := &boundedReader{r: r, left: maxDownloadBytes - have}
+	bounded := &boundedReader{r: r, left: limit - have}
 	if _, err := io.Copy(f, bounded); err != nil {
 		var pe *fs.PathError
 		if errors.Is(err, errLimit) || errors.As(err, &pe) {

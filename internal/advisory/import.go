@@ -32,6 +32,9 @@ type ImportOptions struct {
 	AllowUnsigned bool
 	// Keep is how many former generations stay; see BuildOptions.Keep.
 	Keep int
+
+	// check may refuse the new generation for what the old one was.
+	check func(old, next Meta) error
 }
 
 // Imported is what an import did.
@@ -109,13 +112,13 @@ func importFile(ctx context.Context, o ImportOptions) (Imported, error) {
 			return Imported{}, err
 		}
 	}
-	res.Meta, err = settle(ctx, cp, o.To, fi.ModTime(), o.Keep)
+	res.Meta, err = settle(ctx, cp, fi.ModTime(), o)
 	return res, err
 }
 
 // settle checks every byte of a file that came from elsewhere and puts it in
 // place, as old as it was there.
-func settle(ctx context.Context, from, to string, built time.Time, keep int) (Meta, error) {
+func settle(ctx context.Context, from string, built time.Time, o ImportOptions) (Meta, error) {
 	if err := os.Chtimes(from, built, built); err != nil {
 		return Meta{}, err
 	}
@@ -123,7 +126,11 @@ func settle(ctx context.Context, from, to string, built time.Time, keep int) (Me
 	if err != nil {
 		return Meta{}, err
 	}
-	return m, place(from, to, keep, nil)
+	var check func(Meta) error
+	if o.check != nil {
+		check = func(old Meta) error { return o.check(old, m) }
+	}
+	return m, place(from, o.To, o.Keep, check)
 }
 
 func importBundle(ctx context.Context, o ImportOptions, before Meta) (Imported, error) {
@@ -169,7 +176,7 @@ func importBundle(ctx context.Context, o ImportOptions, before Meta) (Imported, 
 	if err := h.unpack(ctx, f, base, tmp); err != nil {
 		return Imported{}, err
 	}
-	res.Meta, err = settle(ctx, tmp, o.To, h.Built, o.Keep)
+	res.Meta, err = settle(ctx, tmp, h.Built, o)
 	return res, err
 }
 

@@ -212,8 +212,8 @@ func verified(ctx context.Context, path string) (Meta, error) {
 // one step: whoever opens to gets the old generation or the new one, whole. The
 // old one is kept, and of those kept before the oldest are removed until there
 // are keep: DefaultKeep if that is 0, none if it is negative. check, which may
-// be nil, can refuse the new one for what the old one is; it is not asked if
-// there is no old one that can be read.
+// be nil, can refuse the new one for what the old one is, the zero Meta if there
+// is none that can be read.
 func place(from, to string, keep int, check func(old Meta) error) error {
 	unlock, err := lockDir(filepath.Dir(to))
 	if err != nil {
@@ -226,7 +226,7 @@ func place(from, to string, keep int, check func(old Meta) error) error {
 	}
 	old, err := Status(to)
 	readable := err == nil
-	if readable && check != nil {
+	if check != nil {
 		if err := check(old); err != nil {
 			return err
 		}

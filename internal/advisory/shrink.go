@@ -20,6 +20,9 @@ const smallFeed = 50
 // and a scanner that knows nothing finds nothing. Of ecosystems only those are
 // looked at that were asked for, all if that is none.
 func shrunk(old, next Meta, asked []string) error {
+	if next.Records == 0 {
+		return fault.New(fault.Conflict, "what was fetched holds no advisory at all: everything stays as it was, `--force` takes it all the same")
+	}
 	var lost []string
 	judge := func(what string, before, after int64) {
 		if before > 0 && after == 0 || before >= smallFeed && after < before/2 {

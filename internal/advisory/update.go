@@ -2,11 +2,13 @@ package advisory
 
 import (
 	"archive/zip"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/minisign"
 )
 
 // Public sources that Update uses by itself.
@@ -31,8 +34,14 @@ const (
 	DefaultEPSSURL = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 )
 
-// maxEcosystems bounds a server's list.
-const maxEcosystems = 1000
+const (
+	// maxEcosystems bounds a server's list, maxEcosystemName one of it.
+	maxEcosystems    = 1000
+	maxEcosystemName = 100
+	// maxUpdateBytes bounds all files of one server together. Those of
+	// osv.dev have some 2 GB.
+	maxUpdateBytes = 16 << 30
+)
 
 // defaultEcosystems are asked for where the server has no ecosystems.txt: all
 // whose packages can be matched.
@@ -45,9 +54,12 @@ func defaultEcosystems() []string {
 
 // UpdateOptions say what to fetch.
 type UpdateOptions struct {
-	// URL of a directory laid out like osv.dev's bucket; DefaultURL if
-	// empty.
+	// URL of a directory laid out like osv.dev's bucket, or of a server
+	// that has bundles (see Publisher); DefaultURL if empty.
 	URL string
+	// Keys are trusted: if there are any, only a server with bundles that
+	// one of them signed is good enough.
+	Keys []minisign.PublicKey
 	// To is the generation to make or replace.
 	To string
 	// Cache keeps what was downloaded, so that the next update asks only
@@ -85,6 +97,10 @@ type UpdateResult struct {
 	Missing               []string
 	// FailedFeeds could not be fetched; the update went on without.
 	FailedFeeds []FailedFeed
+	// Mirror is set if the generation came as a bundle, and Delta if that
+	// held the changes only. SignedBy is the id of the key that signed it.
+	Mirror, Delta bool
+	SignedBy      string
 }
 
 // Update fetches what has changed and builds a new generation from it. After
@@ -102,6 +118,20 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
 	}
 	defer d.close()
+	idx, err := d.findIndex(ctx)
+	if err != nil {
+		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
+	}
+	if idx != nil {
+		res, err := d.mirror(ctx, *idx)
+		if err != nil {
+			return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
+		}
+		return res, nil
+	}
+	if err := o.mustBeSigned(); err != nil {
+		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
+	}
 	if err := d.all(ctx); err != nil {
 		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
 	}
@@ -114,8 +144,11 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		From: o.Cache, To: o.To, Source: sourceOf(cmp.Or(o.URL, DefaultURL)), Keep: o.Keep,
 		Progress: o.Progress, Problem: o.Problem, Now: o.Now,
 	}
-	if !o.Force {
-		b.check = func(old, next Meta) error { return shrunk(old, next, o.Ecosystems) }
+	b.check = func(old, next Meta) error {
+		if o.Force {
+			return nil
+		}
+		return shrunk(old, next, o.Ecosystems)
 	}
 	res.Meta, err = Build(ctx, b)
 	if err != nil {
@@ -237,6 +270,7 @@ func (d *download) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var gone []string
 	for _, eco := range ecos {
 		ok, err := d.ecosystem(ctx, eco)
 		if err != nil {
@@ -246,9 +280,20 @@ func (d *download) all(ctx context.Context) error {
 			d.result.Missing = append(d.result.Missing, eco)
 		}
 	}
+	if len(d.o.Ecosystems) == 0 {
+		// What was there before and is not listed any more stays as it
+		// was, and grows old.
+		for name := range d.states {
+			if eco, ok := strings.CutSuffix(name, ".zip"); ok && !slices.Contains(ecos, eco) {
+				gone = append(gone, eco)
+			}
+		}
+		slices.Sort(gone)
+	}
 	if len(d.result.Missing) == len(ecos) {
 		return fault.New(fault.NotFound, "%s has none of the archives asked for: %s", d.o.URL, strings.Join(ecos[:min(len(ecos), 5)], ", "))
 	}
+	d.result.Missing = append(d.result.Missing, gone...)
 	extras := []struct{ name, at string }{{FileKEV, d.o.KEVURL}, {FileEPSSGzip, d.o.EPSSURL}, {FileEnrichZst, ""}}
 	for _, e := range extras {
 		at := e.at
@@ -278,6 +323,9 @@ func (d *download) ecosystems(ctx context.Context) ([]string, error) {
 	var out []string
 	for _, e := range ecos {
 		e, _, _ = strings.Cut(strings.TrimSpace(e), ":")
+		if len(e) > maxEcosystemName || strings.ContainsAny(e, "<>{}\x00") {
+			return nil, fault.New(fault.Unavailable, "%s/ecosystems.txt is no list of ecosystems: %.40q; %s", d.o.URL, e, hintPortal)
+		}
 		if e == "" || strings.ContainsAny(e, "/\\") || strings.HasPrefix(e, ".") || e == "GIT" || e == "[EMPTY]" {
 			continue
 		}
@@ -325,23 +373,61 @@ func (d *download) file(ctx context.Context, from, name string) (bool, error) {
 		d.result.Unchanged++
 		return true, nil
 	}
-	if strings.HasSuffix(name, ".zip") {
-		if err := checkZip(dest); err != nil {
-			os.Remove(dest)
-			return false, fault.New(fault.Unavailable, "%s is not a zip archive: %w", from, err)
+	if err := checkDownload(dest); err != nil {
+		os.Remove(dest)
+		return false, fault.New(fault.Unavailable, "%s is not what its name says: %w; %s", from, err, hintPortal)
+	}
+	total := state.Size
+	for other, s := range d.states {
+		if other != name {
+			total += s.Size
 		}
+	}
+	if total > maxUpdateBytes {
+		os.Remove(dest)
+		return false, fault.New(fault.TooLarge, "%s: all files together have more than %d bytes", from, int64(maxUpdateBytes))
 	}
 	d.result.Downloaded++
 	d.states[name] = state
 	return true, d.save()
 }
 
-func checkZip(path string) error {
-	z, err := zip.OpenReader(path)
+// hintPortal is said where something else came than was asked for.
+const hintPortal = "if that goes on, a proxy or login page may answer in place of the server"
+
+// checkDownload looks whether a file begins, and an archive also ends, as its
+// name says. A page that says "log in first" with status 200 does not.
+func checkDownload(path string) error {
+	magic := ""
+	switch filepath.Ext(path) {
+	case ".zip":
+		z, err := zip.OpenReader(path)
+		if err != nil {
+			return err
+		}
+		return z.Close()
+	case ".gz":
+		magic = "\x1f\x8b"
+	case ".zst":
+		magic = "\x28\xb5\x2f\xfd"
+	case ".json":
+		magic = "{"
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return z.Close()
+	defer f.Close()
+	head := make([]byte, 64)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	head = bytes.TrimLeft(head[:n], "\xef\xbb\xbf \t\r\n")
+	if !bytes.HasPrefix(head, []byte(magic)) {
+		return fmt.Errorf("it begins with %.20q", head)
+	}
+	return nil
 }
 
 func (d *download) save() error {
