@@ -39,26 +39,30 @@ type dbCmd struct {
 
 // dbUpdateCmd is "onceover db update".
 type dbUpdateCmd struct {
-	URL       string   `name:"url" help:"Directory of archives laid out like that of osv.dev. Default: ${advisory_url}." placeholder:"URL" env:"ONCEOVER_ADVISORY_URL"`
-	To        string   `help:"File to replace. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
-	Ecosystem []string `help:"Fetch these ecosystems only, named as OSV names them; repeatable. Default: all that the server has." placeholder:"NAME" env:"ONCEOVER_ECOSYSTEMS"`
-	Feed      []string `help:"Fetch these primary feeds of distributions too, repeatable: ${feeds}; 'usual' stands for those that are small and need no consent to a licence, 'none' for none. Default: usual, and none with --url, below which they stand as feeds/NAME." placeholder:"NAME" env:"ONCEOVER_FEEDS"`
-	Sources   string   `help:"Keep what was downloaded in DIR. Default: the file with .sources behind it." placeholder:"DIR" type:"path" env:"ONCEOVER_ADVISORY_SOURCES"`
-	Force     bool     `help:"Take the new advisories even if most of what the present database has is missing."`
-	Quiet     bool     `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
+	URL       string     `name:"url" help:"Directory of archives laid out like that of osv.dev. Default: ${advisory_url}." placeholder:"URL" env:"ONCEOVER_ADVISORY_URL"`
+	To        string     `help:"File to replace. Default: ${database_file}." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	Ecosystem []string   `help:"Fetch these ecosystems only, named as OSV names them; repeatable. Default: all that the server has." placeholder:"NAME" env:"ONCEOVER_ECOSYSTEMS"`
+	Feed      []string   `help:"Fetch these primary feeds of distributions too, repeatable: ${feeds}; 'usual' stands for those that are small and need no consent to a licence, 'none' for none. Default: usual, and none with --url, below which they stand as feeds/NAME." placeholder:"NAME" env:"ONCEOVER_FEEDS"`
+	Sources   string     `help:"Keep what was downloaded in DIR. Default: the file with .sources behind it." placeholder:"DIR" type:"path" env:"ONCEOVER_ADVISORY_SOURCES"`
+	Trust     trustFlags `embed:""`
+	Force     bool       `help:"Take the new advisories even if most of what the present database has is missing."`
+	Quiet     bool       `short:"q" help:"No progress." env:"ONCEOVER_QUIET"`
 	keepFlag  `embed:""`
 }
 
 // Help is shown by --help.
 func (*dbUpdateCmd) Help() string {
-	return `What was downloaded before is asked for only if it has changed, and a download that was cut off goes on where it ended. The database is replaced when the new one is complete; if anything fails, the old one stays.
+	return `What was downloaded before is asked for only if it has changed, and a download that was cut off goes on where it ended. The database is replaced when the new one is complete; if anything fails, the old one stays. So it does if the new one lost most of the advisories.
+
+A server started with --serve-advisories is recognised: it gives the finished database, or what changed in it.
 
 Examples:
 
   onceover db update
   onceover db update --ecosystem Debian --ecosystem Go --to advisories.db
   onceover db update --feed usual --feed redhat
-  onceover db update --url https://mirror.example.org/osv`
+  onceover db update --url https://mirror.example.org/osv
+  onceover db update --url https://onceover.example.org:8443 --key mirror.pub`
 }
 
 // feeds are the names to fetch, and where they stand.
@@ -91,6 +95,10 @@ func (c *dbUpdateCmd) feeds() (names []string, bases map[string]string, err erro
 // Run updates.
 func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 	to := cmp.Or(c.To, databaseFile())
+	keys, err := c.Trust.load()
+	if err != nil {
+		return err
+	}
 	if err := makeParent(to); err != nil {
 		return err
 	}
@@ -102,7 +110,7 @@ func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	res, err := advisory.Update(ctx, advisory.UpdateOptions{
-		URL: c.URL, To: to, Cache: c.Sources, Ecosystems: c.Ecosystem, Feeds: feeds, FeedBases: bases, Keep: c.count(), Force: c.Force,
+		URL: c.URL, To: to, Keys: keys, Cache: c.Sources, Ecosystems: c.Ecosystem, Feeds: feeds, FeedBases: bases, Keep: c.count(), Force: c.Force,
 		Progress: showStage(p), Problem: bad.add})
 	if err != nil {
 		return err
@@ -117,6 +125,22 @@ func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 			what = "what was fetched of it before is used"
 		}
 		p.warn("feed %s could not be fetched, %s: %v", f.Name, what, f.Err)
+	}
+	if res.SignedBy != "" {
+		p.say("signed by key %s", res.SignedBy)
+	}
+	switch {
+	case res.Mirror && !res.Rebuilt:
+		p.say("%s is up to date: it is generation %.12s already", to, res.Meta.ID)
+		return nil
+	case res.Delta:
+		p.say("the changes were enough")
+	case res.Mirror:
+		p.say("the whole database was fetched")
+	}
+	if res.Mirror {
+		p.say("%s", builtText(to, res.Meta))
+		return nil
 	}
 	if !res.Rebuilt {
 		p.say("%s is up to date: nothing has changed in %s", to, plural(res.Unchanged, "file"))
@@ -221,6 +245,10 @@ type status struct {
 	Left         map[string]int64                  `json:"left,omitempty"`
 	Ecosystems   map[string]advisory.EcosystemMeta `json:"ecosystems"`
 	Files        []advisory.FileMeta               `json:"files,omitempty"`
+	// Feeds are the same files with their ages.
+	Feeds []feedState `json:"feeds,omitempty"`
+
+	old bool // the newest record is
 }
 
 func newStatus(m advisory.Meta, now time.Time) status {
@@ -229,9 +257,8 @@ func newStatus(m advisory.Meta, now time.Time) status {
 		NewestRecord: formatMillis(m.DataDate), Bytes: m.Bytes, Records: m.Records, Packages: m.Packages,
 		CVEs: m.CVEs, KEV: m.KEV, EPSS: m.EPSS, Left: m.Left, Ecosystems: m.Ecosystems, Files: m.Files,
 	}
-	if m.DataDate > 0 {
-		s.AgeDays = max(0, int(now.Sub(time.UnixMilli(m.DataDate)).Hours()/24))
-	}
+	s.AgeDays, s.old = ageOf(m.DataDate, now)
+	s.Feeds = feedsOf(m, now)
 	if !m.Built.IsZero() {
 		s.Built = m.Built.UTC().Format(time.RFC3339)
 	}
@@ -263,10 +290,23 @@ func (s status) write(out io.Writer) error {
 		fmt.Fprintf(w, "%s\t%d\t%d\n", export.Printable(name), e.Records, e.Packages)
 	}
 	if len(s.Files) > 0 {
-		fmt.Fprintf(w, "\nFILE\tRECORDS\tUNREADABLE\tNEWEST\tLICENCES\n")
-		for _, f := range s.Files {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", export.Printable(f.Name), f.Records, f.Bad,
-				formatMillis(f.Newest), export.Printable(strings.Join(f.Licences, ", ")))
+		fmt.Fprintf(w, "\nFILE\tRECORDS\tUNREADABLE\tNEWEST\tAGE\tLICENCES\n")
+		for i, f := range s.Files {
+			age := ""
+			if f.Newest > 0 {
+				age = plural(s.Feeds[i].AgeDays, "day")
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", export.Printable(f.Name), f.Records, f.Bad,
+				formatMillis(f.Newest), age, export.Printable(strings.Join(f.Licences, ", ")))
+		}
+	}
+	if s.old && !s.Starter {
+		fmt.Fprintf(w, "\nwarning: nothing is newer than %d days: bring the database up to date with 'onceover db update'\n", s.AgeDays)
+	}
+	for _, f := range s.Feeds {
+		// One feed alone: its source may have gone, or it is quiet.
+		if f.Old && !s.old {
+			fmt.Fprintf(w, "\nwarning: %s has nothing newer than %d days\n", export.Printable(f.Feed), f.AgeDays)
 		}
 	}
 	if s.Note != "" {

@@ -39,7 +39,7 @@ func TestStatus(t *testing.T) {
 		Built: now.Add(-time.Hour), Records: 3, Packages: 2, CVEs: 1, KEV: 1,
 		Left:       map[string]int64{"withdrawn records": 4},
 		Ecosystems: map[string]advisory.EcosystemMeta{"npm": {Records: 2, Packages: 1}, "Debian:12": {Records: 1, Packages: 1}},
-		Files:      []advisory.FileMeta{{Name: "npm.zip", Records: 2, Licences: []string{"CC-BY-4.0"}}},
+		Files:      []advisory.FileMeta{{Name: "npm.zip", Records: 2, Newest: now.Add(-20 * 24 * time.Hour).UnixMilli(), Licences: []string{"CC-BY-4.0"}}},
 	}, now)
 	s.Path = "/x/adv.db"
 	var out bytes.Buffer
@@ -59,11 +59,17 @@ ECOSYSTEM  ENTRIES  PACKAGES
 Debian:12  1        1
 npm        2        1
 
-FILE     RECORDS  UNREADABLE  NEWEST  LICENCES
-npm.zip  2        0                   CC-BY-4.0
+FILE     RECORDS  UNREADABLE  NEWEST                AGE      LICENCES
+npm.zip  2        0           2026-11-03T12:00:00Z  20 days  CC-BY-4.0
+
+warning: npm.zip has nothing newer than 20 days
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
+	}
+	out.Reset()
+	if err := newStatus(advisory.Meta{DataDate: now.Add(-15 * 24 * time.Hour).UnixMilli()}, now).write(&out); err != nil || !strings.Contains(out.String(), "warning: nothing is newer than 15 days") {
+		t.Errorf("%v:\n%s", err, out.String())
 	}
 	if s := newStatus(advisory.Meta{DataDate: now.Add(time.Hour).UnixMilli()}, now); s.AgeDays != 0 {
 		t.Errorf("a record of the future is %d days old", s.AgeDays)

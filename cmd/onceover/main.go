@@ -133,6 +133,7 @@ func newParser(c *cli, std streams, more ...kong.Option) (*kong.Kong, error) {
 			"advisory_url":  advisory.DefaultURL,
 			"feeds":         feedNames(),
 			"cpu_percent":   strconv.Itoa(pace.DefaultCPUPercent),
+			"served_path":   advisory.ServedPath,
 			"db_keep":       strconv.Itoa(advisory.DefaultKeep),
 			"memory":        fmt.Sprintf("%dMB", pace.DefaultMemory>>20),
 		},

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/agent"
 	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/auth"
@@ -41,10 +42,11 @@ type serverCmd struct {
 	Once    bool   `help:"With --scan-now: end when the result is printed."`
 	Sample  string `help:"Scan a sample image made of this machine: ${enum}. auto means: if no engine answers." enum:"auto,never,always" default:"auto" env:"ONCEOVER_SAMPLE"`
 
-	Engines  engineFlags   `embed:""`
-	Contract contractFlags `embed:""`
-	Sandbox  sandboxFlags  `embed:""`
-	Logging  logFlags      `embed:""`
+	Engines    engineFlags   `embed:""`
+	Contract   contractFlags `embed:""`
+	Sandbox    sandboxFlags  `embed:""`
+	Logging    logFlags      `embed:""`
+	Advisories advisoryFlags `embed:""`
 }
 
 // logFlags are shared by the commands that run on.
@@ -112,7 +114,7 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer unlock()
-	advisories, err := openAdvisories(c.DB, c.Data, std)
+	advisories, err := openAdvisories(c.DB, c.Data, c.Advisories, std)
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 		Handler: wire.WithRequestID(&router{
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
-			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}),
+			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -183,6 +185,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
 	running.Go(func() { advisories.watch(beside) })
+	running.Go(func() { advisories.refresh(beside) })
 	if !c.NoAgent {
 		running.Go(func() {
 			if err := c.runAgent(beside, std, st, found, inside, creds.project, scanned); err != nil && beside.Err() == nil {
@@ -329,6 +332,7 @@ type router struct {
 	store                         *store.Store
 	auth                          *auth.Authenticator
 	agents, tokens, projects, api http.Handler
+	advisories                    *advisories
 }
 
 func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -341,6 +345,10 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.tokens.ServeHTTP(w, r)
 	case path == auth.PathProjects && r.Method == http.MethodGet:
 		h.projects.ServeHTTP(w, r)
+	case strings.HasPrefix(path, advisory.ServedPath+"/"):
+		h.advisories.ServeHTTP(w, r)
+	case path == "/metrics" && r.Method == http.MethodGet:
+		h.advisories.metrics(w)
 	case path == "/healthz" && r.Method == http.MethodGet:
 		if err := h.store.Ping(r.Context()); err != nil {
 			wire.WriteError(w, r, http.StatusServiceUnavailable, "HSS.0000", "the database does not answer")

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/match"
+	"github.com/onceover/onceover/internal/wire"
+)
+
+// firstRetry is the pause after the first update that failed. It doubles, up
+// to the time between updates.
+const firstRetry = 5 * time.Minute
+
+// updateState is what is known about updates in the background.
+type updateState struct {
+	attempted, succeeded time.Time // zero if never
+	failures             int64     // since the server started
+	inRow                int       // failures since the last success
+}
+
+// refresh updates the database from time to time, until ctx is done. What
+// fails is logged and tried again; the database in use stays.
+func (a *advisories) refresh(ctx context.Context) {
+	every := a.flags.UpdateEvery
+	if every == 0 {
+		return
+	}
+	// Not all servers that were started together shall ask together.
+	wait := rand.N(min(every/10, time.Minute) + 1)
+	for {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		a.refreshOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.mu.Lock()
+		wait = nextUpdate(every, a.update.inRow)
+		a.mu.Unlock()
+	}
+}
+
+// nextUpdate is the pause after so many failures in a row, a tenth more or
+// less.
+func nextUpdate(every time.Duration, failures int) time.Duration {
+	d := every
+	if failures > 0 {
+		d = min(firstRetry<<min(failures-1, 10), every)
+	}
+	return d - d/10 + rand.N(d/5+1)
+}
+
+func (a *advisories) refreshOnce(ctx context.Context) {
+	res, err := advisory.Update(ctx, advisory.UpdateOptions{
+		URL: a.flags.URL, To: a.places[0], Keys: a.keys, Keep: a.flags.count(), Fetch: a.fetch,
+		Problem: func(p advisory.Problem) {
+			slog.DebugContext(ctx, "advisory left out", "file", p.File, "record", p.Record, "error", p.Err)
+		},
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	a.mu.Lock()
+	a.update.attempted = time.Now()
+	if err != nil {
+		a.update.failures++
+		a.update.inRow++
+	} else {
+		a.update.succeeded, a.update.inRow = a.update.attempted, 0
+	}
+	a.mu.Unlock()
+	if err != nil {
+		slog.ErrorContext(ctx, "advisories not updated", "error", err)
+		return
+	}
+	slog.InfoContext(ctx, "advisories updated", "generation", res.Meta.ID, "new", res.Rebuilt, "delta", res.Delta, "missing", strings.Join(res.Missing, ", "))
+	select {
+	case a.look <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// ServeHTTP serves the state of the advisories to everyone, and bundles of them
+// if that is wanted.
+func (a *advisories) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case path.Base(r.URL.Path) == "status" && r.Method == http.MethodGet:
+		wire.WriteJSON(w, http.StatusOK, a.state(time.Now()))
+	case a.publisher == nil:
+		wire.WriteError(w, r, http.StatusNotFound, "APIGW.0101", "this server does not offer its advisories: start it with --serve-advisories")
+	default:
+		a.publisher.ServeHTTP(w, r)
+	}
+}
+
+// advisoryState is the answer of /advisories/v1/status; see docs/bundles.md.
+type advisoryState struct {
+	SchemaVersion int    `json:"schema_version"`
+	Generation    string `json:"generation"`
+	Source        string `json:"source"`
+	Starter       bool   `json:"starter"`
+	Records       int64  `json:"records"`
+	// NewestRecord is RFC 3339, AgeDays the whole days since. Old is set
+	// from the age on from which scans are warned about.
+	NewestRecord string      `json:"newest_record,omitempty"`
+	AgeDays      int         `json:"age_days"`
+	Old          bool        `json:"old"`
+	Feeds        []feedState `json:"feeds"`
+	// Kept are ids of former generations, the newest first.
+	Kept   []string `json:"kept"`
+	Served bool     `json:"served"`
+	Update struct {
+		EverySeconds int64  `json:"every_seconds"`
+		Attempted    string `json:"attempted,omitempty"`
+		Succeeded    string `json:"succeeded,omitempty"`
+		Failing      bool   `json:"failing"`
+		Failures     int64  `json:"failures"`
+	} `json:"update"`
+}
+
+// feedState is one file that went into a generation.
+type feedState struct {
+	Feed     string   `json:"feed"`
+	Records  int64    `json:"records"`
+	Date     string   `json:"date,omitempty"`
+	AgeDays  int      `json:"age_days"`
+	Old      bool     `json:"old"`
+	Licences []string `json:"licences,omitempty"`
+	millis   int64
+}
+
+// ageOf is the age of something in whole days, and whether it is so old that
+// one has to say so. Without a date nothing is known.
+func ageOf(millis int64, now time.Time) (days int, old bool) {
+	if millis <= 0 {
+		return 0, false
+	}
+	age := now.Sub(time.UnixMilli(millis))
+	return max(0, int(age.Hours()/24)), age > match.OldAfter
+}
+
+func feedsOf(m advisory.Meta, now time.Time) []feedState {
+	out := make([]feedState, len(m.Files))
+	for i, f := range m.Files {
+		out[i] = feedState{Feed: f.Name, Records: f.Records, Date: formatMillis(f.Newest), Licences: f.Licences, millis: f.Newest}
+		out[i].AgeDays, out[i].Old = ageOf(f.Newest, now)
+	}
+	return out
+}
+
+func (a *advisories) state(now time.Time) advisoryState {
+	s := advisoryState{SchemaVersion: 1, Kept: []string{}, Feeds: []feedState{}, Served: a.publisher != nil}
+	db, release := a.holder.Acquire()
+	defer release()
+	if db != nil {
+		m := db.Meta()
+		s.Generation, s.Source, s.Starter, s.Records = m.ID, m.Source, m.Starter, m.Records
+		s.NewestRecord = formatMillis(m.DataDate)
+		s.AgeDays, s.Old = ageOf(m.DataDate, now)
+		s.Feeds = feedsOf(m, now)
+	}
+	a.mu.Lock()
+	path, u := a.path, a.update
+	a.mu.Unlock()
+	if path != "" {
+		// A directory that cannot be read says nothing about the rest.
+		all, _ := advisory.Generations(path)
+		for _, g := range all {
+			if !g.Present && g.Err == nil {
+				s.Kept = append(s.Kept, g.Meta.ID)
+			}
+		}
+	}
+	s.Update.EverySeconds = int64(a.flags.UpdateEvery / time.Second)
+	s.Update.Failing, s.Update.Failures = u.inRow > 0, u.failures
+	if !u.attempted.IsZero() {
+		s.Update.Attempted = u.attempted.UTC().Format(time.RFC3339)
+	}
+	if !u.succeeded.IsZero() {
+		s.Update.Succeeded = u.succeeded.UTC().Format(time.RFC3339)
+	}
+	return s
+}
+
+// metrics writes the same in the text format of Prometheus
+// (https://prometheus.io/docs/instrumenting/exposition_formats/).
+func (a *advisories) metrics(w http.ResponseWriter) {
+	db, release := a.holder.Acquire()
+	defer release()
+	a.mu.Lock()
+	u := a.update
+	a.mu.Unlock()
+	var b strings.Builder
+	metric := func(name, kind, help string) {
+		fmt.Fprintf(&b, "# HELP onceover_advisories_%s %s\n# TYPE onceover_advisories_%s %s\n", name, help, name, kind)
+	}
+	value := func(name, labels string, v float64) {
+		fmt.Fprintf(&b, "onceover_advisories_%s%s %.15g\n", name, labels, v)
+	}
+	if db != nil {
+		m := db.Meta()
+		metric("info", "gauge", "The generation of advisories in use.")
+		value("info", fmt.Sprintf("{generation=%s,source=%s,starter=\"%t\"}", label(m.ID), label(m.Source), m.Starter), 1)
+		metric("records", "gauge", "Advisories in the generation in use.")
+		value("records", "", float64(m.Records))
+		if m.DataDate > 0 {
+			metric("newest_record_timestamp_seconds", "gauge", "When the newest advisory was modified.")
+			value("newest_record_timestamp_seconds", "", float64(m.DataDate)/1000)
+		}
+		metric("feed_timestamp_seconds", "gauge", "When the newest record of a feed was modified.")
+		for _, f := range feedsOf(m, time.Now()) {
+			if f.millis > 0 {
+				value("feed_timestamp_seconds", "{feed="+label(f.Feed)+"}", float64(f.millis)/1000)
+			}
+		}
+	}
+	metric("update_failures_total", "counter", "Updates in the background that failed.")
+	value("update_failures_total", "", float64(u.failures))
+	if !u.succeeded.IsZero() {
+		metric("update_success_timestamp_seconds", "gauge", "When the last update in the background succeeded.")
+		value("update_success_timestamp_seconds", "", float64(u.succeeded.UnixMilli())/1000)
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write([]byte(b.String()))
+}
+
+// label quotes a value; names of feeds come from files.
+func label(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\ufffd")) + `"`
+}
