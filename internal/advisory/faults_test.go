@@ -19,7 +19,7 @@ import (
 )
 
 // quick is patient for tests: a server has to send 2,000 bytes a second.
-var quick = FetchOptions{Backoff: time.Millisecond, Stall: 100 * time.Millisecond, MinRate: 2000, MaxBytes: 8 << 20}
+var quick = FetchOptions{Backoff: time.Millisecond, Stall: 250 * time.Millisecond, MinRate: 2000, MaxBytes: 8 << 20}
 
 func emptyZip(t *testing.T) []byte {
 	t.Helper()
