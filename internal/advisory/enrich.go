@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -124,23 +123,28 @@ func (b *builder) readKEV(_ context.Context, name string, r io.Reader) error {
 		}
 	}
 	b.fact("kev", "CISA's catalogue of known exploited vulnerabilities", "CC0-1.0", FileMeta{
-		Name: name, Bytes: int64(len(raw)), Records: int64(len(doc.Vulnerabilities)), Newest: millis(doc.Released)})
+		Name: name, Bytes: int64(len(raw)), Records: int64(len(doc.Vulnerabilities)), Newest: b.past(millis(doc.Released))})
 	return nil
+}
+
+// past is a date of a feed, 0 if it claims to be of the future.
+func (b *builder) past(ms int64) int64 {
+	if ms > b.opts.Now().Add(24*time.Hour).UnixMilli() {
+		return 0
+	}
+	return ms
 }
 
 // readEPSS reads the scores that FIRST publishes daily: comment lines, a
 // header "cve,epss,percentile", and a line for each CVE
 // (https://www.first.org/epss/data_stats).
 func (b *builder) readEPSS(ctx context.Context, name string, r io.Reader) error {
-	lines := bufio.NewReaderSize(r, 1<<17)
-	// "#model_version:v2025.03.14,score_date:2026-11-23T12:55:00Z"
-	head, _ := lines.Peek(256)
-	date := epssDate.FindSubmatch(head)
-	c := csv.NewReader(lines)
+	in := bufio.NewReader(r)
+	meta := FileMeta{Name: name, Newest: b.past(epssDate(in))}
+	c := csv.NewReader(in)
 	c.Comment = '#'
 	c.FieldsPerRecord = -1
 	c.ReuseRecord = true
-	meta := FileMeta{Name: name}
 	for {
 		row, err := c.Read()
 		if errors.Is(err, io.EOF) {
@@ -167,23 +171,8 @@ func (b *builder) readEPSS(ctx context.Context, name string, r io.Reader) error 
 		}
 	}
 	meta.Bytes = c.InputOffset()
-	if date != nil {
-		meta.Newest = epssMillis(string(date[1]))
-	}
 	b.fact("epss", "FIRST's scores of how likely a vulnerability is to be exploited", "", meta)
 	return nil
-}
-
-var epssDate = regexp.MustCompile(`^#[^\n]*score_date:([0-9T:+Z-]+)`)
-
-// epssMillis reads the date of a file of scores, whose zone is written without
-// a colon.
-func epssMillis(s string) int64 {
-	t, err := time.Parse("2006-01-02T15:04:05Z0700", s)
-	if err != nil {
-		return millis(s)
-	}
-	return t.UnixMilli()
 }
 
 // fact notes a file of facts about CVEs. Its date is not that of advisories.
@@ -195,6 +184,25 @@ func (b *builder) fact(name, title, licence string, m FileMeta) {
 	b.meta.Files = append(b.meta.Files, m)
 	f := b.meta.Feeds[name]
 	b.meta.Feeds[name] = FeedMeta{Title: title, Licence: licence, Records: f.Records + m.Records, Date: max(f.Date, m.Newest)}
+}
+
+// epssDate looks for the date in the comment that the file begins with:
+// "#model_version:v2025.03.14,score_date:2026-08-01T00:00:00+0000". 0 if there
+// is none.
+func epssDate(r *bufio.Reader) int64 {
+	head, _ := r.Peek(256) // a file that cannot be read is met later
+	line, _, _ := strings.Cut(string(head), "\n")
+	if !strings.HasPrefix(line, "#") {
+		return 0
+	}
+	_, date, _ := strings.Cut(line, "score_date:")
+	date, _, _ = strings.Cut(strings.TrimSpace(date), ",")
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05-0700", time.DateOnly} {
+		if t, err := time.Parse(layout, date); err == nil && t.Year() >= earliestModified {
+			return t.UnixMilli()
+		}
+	}
+	return 0
 }
 
 // readEnrich reads one JSON object a line: id, cvss (a list of {v: vector, s:
