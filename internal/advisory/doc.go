@@ -12,6 +12,11 @@
 // Update fetches the records first, Import takes a finished file, and
 // OpenStarter opens the small generation that is part of the program.
 //
+// Former generations are kept beside the present one (see Kept), Compare tells
+// what changed from one to another, and Export carries one, or the changes
+// alone, elsewhere in a bundle that can be signed. A Publisher offers bundles,
+// and Update finds them. docs/bundles.md describes all that.
+//
 // The package does not decide whether a package is affected: package match
 // does. It only keeps ranges in a form in which that is quick: already split
 // into intervals, sorted, without what ecosystems write twice.

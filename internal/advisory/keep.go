@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	bolterrors "go.etcd.io/bbolt/errors"
+
 	"github.com/onceover/onceover/internal/fault"
 )
 
@@ -310,6 +312,8 @@ func prune(path, present, former string, keep int) error {
 		case g.Err == nil && left > 0:
 			left--
 			continue
+		case g.Err != nil && !unusable(g.Err):
+			continue
 		}
 		if err := os.Remove(g.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove a former generation: %w", err)
@@ -323,6 +327,13 @@ func prune(path, present, former string, keep int) error {
 		os.Remove(c)
 	}
 	return nil
+}
+
+// unusable reports whether a generation will not be better later: the system
+// may have had no file or memory left just now.
+func unusable(err error) bool {
+	var errno syscall.Errno
+	return !errors.As(err, &errno) && !errors.Is(err, bolterrors.ErrTimeout)
 }
 
 // globQuote makes a path its own pattern.

@@ -2,12 +2,16 @@ package minisign
 
 import (
 	"bytes"
+	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/scrypt"
 )
 
 func sumOf(b []byte) []byte {
@@ -204,8 +208,8 @@ func TestTheRealToolAgrees(t *testing.T) {
 // A key with a password takes the tool's gigabyte to unlock.
 func TestEncryptedKey(t *testing.T) {
 	run := tool(t)
-	if testing.Short() {
-		t.Skip("takes a gigabyte")
+	if os.Getenv("REQUIRE_RUNTIMES") != "1" {
+		t.Skip("takes a gigabyte of memory, twice: set REQUIRE_RUNTIMES=1")
 	}
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
@@ -227,11 +231,43 @@ func TestEncryptedKey(t *testing.T) {
 	if p, err := ParsePublicKey(pub); err != nil || p != k.Public() {
 		t.Errorf("not the key: %v", err)
 	}
-	if _, err := ParseSecretKey(text, noPassword); err == nil {
-		t.Error("unlocked without a password")
+}
+
+// The limits that a file states are small here, so that it takes no time.
+func TestPassword(t *testing.T) {
+	key, err := Generate()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := ParseSecretKey(text, func() ([]byte, error) { return []byte("wrong"), nil }); !errors.Is(err, ErrPassword) {
+	raw, _, err := fields(key.Encode(), 158)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := secretSum(key.id[:], key.key)
+	copy(raw[2:4], kdfScrypt)
+	copy(raw[6:38], "some salt")
+	binary.LittleEndian.PutUint64(raw[38:], 32768)
+	binary.LittleEndian.PutUint64(raw[46:], 16<<20)
+	copy(raw[54+72:], sum[:])
+	stream, err := scrypt.Key([]byte("secret"), raw[6:38], 1<<10, 8, 1, 104)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subtle.XORBytes(raw[54:], raw[54:], stream)
+	text := encode("x", raw)
+	say := func(pw string) func() ([]byte, error) { return func() ([]byte, error) { return []byte(pw), nil } }
+	if k, err := ParseSecretKey(text, say("secret")); err != nil || !k.key.Equal(key.key) || k.id != key.id {
+		t.Errorf("not the key: %v", err)
+	}
+	if _, err := ParseSecretKey(text, say("wrong")); !errors.Is(err, ErrPassword) {
 		t.Errorf("with a wrong one: %v", err)
+	}
+	if _, err := ParseSecretKey(text, noPassword); err == nil || errors.Is(err, ErrPassword) {
+		t.Errorf("without one: %v", err)
+	}
+	binary.LittleEndian.PutUint64(raw[46:], 1<<40)
+	if _, err := ParseSecretKey(encode("x", raw), say("secret")); !errors.Is(err, ErrFormat) {
+		t.Errorf("a terabyte of memory: %v", err)
 	}
 }
 
