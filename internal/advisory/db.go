@@ -61,11 +61,22 @@ func Open(path string) (*DB, error) {
 	if !fi.Mode().IsRegular() {
 		return nil, fault.New(fault.Invalid, "advisory database %s: not a regular file", path)
 	}
-	b, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockWait, NoStatistics: true})
+	// The size counts of the file that is opened: the one of this name may
+	// have been replaced meanwhile.
+	var file *os.File
+	b, err := bolt.Open(path, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockWait, NoStatistics: true,
+		OpenFile: func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		}})
 	if err != nil {
 		return nil, damaged(path, err)
 	}
 	db := &DB{bolt: b}
+	if fi, err = file.Stat(); err != nil {
+		b.Close()
+		return nil, damaged(path, err)
+	}
 	if err := db.load(fi); err != nil {
 		b.Close()
 		return nil, damaged(path, err)

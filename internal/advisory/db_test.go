@@ -78,6 +78,48 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// A generation can be opened at any moment while larger and smaller ones take
+// each other's place.
+func TestOpenWhileReplaced(t *testing.T) {
+	var ids []string
+	for i := range 200 {
+		ids = append(ids, fmt.Sprint("A-", i))
+	}
+	sources := []string{one(t, "A-1"), one(t, ids...)}
+	path := filepath.Join(t.TempDir(), "a.db")
+	next := func(i int) {
+		tmp := path + ".new"
+		if err := os.Link(sources[i%2], tmp); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			t.Error(err)
+		}
+	}
+	next(0)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 1; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+				next(i)
+			}
+		}
+	})
+	for range 1000 {
+		if _, err := Status(path); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	wg.Wait()
+}
+
 func TestOpenRefusesAnotherSchema(t *testing.T) {
 	path := one(t, "A-1")
 	b, err := bolt.Open(path, 0o600, nil)

@@ -38,9 +38,12 @@ const (
 	// maxEcosystems bounds a server's list, maxEcosystemName one of it.
 	maxEcosystems    = 1000
 	maxEcosystemName = 100
-	// maxUpdateBytes bounds all files of one server together. Those of
-	// osv.dev have some 2 GB.
+	// maxUpdateBytes bounds what one update downloads. The files of osv.dev
+	// have some 2 GB.
 	maxUpdateBytes = 16 << 30
+	// saveEvery is how often the state is written while files come in: a
+	// feed may have tens of thousands of them.
+	saveEvery = time.Second
 )
 
 // defaultEcosystems are asked for where the server has no ecosystems.txt: all
@@ -135,6 +138,9 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 	if err := d.all(ctx); err != nil {
 		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
 	}
+	if err := d.save(); err != nil {
+		return UpdateResult{}, fmt.Errorf("update advisory database: %w", err)
+	}
 	res := d.result
 	if m, err := Status(o.To); err == nil && d.built() == d.fingerprint(m.ID) {
 		res.Meta = m
@@ -193,7 +199,12 @@ type download struct {
 	fetch  *fetcher
 	lock   *os.File
 	states map[string]fileState // by file name in the directory
-	result UpdateResult
+	bytes  int64                // downloaded so far
+	// saved is when the states were written, unsaved that they changed
+	// since.
+	saved   time.Time
+	unsaved bool
+	result  UpdateResult
 }
 
 func newDownload(o UpdateOptions) (*download, error) {
@@ -237,7 +248,12 @@ func newDownload(o UpdateOptions) (*download, error) {
 	return d, nil
 }
 
-func (d *download) close() { d.lock.Close() }
+func (d *download) close() {
+	if d.unsaved {
+		_ = d.save() // a state that is lost costs a download
+	}
+	d.lock.Close()
+}
 
 func (d *download) statePath() string { return filepath.Join(d.o.Cache, "state.json") }
 
@@ -284,7 +300,8 @@ func (d *download) all(ctx context.Context) error {
 		// What was there before and is not listed any more stays as it
 		// was, and grows old.
 		for name := range d.states {
-			if eco, ok := strings.CutSuffix(name, ".zip"); ok && !slices.Contains(ecos, eco) {
+			// Those of feeds lie in directories.
+			if eco, ok := strings.CutSuffix(name, ".zip"); ok && !strings.Contains(eco, "/") && !slices.Contains(ecos, eco) {
 				gone = append(gone, eco)
 			}
 		}
@@ -377,18 +394,16 @@ func (d *download) file(ctx context.Context, from, name string) (bool, error) {
 		os.Remove(dest)
 		return false, fault.New(fault.Unavailable, "%s is not what its name says: %w; %s", from, err, hintPortal)
 	}
-	total := state.Size
-	for other, s := range d.states {
-		if other != name {
-			total += s.Size
-		}
-	}
-	if total > maxUpdateBytes {
+	if d.bytes += state.Size; d.bytes > maxUpdateBytes {
 		os.Remove(dest)
-		return false, fault.New(fault.TooLarge, "%s: all files together have more than %d bytes", from, int64(maxUpdateBytes))
+		return false, fault.New(fault.TooLarge, "%s: all files of this update together have more than %d bytes", from, int64(maxUpdateBytes))
 	}
 	d.result.Downloaded++
 	d.states[name] = state
+	d.unsaved = true
+	if time.Since(d.saved) < saveEvery {
+		return true, nil // close does it
+	}
 	return true, d.save()
 }
 
@@ -412,6 +427,8 @@ func checkDownload(path string) error {
 		magic = "\x28\xb5\x2f\xfd"
 	case ".json":
 		magic = "{"
+	default:
+		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -442,6 +459,7 @@ func (d *download) save() error {
 	if err := os.Rename(tmp, d.statePath()); err != nil {
 		return fmt.Errorf("keep state of downloads: %w", err)
 	}
+	d.saved, d.unsaved = time.Now(), false
 	return nil
 }
 
