@@ -65,10 +65,10 @@ Examples:
   onceover db update --url https://onceover.example.org:8443 --key mirror.pub`
 }
 
-// feeds are the names to fetch, and where they stand.
-func (c *dbUpdateCmd) feeds() (names []string, bases map[string]string, err error) {
-	chosen := c.Feed
-	if len(chosen) == 0 && c.URL == "" {
+// chosenFeeds are the names of the feeds to fetch, and where they stand if not
+// at their publishers'.
+func chosenFeeds(chosen []string, url string) (names []string, bases map[string]string, err error) {
+	if len(chosen) == 0 && url == "" {
 		chosen = []string{"usual"}
 	}
 	for _, n := range chosen {
@@ -83,10 +83,10 @@ func (c *dbUpdateCmd) feeds() (names []string, bases map[string]string, err erro
 			names = append(names, n)
 		}
 	}
-	if c.URL != "" {
+	if url != "" {
 		bases = map[string]string{}
 		for _, n := range names {
-			bases[n] = strings.TrimRight(c.URL, "/") + "/feeds/" + n
+			bases[n] = strings.TrimRight(url, "/") + "/feeds/" + n
 		}
 	}
 	return names, bases, nil
@@ -105,7 +105,7 @@ func (c *dbUpdateCmd) Run(ctx context.Context, std streams) error {
 	p := newProgress(std.Err, c.Quiet)
 	defer p.end()
 	bad := problemList{progress: p}
-	feeds, bases, err := c.feeds()
+	feeds, bases, err := chosenFeeds(c.Feed, c.URL)
 	if err != nil {
 		return err
 	}

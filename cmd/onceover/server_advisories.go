@@ -33,6 +33,7 @@ type advisoryFlags struct {
 	Sign        string        `name:"advisory-sign" help:"Sign what --serve-advisories offers with this secret key, which has no password." placeholder:"KEYFILE" type:"path" env:"ONCEOVER_DB_SIGN"`
 	UpdateEvery time.Duration `name:"advisory-update-every" help:"Update the advisories in the background each time DURATION has passed; 0 for never." default:"0" placeholder:"DURATION" env:"ONCEOVER_ADVISORY_UPDATE_EVERY"`
 	URL         string        `name:"advisory-url" help:"Where to update from, as for 'onceover db update'. Default: ${advisory_url}." placeholder:"URL" env:"ONCEOVER_ADVISORY_URL"`
+	Feed        []string      `name:"advisory-feed" help:"Fetch these primary feeds of distributions too, as --feed for 'onceover db update'." placeholder:"NAME" env:"ONCEOVER_FEEDS"`
 
 	Trust    trustFlags `embed:"" prefix:"advisory-"`
 	keepFlag `embed:"" prefix:"advisory-"`
@@ -48,6 +49,9 @@ func (f *advisoryFlags) Validate() error {
 	}
 	if f.UpdateEvery != 0 && f.UpdateEvery < minUpdateEvery {
 		return fmt.Errorf("--advisory-update-every: want %v or more, or 0", minUpdateEvery)
+	}
+	if _, _, err := chosenFeeds(f.Feed, f.URL); err != nil {
+		return err
 	}
 	return f.keepFlag.Validate()
 }

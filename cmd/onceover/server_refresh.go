@@ -64,8 +64,9 @@ func nextUpdate(every time.Duration, failures int) time.Duration {
 }
 
 func (a *advisories) refreshOnce(ctx context.Context) {
+	feeds, bases, _ := chosenFeeds(a.flags.Feed, a.flags.URL) // Validate has checked them
 	res, err := advisory.Update(ctx, advisory.UpdateOptions{
-		URL: a.flags.URL, To: a.places[0], Keys: a.keys, Keep: a.flags.count(), Fetch: a.fetch,
+		URL: a.flags.URL, To: a.places[0], Feeds: feeds, FeedBases: bases, Keys: a.keys, Keep: a.flags.count(), Fetch: a.fetch,
 		Problem: func(p advisory.Problem) {
 			slog.DebugContext(ctx, "advisory left out", "file", p.File, "record", p.Record, "error", p.Err)
 		},
@@ -85,6 +86,9 @@ func (a *advisories) refreshOnce(ctx context.Context) {
 	if err != nil {
 		slog.ErrorContext(ctx, "advisories not updated", "error", err)
 		return
+	}
+	for _, f := range res.FailedFeeds {
+		slog.WarnContext(ctx, "feed not fetched", "feed", f.Name, "older_files_used", f.Stale, "error", f.Err)
 	}
 	slog.InfoContext(ctx, "advisories updated", "generation", res.Meta.ID, "new", res.Rebuilt, "delta", res.Delta, "missing", strings.Join(res.Missing, ", "))
 	select {
