@@ -245,7 +245,8 @@ type status struct {
 	Left         map[string]int64                  `json:"left,omitempty"`
 	Ecosystems   map[string]advisory.EcosystemMeta `json:"ecosystems"`
 	Files        []advisory.FileMeta               `json:"files,omitempty"`
-	// Feeds are the same files with their ages.
+	// Feeds are the archives, the primary feeds and the files of facts,
+	// with their ages.
 	Feeds []feedState `json:"feeds,omitempty"`
 
 	old bool // the newest record is
@@ -289,15 +290,15 @@ func (s status) write(out io.Writer) error {
 		e := s.Ecosystems[name]
 		fmt.Fprintf(w, "%s\t%d\t%d\n", export.Printable(name), e.Records, e.Packages)
 	}
-	if len(s.Files) > 0 {
-		fmt.Fprintf(w, "\nFILE\tRECORDS\tUNREADABLE\tNEWEST\tAGE\tLICENCES\n")
-		for i, f := range s.Files {
+	if len(s.Feeds) > 0 {
+		fmt.Fprintf(w, "\nFEED\tRECORDS\tUNREADABLE\tNEWEST\tAGE\tLICENCES\n")
+		for _, f := range s.Feeds {
 			age := ""
-			if f.Newest > 0 {
-				age = plural(s.Feeds[i].AgeDays, "day")
+			if f.Date != "" {
+				age = plural(f.AgeDays, "day")
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", export.Printable(f.Name), f.Records, f.Bad,
-				formatMillis(f.Newest), age, export.Printable(strings.Join(f.Licences, ", ")))
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", export.Printable(f.Feed), f.Records, f.Unreadable,
+				f.Date, age, export.Printable(strings.Join(f.Licences, ", ")))
 		}
 	}
 	if s.old && !s.Starter {

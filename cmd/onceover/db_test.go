@@ -39,7 +39,9 @@ func TestStatus(t *testing.T) {
 		Built: now.Add(-time.Hour), Records: 3, Packages: 2, CVEs: 1, KEV: 1,
 		Left:       map[string]int64{"withdrawn records": 4},
 		Ecosystems: map[string]advisory.EcosystemMeta{"npm": {Records: 2, Packages: 1}, "Debian:12": {Records: 1, Packages: 1}},
-		Files:      []advisory.FileMeta{{Name: "npm.zip", Records: 2, Newest: now.Add(-20 * 24 * time.Hour).UnixMilli(), Licences: []string{"CC-BY-4.0"}}},
+		Files: []advisory.FileMeta{{Name: "npm.zip", Records: 2, Newest: now.Add(-20 * 24 * time.Hour).UnixMilli(), Licences: []string{"CC-BY-4.0"}},
+			{Name: "feeds/secdb/a.json", Feed: "secdb", Records: 3, Bad: 1}, {Name: "feeds/secdb/b.json", Feed: "secdb", Records: 4, Bad: 2}},
+		Feeds: map[string]advisory.FeedMeta{"secdb": {Title: "secdb", Licence: "MIT", Records: 7, Date: now.Add(-24 * time.Hour).UnixMilli()}},
 	}, now)
 	s.Path = "/x/adv.db"
 	var out bytes.Buffer
@@ -59,8 +61,9 @@ ECOSYSTEM  ENTRIES  PACKAGES
 Debian:12  1        1
 npm        2        1
 
-FILE     RECORDS  UNREADABLE  NEWEST                AGE      LICENCES
+FEED     RECORDS  UNREADABLE  NEWEST                AGE      LICENCES
 npm.zip  2        0           2026-11-03T12:00:00Z  20 days  CC-BY-4.0
+secdb    7        3           2026-11-22T12:00:00Z  1 day    MIT
 
 warning: npm.zip has nothing newer than 20 days
 `

@@ -135,15 +135,18 @@ type advisoryState struct {
 	} `json:"update"`
 }
 
-// feedState is one file that went into a generation.
+// feedState is one feed that went into a generation: an archive or a file of
+// facts, or a primary feed with all of its files.
 type feedState struct {
-	Feed     string   `json:"feed"`
-	Records  int64    `json:"records"`
-	Date     string   `json:"date,omitempty"`
-	AgeDays  int      `json:"age_days"`
-	Old      bool     `json:"old"`
-	Licences []string `json:"licences,omitempty"`
-	millis   int64
+	Feed       string   `json:"feed"`
+	Title      string   `json:"title,omitempty"`
+	Records    int64    `json:"records"`
+	Unreadable int64    `json:"unreadable"`
+	Date       string   `json:"date,omitempty"`
+	AgeDays    int      `json:"age_days"`
+	Old        bool     `json:"old"`
+	Licences   []string `json:"licences,omitempty"`
+	millis     int64
 }
 
 // ageOf is the age of something in whole days, and whether it is so old that
@@ -157,10 +160,25 @@ func ageOf(millis int64, now time.Time) (days int, old bool) {
 }
 
 func feedsOf(m advisory.Meta, now time.Time) []feedState {
-	out := make([]feedState, len(m.Files))
-	for i, f := range m.Files {
-		out[i] = feedState{Feed: f.Name, Records: f.Records, Date: formatMillis(f.Newest), Licences: f.Licences, millis: f.Newest}
-		out[i].AgeDays, out[i].Old = ageOf(f.Newest, now)
+	out := []feedState{}
+	at := map[string]int{} // by name of a primary feed
+	for _, f := range m.Files {
+		s := feedState{Feed: f.Name, Records: f.Records, Unreadable: f.Bad, Licences: f.Licences, millis: f.Newest}
+		// Their files may be tens of thousands.
+		if feed, ok := m.Feeds[f.Feed]; ok && strings.HasPrefix(f.Name, advisory.FeedsDir+"/") {
+			if i, ok := at[f.Feed]; ok {
+				out[i].Unreadable += f.Bad
+				continue
+			}
+			at[f.Feed] = len(out)
+			s.Feed, s.Title, s.Records, s.millis, s.Licences = f.Feed, feed.Title, feed.Records, feed.Date, nil
+			if feed.Licence != "" {
+				s.Licences = []string{feed.Licence}
+			}
+		}
+		s.Date = formatMillis(s.millis)
+		s.AgeDays, s.Old = ageOf(s.millis, now)
+		out = append(out, s)
 	}
 	return out
 }
