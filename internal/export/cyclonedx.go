@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,7 +165,7 @@ func (b *bomWriter) image(im *Image) (cdx.Component, []cdx.Component) {
 		b.dependencies = append(b.dependencies, dependency(c.BOMRef, nil))
 	}
 	b.dependencies = append(b.dependencies, dependency(subject.BOMRef, refs))
-	for _, f := range im.Findings {
+	for _, f := range slices.Concat(im.Findings, im.Suppressed) {
 		ref := byKey[packageKey(f.Package)]
 		if ref == "" {
 			// A finding on a package that is not listed would dangle.
@@ -255,8 +256,59 @@ func vulnerability(ref string, f report.Finding) cdx.Vulnerability {
 	ps.add("finding:compared", f.Evidence.Compared)
 	ps.add("finding:layer", f.Package.Layer)
 	ps.add("finding:build-command", f.Evidence.BuildCommand)
+	ps.add("finding:record", f.Evidence.Record)
+	ps.add("finding:note", f.Evidence.Note)
+	ps.add("finding:priority", strconv.Itoa(f.Priority))
+	if f.Exploited {
+		ps.add("finding:exploited", "true")
+		ps.add("finding:exploited-since", f.ExploitedSince)
+	}
+	if f.EPSS > 0 {
+		ps.add("finding:epss", strconv.FormatFloat(f.EPSS, 'f', -1, 64))
+		ps.add("finding:epss-percentile", strconv.FormatFloat(f.EPSSPercentile, 'f', -1, 64))
+	}
+	judge(&v, &ps, f.Judgement)
 	v.Properties = ps.list()
 	return v
+}
+
+// judge says what a document of the user says. The format has no word for a
+// rule that leaves a finding out, and none for some justifications: VEX's own
+// words stand in the properties.
+func judge(v *cdx.Vulnerability, ps *properties, j *report.Judgement) {
+	if j == nil {
+		return
+	}
+	a := cdx.VulnerabilityAnalysis{Detail: j.Statement, LastUpdated: j.Date}
+	switch j.Status {
+	case report.StatusNotAffected:
+		a.State = cdx.IASNotAffected
+	case report.StatusFixed:
+		a.State = cdx.IASResolved
+	case report.StatusAffected:
+		a.State = cdx.IASExploitable
+	case report.StatusInvestigation:
+		a.State = cdx.IASInTriage
+	case report.StatusIgnored:
+		a.Response = &[]cdx.ImpactAnalysisResponse{cdx.IARWillNotFix}
+	}
+	switch j.Justification {
+	case "component_not_present", "vulnerable_code_not_present":
+		a.Justification = cdx.IAJCodeNotPresent
+	case "vulnerable_code_not_in_execute_path":
+		a.Justification = cdx.IAJCodeNotReachable
+	case "inline_mitigations_already_exist":
+		a.Justification = cdx.IAJProtectedByMitigatingControl
+	}
+	v.Analysis = &a
+	if j.Status == report.StatusNotAffected || j.Status == report.StatusFixed {
+		(*(*v.Affects)[0].Range)[0].Status = cdx.VulnerabilityStatusNotAffected
+	}
+	ps.add("judgement:by", j.By)
+	ps.add("judgement:status", j.Status)
+	ps.add("judgement:justification", j.Justification)
+	ps.add("judgement:document", j.Document)
+	ps.add("judgement:until", j.Until)
 }
 
 // references are the CVEs and aliases of f, each with the place it is from,

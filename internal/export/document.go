@@ -53,7 +53,17 @@ type Filters struct {
 	Severities []string `json:"severities,omitempty"`
 	// IgnoreUnfixed leaves out findings without a fixed version.
 	IgnoreUnfixed bool `json:"ignore_unfixed"`
+	// Sort is what findings are ordered by: SortPriority, or "" for their
+	// severity.
+	Sort string `json:"sort,omitempty"`
+	// ShowSuppressed lists suppressed findings in the table too.
+	ShowSuppressed bool `json:"-"`
+	// Judged names the documents whose judgements were applied, sorted.
+	Judged []string `json:"judged,omitempty"`
 }
+
+// SortPriority orders findings by Finding.Priority.
+const SortPriority = "priority"
 
 // Shows reports whether f passes the filters.
 func (fs Filters) Shows(f report.Finding) bool {
@@ -88,8 +98,11 @@ type Image struct {
 	Counts   Counts           `json:"counts"`
 	Packages []Package        `json:"packages"`
 	Findings []report.Finding `json:"findings"`
-	Problems []report.Problem `json:"problems,omitempty"`
-	Ledger   report.Ledger    `json:"ledger"`
+	// Suppressed are findings that a document of the user sets aside. They
+	// are in no other count than Counts.Suppressed.
+	Suppressed []report.Finding `json:"suppressed,omitempty"`
+	Problems   []report.Problem `json:"problems,omitempty"`
+	Ledger     report.Ledger    `json:"ledger"`
 	// Complete is true if every layer was read to its end.
 	Complete bool `json:"complete"`
 	// Error says why the image could not be scanned at all.
@@ -132,6 +145,8 @@ type Counts struct {
 	Fixable int `json:"fixable"`
 	// Hidden findings were left out by the filters.
 	Hidden int `json:"hidden"`
+	// Suppressed findings were set aside by a judgement.
+	Suppressed int `json:"suppressed,omitempty"`
 }
 
 // Add adds o to c.
@@ -145,6 +160,7 @@ func (c *Counts) Add(o Counts) {
 	c.Unknown += o.Unknown
 	c.Fixable += o.Fixable
 	c.Hidden += o.Hidden
+	c.Suppressed += o.Suppressed
 }
 
 // Finish applies the filters, counts, puts everything in its order and fills
@@ -176,14 +192,28 @@ func (d *Document) Total() Counts {
 }
 
 func (im *Image) finish(filters Filters) {
+	running := im.Running()
+	for i := range im.Findings {
+		f := &im.Findings[i]
+		f.Priority = report.PriorityOf(*f, running).Total
+		if f.Judgement.Suppresses() {
+			im.Suppressed = append(im.Suppressed, *f)
+		}
+	}
+	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return f.Judgement.Suppresses() })
 	all := len(im.Findings)
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return !filters.Shows(f) })
-	im.Counts = Counts{Findings: len(im.Findings), Hidden: all - len(im.Findings)}
+	im.Counts = Counts{Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}
 	im.Counts.Packages = im.Installed()
-	slices.SortFunc(im.Findings, compareFindings)
+	order := compareFindings
+	if filters.Sort == SortPriority {
+		order = comparePriorities
+	}
+	slices.SortFunc(im.Findings, order)
+	slices.SortFunc(im.Suppressed, order)
 	slices.SortFunc(im.Packages, func(a, b Package) int { return a.Package.Compare(b.Package) })
 	slices.SortFunc(im.Problems, report.Problem.Compare)
 	slices.SortFunc(im.Containers, func(a, b Container) int {
@@ -195,6 +225,11 @@ func (im *Image) finish(filters Filters) {
 	im.Engines = notNil(sortedSet(im.Engines))
 	im.Names, im.Layers = notNil(im.Names), notNil(im.Layers)
 	im.Packages, im.Findings = notNil(im.Packages), notNil(im.Findings)
+}
+
+// Running reports whether a container of the image runs.
+func (im *Image) Running() bool {
+	return slices.ContainsFunc(im.Containers, func(c Container) bool { return c.Running })
 }
 
 // Installed is how many packages are installed and not just declared.
@@ -234,6 +269,11 @@ func compareFindings(a, b report.Finding) int {
 		a.Package.Compare(b.Package),
 		cmp.Compare(a.ID, b.ID),
 	)
+}
+
+// comparePriorities puts what to mend first in front.
+func comparePriorities(a, b report.Finding) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), compareFindings(a, b))
 }
 
 // Title is what to call the image: its first name, or its digest.

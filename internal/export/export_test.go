@@ -87,9 +87,9 @@ func sample() *Document {
 		}
 		return f
 	}
-	critical := finding("GHSA-jfh8-c2jp-5v3q", report.SeverityCritical, log4j, "2.15.0")
+	critical := finding("CVE-2021-44228", report.SeverityCritical, log4j, "2.15.0")
 	critical.CVEs, critical.Score, critical.Vector = []string{"CVE-2021-44228"}, 10, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H"
-	critical.Aliases, critical.SeverityFrom, critical.Published = []string{"CVE-2021-44228", "GO-0"}, "cvss", 1639094400000
+	critical.Aliases, critical.SeverityFrom, critical.Published = []string{"GHSA-jfh8-c2jp-5v3q", "GO-0"}, "cvss", 1639094400000
 	critical.Summary, critical.URL = "Remote code injection in Log4j", "https://example.org/GHSA-jfh8-c2jp-5v3q"
 	return &Document{
 		Tool:        Tool{Version: "1.2.3"},
@@ -105,9 +105,9 @@ func sample() *Document {
 				Containers: []Container{{image.Container{ID: "b", Name: "web-1", Running: true}, "docker"}},
 				Packages:   []Package{openssl, libssl, lodash, declared, log4j, openssl},
 				Findings: []report.Finding{
-					finding("DEBIAN-CVE-2024-2", report.SeverityLow, libssl, ""),
-					finding("DEBIAN-CVE-2024-1", report.SeverityHigh, openssl, "3.0.13-1"),
-					finding("DEBIAN-CVE-2024-1", report.SeverityHigh, libssl, "3.0.13-1"),
+					finding("CVE-2024-2", report.SeverityLow, libssl, ""),
+					finding("CVE-2024-1", report.SeverityHigh, openssl, "3.0.13-1"),
+					finding("CVE-2024-1", report.SeverityHigh, libssl, "3.0.13-1"),
 					finding("OSV-1", report.SeverityUnknown, lodash, ""),
 					critical,
 				},
@@ -156,8 +156,8 @@ func TestFinish(t *testing.T) {
 	for _, f := range web.Findings {
 		ids = append(ids, f.ID+" "+f.Package.Name)
 	}
-	if diff := cmp.Diff([]string{"GHSA-jfh8-c2jp-5v3q org.apache.logging.log4j:log4j-core",
-		"DEBIAN-CVE-2024-1 libssl3", "DEBIAN-CVE-2024-1 openssl"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{"CVE-2021-44228 org.apache.logging.log4j:log4j-core",
+		"CVE-2024-1 libssl3", "CVE-2024-1 openssl"}, ids); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, d.Warnings); diff != "" {
@@ -315,6 +315,14 @@ func fill(v reflect.Value, name string) {
 			v.SetString(report.SeverityHigh)
 		case name == "FixState":
 			v.SetString(report.FixNone)
+		case name == "Sort":
+			v.SetString(SortPriority)
+		case name == "By":
+			v.SetString(report.JudgedByRule)
+		case name == "Status":
+			v.SetString(report.StatusIgnored)
+		case name == "ExploitedSince" || name == "Until":
+			v.SetString("2026-11-20")
 		case name == "Reason", name == "key": // of the ledger, the only map
 			v.SetString("too-large")
 		case name == "PURL":
@@ -329,7 +337,7 @@ func fill(v reflect.Value, name string) {
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
 	case reflect.Float64:
-		v.SetFloat(7.5)
+		v.SetFloat(0.5)
 	default:
 		panic(fmt.Sprintf("no value for %s of kind %s", name, v.Kind()))
 	}
@@ -343,7 +351,65 @@ type namedDocument struct {
 func documents() []namedDocument {
 	one := sample()
 	one.Images = one.Images[:1]
-	return []namedDocument{{"several images", sample()}, {"one image", one}, {"no image", &Document{}}}
+	return []namedDocument{{"several images", sample()}, {"one image", one}, {"no image", &Document{}}, {"judged", judged()}}
+}
+
+// judged is a document with one finding of each status.
+func judged() *Document {
+	d := sample()
+	d.Images = d.Images[:1]
+	d.Filters = Filters{Sort: SortPriority, ShowSuppressed: true, Judged: []string{"web.vex.json"}}
+	fs := d.Images[0].Findings
+	for i, j := range []report.Judgement{
+		{By: report.JudgedByVEX, Status: report.StatusNotAffected, Justification: "component_not_present", Date: "2026-01-02T00:00:00Z"},
+		{By: report.JudgedByRule, Status: report.StatusIgnored, Statement: "not reachable", Until: "2027-01-01"},
+		{By: report.JudgedByAttached, Status: report.StatusFixed},
+		{By: report.JudgedByVEX, Status: report.StatusInvestigation},
+		{By: report.JudgedByVEX, Status: report.StatusAffected, Statement: "update soon"},
+	} {
+		j.Document = "web.vex.json"
+		fs[i].Judgement = &j
+	}
+	fs[3].FixState, fs[3].Exploited, fs[3].ExploitedSince, fs[3].EPSS, fs[3].EPSSPercentile = report.FixDeferred, true, "2026-01-02", 0.5, 0.9
+	return d
+}
+
+// What is set aside is counted apart, shown on request, and marked in the forms
+// that have a word for it.
+func TestJudgements(t *testing.T) {
+	d := judged()
+	d.Finish()
+	im := &d.Images[0]
+	if c := im.Counts; c.Findings != 2 || c.Suppressed != 3 || c.Hidden != 0 || len(im.Findings) != 2 || len(im.Suppressed) != 3 {
+		t.Errorf("got %+v", c)
+	}
+	// 50 + 10 (running) + 5 (fix) and 18 + 25 + 7 + 10.
+	if im.Findings[0].Priority != 65 || im.Findings[1].Priority != 60 {
+		t.Errorf("priorities %d, %d", im.Findings[0].Priority, im.Findings[1].Priority)
+	}
+	table := render(t, func(w io.Writer, d *Document) error { return Table(w, d, TableOptions{}) }, d)
+	for _, want := range []string{"2 findings", "3 suppressed", "PRIORITY", "(fix deferred)", "  suppressed:\n",
+		"not_affected: component_not_present (web.vex.json)", "affected: update soon (web.vex.json)"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	if sarif := render(t, SARIF, d); strings.Count(sarif, `"suppressions"`) != 3 || !strings.Contains(sarif, `"ignored: not reachable (web.vex.json)"`) {
+		t.Errorf("suppressions in\n%s", sarif)
+	}
+	bom := render(t, CycloneDX, d)
+	for _, want := range []string{`"state": "not_affected"`, `"state": "resolved"`, `"state": "in_triage"`, `"state": "exploitable"`,
+		`"justification": "code_not_present"`, `"will_not_fix"`, `"status": "unaffected"`} {
+		if !strings.Contains(bom, want) {
+			t.Errorf("no %s in the bill of materials", want)
+		}
+	}
+	d = judged()
+	d.Filters.ShowSuppressed = false
+	d.Finish()
+	if table := render(t, func(w io.Writer, d *Document) error { return Table(w, d, TableOptions{}) }, d); strings.Contains(table, "  suppressed:") || !strings.Contains(table, "3 suppressed") {
+		t.Errorf("suppressed findings are listed unasked, or not counted:\n%s", table)
+	}
 }
 
 // The schema of CycloneDX 1.6 comes with the library, in the module cache.
@@ -463,7 +529,7 @@ func TestCycloneDXContent(t *testing.T) {
 		t.Fatalf("%d vulnerabilities", len(got.Vulnerabilities))
 	}
 	v := got.Vulnerabilities[0]
-	if r := v.Ratings[0]; v.ID != "GHSA-jfh8-c2jp-5v3q" || r.Severity != "critical" || r.Method != "CVSSv31" || r.Score != 10 {
+	if r := v.Ratings[0]; v.ID != "CVE-2021-44228" || r.Severity != "critical" || r.Method != "CVSSv31" || r.Score != 10 {
 		t.Errorf("worst: %+v", v)
 	}
 	if want := "update org.apache.logging.log4j:log4j-core to 2.15.0"; v.Recommendation != want {

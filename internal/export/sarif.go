@@ -70,13 +70,19 @@ type (
 		Locations []sarifLocation `json:"locations,omitempty"`
 	}
 	sarifResult struct {
-		RuleID              string            `json:"ruleId"`
-		RuleIndex           int               `json:"ruleIndex"`
-		Level               string            `json:"level"`
-		Message             sarifText         `json:"message"`
-		Locations           []sarifLocation   `json:"locations"`
-		PartialFingerprints map[string]string `json:"partialFingerprints"`
-		Properties          map[string]any    `json:"properties"`
+		RuleID              string             `json:"ruleId"`
+		RuleIndex           int                `json:"ruleIndex"`
+		Level               string             `json:"level"`
+		Message             sarifText          `json:"message"`
+		Locations           []sarifLocation    `json:"locations"`
+		PartialFingerprints map[string]string  `json:"partialFingerprints"`
+		Suppressions        []sarifSuppression `json:"suppressions,omitempty"`
+		Properties          map[string]any     `json:"properties"`
+	}
+	sarifSuppression struct {
+		Kind          string `json:"kind"`
+		Status        string `json:"status"`
+		Justification string `json:"justification,omitempty"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
@@ -127,8 +133,10 @@ func sarifLog(d *Document) sarifDocument {
 				Level: "note", Message: sarifText{p.Analyzer + ": " + p.Message},
 				Locations: []sarifLocation{sarifPlace(im, p.Path)}})
 		}
-		for _, f := range im.Findings {
-			run.Results = append(run.Results, sarifFinding(im, f, index[f.ID]))
+		for _, fs := range [][]report.Finding{im.Findings, im.Suppressed} {
+			for _, f := range fs {
+				run.Results = append(run.Results, sarifFinding(im, f, index[f.ID]))
+			}
 		}
 	}
 	run.Invocations = []sarifInvocation{inv}
@@ -139,9 +147,11 @@ func sarifLog(d *Document) sarifDocument {
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
-		for _, f := range d.Images[i].Findings {
-			if w, ok := worst[f.ID]; !ok || compareFindings(f, w) < 0 {
-				worst[f.ID] = f
+		for _, fs := range [][]report.Finding{d.Images[i].Findings, d.Images[i].Suppressed} {
+			for _, f := range fs {
+				if w, ok := worst[f.ID]; !ok || compareFindings(f, w) < 0 {
+					worst[f.ID] = f
+				}
 			}
 		}
 	}
@@ -173,7 +183,7 @@ func sarifFinding(im *Image, f report.Finding, rule int) sarifResult {
 	if f.FixedVersion != "" {
 		text += "; fixed in " + f.FixedVersion
 	} else {
-		text += "; no fixed version is known"
+		text += "; no fixed version is known" + fixWords(f.FixState)
 	}
 	props := map[string]any{
 		"purl":     f.PURL,
@@ -183,6 +193,19 @@ func sarifFinding(im *Image, f report.Finding, rule int) sarifResult {
 		"compared": f.Evidence.Compared,
 		"layer":    f.Package.Layer,
 		"image":    im.ConfigDigest,
+		"priority": f.Priority,
+	}
+	if f.Exploited {
+		props["exploitedSince"] = f.ExploitedSince
+	}
+	if f.EPSS > 0 {
+		props["epss"], props["epssPercentile"] = f.EPSS, f.EPSSPercentile
+	}
+	var suppressions []sarifSuppression
+	if j := f.Judgement; j.Suppresses() {
+		suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: judgementText(j)}}
+	} else if j != nil {
+		props["judgement"] = judgementText(j)
 	}
 	for k, v := range map[string]string{
 		"fixedVersion": f.FixedVersion, "buildCommand": f.Evidence.BuildCommand, "vector": f.Vector} {
@@ -201,7 +224,20 @@ func sarifFinding(im *Image, f report.Finding, rule int) sarifResult {
 		// viewers follow it from scan to scan.
 		PartialFingerprints: map[string]string{
 			"onceover/v1": shortHash(im.Title(), f.ID, f.Package.Type, f.Package.Name, f.Package.Arch, f.Package.Path)},
-		Properties: props,
+		Suppressions: suppressions,
+		Properties:   props,
+	}
+}
+
+// fixWords adds why there is no fixed version, if the distribution says so.
+func fixWords(state string) string {
+	switch state {
+	case report.FixWont:
+		return ", and none will come"
+	case report.FixDeferred:
+		return ", the distribution has put it off"
+	default:
+		return ""
 	}
 }
 

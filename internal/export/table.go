@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -42,7 +43,7 @@ func Table(w io.Writer, d *Document, opts TableOptions) error {
 	if opts.Color {
 		r.SetColorProfile(termenv.ANSI)
 	}
-	t := tableWriter{r: r, opts: opts}
+	t := tableWriter{r: r, opts: opts, priority: d.Filters.Sort == SortPriority, suppressed: d.Filters.ShowSuppressed}
 	for i := range d.Images {
 		t.image(&d.Images[i])
 	}
@@ -56,7 +57,9 @@ func Table(w io.Writer, d *Document, opts TableOptions) error {
 type tableWriter struct {
 	r    *lipgloss.Renderer
 	opts TableOptions
-	out  strings.Builder
+	// priority and suppressed ask for a column and for a second table.
+	priority, suppressed bool
+	out                  strings.Builder
 }
 
 func (t *tableWriter) image(im *Image) {
@@ -91,6 +94,11 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.findings(im.Findings)
 	}
+	if t.suppressed && len(im.Suppressed) > 0 {
+		t.line("")
+		t.line("  suppressed:")
+		t.findings(im.Suppressed)
+	}
 	t.line("")
 }
 
@@ -104,11 +112,24 @@ func (t *tableWriter) findings(fs []report.Finding) {
 	if wide {
 		columns = append(columns, column{title: "PATH", min: 16, flexible: true})
 	}
+	judged := slices.ContainsFunc(rows, func(r row) bool { return r.judgement != "" })
+	if judged {
+		columns = append(columns, column{title: "JUDGEMENT", min: 16, flexible: true})
+	}
+	if t.priority {
+		columns = slices.Insert(columns, 1, column{title: "PRIORITY", min: 8})
+	}
 	cells := make([][]string, len(rows))
 	for i, r := range rows {
 		cells[i] = []string{r.severity, Printable(r.advisory), Printable(r.packages()), Printable(r.installed), Printable(r.fixed)}
 		if wide {
 			cells[i] = append(cells[i], Printable(r.path))
+		}
+		if judged {
+			cells[i] = append(cells[i], Printable(r.judgement))
+		}
+		if t.priority {
+			cells[i] = slices.Insert(cells[i], 1, strconv.Itoa(r.priority))
 		}
 	}
 	fit(columns, cells, t.opts.Width-len(tableIndent))
@@ -205,13 +226,17 @@ func (c Counts) String() string {
 	if c.Hidden > 0 {
 		s += fmt.Sprintf("; %d hidden by filters", c.Hidden)
 	}
+	if c.Suppressed > 0 {
+		s += fmt.Sprintf("; %d suppressed", c.Suppressed)
+	}
 	return s
 }
 
 // A row is one advisory and the packages it concerns alike.
 type row struct {
-	severity, advisory, installed, fixed, path string
-	names                                      []string
+	severity, advisory, installed, fixed, path, judgement string
+	priority                                              int
+	names                                                 []string
 }
 
 func (r row) packages() string {
@@ -222,18 +247,26 @@ func (r row) packages() string {
 }
 
 func foldRows(fs []report.Finding) []row {
-	type key struct{ severity, id, installed, fixed, path, source string }
+	type key struct {
+		severity, id, installed, fixed, path, source, judgement string
+		priority                                                int
+	}
 	at := map[key]int{}
 	var rows []row
 	for _, f := range fs {
 		r := row{severity: f.Severity, advisory: advisoryName(f), installed: cmp.Or(f.Package.Version, "?"), fixed: f.FixedVersion}
-		if r.fixed == "" && f.FixState == report.FixWont {
+		switch {
+		case r.fixed != "":
+		case f.FixState == report.FixWont:
 			r.fixed = "(won't fix)"
+		case f.FixState == report.FixDeferred:
+			r.fixed = "(fix deferred)"
 		}
+		r.priority, r.judgement = f.Priority, judgementText(f.Judgement)
 		if !report.OSType(f.Package.Type) {
 			r.path = f.Package.Path
 		}
-		k := key{f.Severity, f.ID, r.installed, r.fixed, r.path, f.Evidence.Name}
+		k := key{f.Severity, f.ID, r.installed, r.fixed, r.path, f.Evidence.Name, r.judgement, r.priority}
 		i, ok := at[k]
 		if !ok {
 			i = len(rows)
@@ -247,12 +280,28 @@ func foldRows(fs []report.Finding) []row {
 	return rows
 }
 
-// advisoryName is the name people know: the CVE if there is just one.
+// advisoryName is the id, with the CVE behind it or how many there are.
 func advisoryName(f report.Finding) string {
-	if len(f.CVEs) == 1 {
-		return f.CVEs[0]
+	switch {
+	case len(f.CVEs) > 1:
+		return fmt.Sprintf("%s (%d CVEs)", f.ID, len(f.CVEs))
+	case len(f.CVEs) == 1 && f.CVEs[0] != f.ID:
+		return fmt.Sprintf("%s (%s)", f.ID, f.CVEs[0])
+	default:
+		return f.ID
 	}
-	return f.ID
+}
+
+// judgementText is "not_affected: vulnerable_code_not_present, because … (web.vex.json)".
+func judgementText(j *report.Judgement) string {
+	if j == nil {
+		return ""
+	}
+	s := j.Status
+	if why := strings.Join(slices.DeleteFunc([]string{j.Justification, j.Statement}, func(s string) bool { return s == "" }), ", "); why != "" {
+		s += ": " + why
+	}
+	return s + " (" + j.Document + ")"
 }
 
 // A column of the table.

@@ -154,7 +154,7 @@ func TestFormatSize(t *testing.T) {
 func BenchmarkTable(b *testing.B) {
 	d := &Document{Images: []Image{{ConfigDigest: image.DigestOf(nil)}}}
 	for i := range 3000 {
-		d.Images[0].Findings = append(d.Images[0].Findings, report.Finding{ID: fmt.Sprint("DEBIAN-CVE-2024-", i), Severity: report.SeverityLow,
+		d.Images[0].Findings = append(d.Images[0].Findings, report.Finding{ID: fmt.Sprint("CVE-2024-", i), Severity: report.SeverityLow,
 			Package: report.Package{Type: report.TypeDeb, Name: fmt.Sprint("package-with-a-name-", i), Version: "1.2.3-4+deb12u5"}})
 	}
 	d.Finish()

@@ -15,6 +15,10 @@ type lookup struct {
 	ecosystem, name, version string
 }
 
+// settles reports whether what is fixed here is fixed, whatever the same record
+// says for the look-ups that follow.
+func (l lookup) settles() bool { return strings.HasPrefix(l.ecosystem, "Ubuntu:Pro:") }
+
 // languageEcosystems are the ecosystems of language package types. The types
 // beside report's constants are those of package URLs.
 func languageEcosystem(packageType string) string {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/advisory"
-	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/version"
 )
@@ -39,7 +38,7 @@ func New(db *advisory.DB) *Matcher {
 // sorted by Compare; nil if there are none. Packages that are declared only, owned
 // by a distribution package, or without a version have none.
 func (m *Matcher) Package(d report.Distro, p report.Package) ([]report.Finding, error) {
-	fs, err := m.match(distroEcosystems(d, m.ecosystems), p)
+	fs, err := m.match(distroEcosystems(d, m.ecosystems), p, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]strin
 		k := memoKey{distro, p.Type, p.Name, p.Version, p.Source, p.SourceVersion, p.Module}
 		fs, ok := m.memo.get(k)
 		if !ok {
-			if fs, err = m.match(ecos, *p); err != nil {
+			if fs, err = m.match(ecos, *p, nil); err != nil {
 				return nil, nil, err
 			}
 			m.memo.put(k, fs)
@@ -111,20 +110,40 @@ func Compare(a, b report.Finding) int {
 	)
 }
 
+// match finds what concerns p, folded, without what depends on the image. What
+// is decided on the way is told to t, if it is not nil.
+func (m *Matcher) match(ecos []string, p report.Package, t *tracer) ([]report.Finding, error) {
+	hits, err := m.hits(lookups(ecos, p), p, t)
+	if err != nil {
+		return nil, err
+	}
+	return m.findings(m.fold(hits))
+}
+
 // A hit is one advisory whose ranges hold the package.
 type hit struct {
 	vuln     *advisory.Vuln
 	affected advisory.Affected
 	in       report.Evidence
 	fixed    string
+	// cves of vuln that are not vetoed.
+	cves []string
+	// at is the index of the look-up.
+	at int
+	// notice is the advisory under which the distribution published the
+	// fix, "" if there is none.
+	notice string
 }
 
-// match finds what concerns p, folded, without what depends on the image.
-func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, error) {
+// hits are the records that concern p, one for each advisory. Look-ups stand in
+// the order of their precedence.
+func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) ([]hit, error) {
 	var hits []hit
-	seen := map[string]bool{} // advisories in hits
-	for _, l := range lookups(ecos, p) {
+	var vetoes []veto
+	index := map[string]int{} // of hits, by advisory
+	for at, l := range ls {
 		if _, err := version.Compare(l.ecosystem, l.version, "0"); err != nil {
+			t.unreadable(l, err)
 			continue // the installed version is no version
 		}
 		as, err := m.db.Affected(l.ecosystem, l.name)
@@ -136,15 +155,30 @@ func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, erro
 			for n < len(as) && as[n].ID == as[0].ID {
 				n++
 			}
-			h, ok, err := m.evaluate(l, p, as[:n])
-			if err != nil {
-				return nil, fmt.Errorf("match %s %s with %s: %w", p.Name, p.Version, as[0].ID, err)
-			}
-			if id := h.affected.ID; ok && !seen[id] {
-				seen[id] = true
-				hits = append(hits, h)
-			}
+			entries := as[:n]
 			as = as[n:]
+			if !t.wants(entries) {
+				continue
+			}
+			h, v, err := m.evaluate(l, p, entries, t)
+			if err != nil {
+				return nil, fmt.Errorf("match %s %s with %s: %w", p.Name, p.Version, entries[0].ID, err)
+			}
+			t.record(l, entries, v)
+			id := entries[0].ID
+			switch {
+			case v == notAffected || v == fixed && l.settles():
+				vetoes = append(vetoes, veto{id: id, at: at, lookup: l, verdict: v})
+			case v == affected:
+				h.at = at
+				i, again := index[id]
+				if !again {
+					index[id] = len(hits)
+					hits = append(hits, h)
+				} else if base(hits[i].in.Ecosystem) == base(l.ecosystem) && h.fixed != "" && m.lower(l.ecosystem, h.fixed, hits[i].fixed) {
+					hits[i] = h
+				}
+			}
 		}
 	}
 	for i := range hits {
@@ -155,119 +189,7 @@ func (m *Matcher) match(ecos []string, p report.Package) ([]report.Finding, erro
 		if v == nil {
 			v = &advisory.Vuln{ID: hits[i].affected.ID}
 		}
-		hits[i].vuln = v
+		hits[i].vuln, hits[i].cves = v, v.CVEs
 	}
-	return m.findings(fold(hits))
+	return m.spare(hits, vetoes, t)
 }
-
-// evaluate applies the entries of one advisory for one package.
-func (m *Matcher) evaluate(l lookup, p report.Package, entries []advisory.Affected) (hit, bool, error) {
-	rpmModular := p.Module != "" || advisory.Modular(l.version)
-	var best hit
-	found := false
-	for _, a := range entries {
-		if a.State == feed.StateNotAffected || a.State == feed.StateUndetermined {
-			continue
-		}
-		modular := hasModularFix(a)
-		if p.Type == report.TypeRPM && modular != rpmModular && hasFix(a) {
-			continue // built for a module, or for none: not comparable
-		}
-		if a.Stream != "" && p.Module != "" && a.Stream != stream(p.Module) {
-			continue
-		}
-		h, in, err := contains(l, a)
-		if err != nil {
-			return hit{}, false, err
-		}
-		switch {
-		case !in && modular:
-			// One advisory lists the builds of one stream for several
-			// minor releases. Who has one of them is mended.
-			return hit{}, false, nil
-		case in && (!found || h.fixed != "" && m.lower(l.ecosystem, h.fixed, best.fixed)):
-			best, found = h, true
-		}
-	}
-	return best, found, nil
-}
-
-// lower reports whether fix a is lower than fix b, where b may be missing.
-func (m *Matcher) lower(ecosystem, a, b string) bool {
-	if b == "" {
-		return true
-	}
-	c, err := version.Compare(ecosystem, a, b)
-	return err == nil && c < 0
-}
-
-func hasFix(a advisory.Affected) bool {
-	return slices.ContainsFunc(a.Ranges, func(r advisory.Range) bool { return r.Fixed != "" })
-}
-
-func hasModularFix(a advisory.Affected) bool {
-	return slices.ContainsFunc(a.Ranges, func(r advisory.Range) bool { return advisory.Modular(r.Fixed) })
-}
-
-// stream is "name:stream" of a modularity label
-// "name:stream:version:context".
-func stream(label string) string {
-	part := strings.SplitN(label, ":", 3)
-	if len(part) < 2 {
-		return label
-	}
-	return part[0] + ":" + part[1]
-}
-
-// contains looks for the version in one entry.
-func contains(l lookup, a advisory.Affected) (hit, bool, error) {
-	ranges := a.Ranges
-	if len(a.Custom) > 0 && !zeroPseudo(l.version) {
-		ranges = a.Custom
-	}
-	h := hit{affected: a, in: report.Evidence{Ecosystem: l.ecosystem, Name: l.name}}
-	for _, r := range ranges {
-		in, decided, err := r.Contains(l.ecosystem, l.version)
-		if err != nil {
-			return hit{}, false, err
-		}
-		if !in {
-			continue
-		}
-		h.fixed = r.Fixed
-		if h.fixed == "" {
-			h.fixed = laterFix(l, ranges, r)
-		}
-		h.in.Range, h.in.Compared = r.String(), decided
-		return h, true, nil
-	}
-	if slices.Contains(a.Versions, l.version) {
-		h.in.Range, h.in.Compared = "= "+l.version, l.version+" is listed"
-		return h, true, nil
-	}
-	return hit{}, false, nil
-}
-
-// laterFix is the fix for an interval that ends without one: the lowest version
-// above the installed one that the entry calls fixed, "" if there is none.
-func laterFix(l lookup, ranges []advisory.Range, in advisory.Range) string {
-	if in.LastAffected == "" && in.Limit == "" {
-		return ""
-	}
-	best := ""
-	for _, r := range ranges {
-		if r.Fixed == "" {
-			continue
-		}
-		c, err := version.Compare(l.ecosystem, l.version, r.Fixed)
-		if err == nil && c < 0 && best == "" {
-			best = r.Fixed
-		}
-	}
-	return best
-}
-
-// zeroPseudo reports a Go pseudo-version without a base, "v0.0.0-2023…". It
-// says when a commit was made and not which release it belongs to, so custom
-// ranges cannot judge it.
-func zeroPseudo(v string) bool { return strings.HasPrefix(strings.TrimPrefix(v, "v"), "0.0.0-") }

@@ -115,7 +115,7 @@ func TestPackage(t *testing.T) {
 		return report.Package{Type: "deb", Name: "bin", Source: "src", Version: v}
 	}
 	rpm := func(name, v string) report.Package { return report.Package{Type: "rpm", Name: name, Version: v} }
-	unfixed1002 := brief{"DEBIAN-CVE-2026-1002", "Unknown", "", "not-fixed", "1.0-1 >= 0"}
+	unfixed1002 := brief{"CVE-2026-1002", "Unknown", "", "not-fixed", "1.0-1 >= 0"}
 	for _, tc := range []struct {
 		name string
 		d    report.Distro
@@ -123,26 +123,26 @@ func TestPackage(t *testing.T) {
 		want []brief
 	}{
 		{"by source, worst first, unfixed too", bookworm, deb("1.0-1"), []brief{
-			{"DEBIAN-CVE-2026-1001", "Critical", "2.0-1", "fixed", "1.0-1 < 2.0-1"}, unfixed1002}},
+			{"CVE-2026-1001", "Critical", "2.0-1", "fixed", "1.0-1 < 2.0-1"}, unfixed1002}},
 		{"the fix itself is not affected", bookworm, deb("2.0-1"), []brief{
-			{"DEBIAN-CVE-2026-1002", "Unknown", "", "not-fixed", "2.0-1 >= 0"}}},
+			{"CVE-2026-1002", "Unknown", "", "not-fixed", "2.0-1 >= 0"}}},
 		{"a rebuild is judged by the source version", bookworm,
 			report.Package{Type: "deb", Name: "bin", Source: "src", Version: "1:9-1+b1", SourceVersion: "1.0-1"},
-			[]brief{{"DEBIAN-CVE-2026-1001", "Critical", "2.0-1", "fixed", "1.0-1 < 2.0-1"}, unfixed1002}},
+			[]brief{{"CVE-2026-1001", "Critical", "2.0-1", "fixed", "1.0-1 < 2.0-1"}, unfixed1002}},
 		{"another release", report.Distro{ID: "debian", VersionID: "11"}, deb("1.0-1"), nil},
 		{"a release by its name only", report.Distro{ID: "debian", Codename: "trixie"}, deb("1.0-1"), []brief{
-			{"DEBIAN-CVE-2026-1003", "Unknown", "", "not-fixed", "1.0-1 >= 0"}}},
+			{"CVE-2026-1003", "Unknown", "", "not-fixed", "1.0-1 >= 0"}}},
 		{"Ubuntu without Pro", report.Distro{ID: "ubuntu", VersionID: "22.04"}, deb("1.0-1"), []brief{
-			{"UBUNTU-CVE-2026-1004", "Medium", "", "not-fixed", "1.0-1 >= 0"},
-			{"UBUNTU-CVE-2026-1005", "Unknown", "", "not-fixed", "1.0-1 < 2.0-1+esm2"}}},
+			{"CVE-2026-1004", "Medium", "", "not-fixed", "1.0-1 >= 0"},
+			{"CVE-2026-1005", "Unknown", "", "not-fixed", "1.0-1 < 2.0-1+esm2"}}},
 		{"Ubuntu with a package from Pro", report.Distro{ID: "ubuntu", VersionID: "22.04"}, deb("2.0-1+esm1"), []brief{
-			{"UBUNTU-CVE-2026-1004", "Medium", "", "not-fixed", "2.0-1+esm1 >= 0"},
-			{"UBUNTU-CVE-2026-1005", "Unknown", "2.0-1+esm2", "fixed", "2.0-1+esm1 < 2.0-1+esm2"}}},
+			{"CVE-2026-1004", "Medium", "", "not-fixed", "2.0-1+esm1 >= 0"},
+			{"CVE-2026-1005", "Unknown", "2.0-1+esm2", "fixed", "2.0-1+esm1 < 2.0-1+esm2"}}},
 		{"Alpine by origin and apk's order", report.Distro{ID: "alpine", VersionID: "3.18.4"},
 			report.Package{Type: "apk", Name: "bin", Source: "src", Version: "2.9-r1"},
-			[]brief{{"ALPINE-CVE-2026-1006", "Unknown", "2.9.0-r0", "fixed", "2.9-r1 < 2.9.0-r0"}}},
+			[]brief{{"CVE-2026-1006", "Unknown", "2.9.0-r0", "fixed", "2.9-r1 < 2.9.0-r0"}}},
 		{"end of life is not going to be fixed", bookworm, report.Package{Type: "deb", Name: "old", Version: "1"},
-			[]brief{{"DEBIAN-CVE-2026-1018", "Unknown", "", "wont-fix", "1 >= 0"}}},
+			[]brief{{"CVE-2026-1018", "Unknown", "", "wont-fix", "1 >= 0"}}},
 
 		{"a module is compared with its own stream only", alma8,
 			report.Package{Type: "rpm", Name: "nodejs", Version: "1:18.1-1.module_el8.7.0+9+b", Module: "nodejs:18:8070:ab"},
@@ -229,7 +229,7 @@ func TestFold(t *testing.T) {
 		return out
 	}
 	want := []folded{
-		{"GHSA-aaaa-aaaa-aaaa", "High", "the flaw", "2.0", []string{"CVE-2026-1001"}, []string{"PYSEC-2026-1"}},
+		{"CVE-2026-1001", "High", "the flaw", "2.0", []string{"CVE-2026-1001"}, []string{"GHSA-aaaa-aaaa-aaaa", "PYSEC-2026-1"}},
 		{"GHSA-bbbb-bbbb-bbbb", "Unknown", "", "2.0", nil, []string{"PYSEC-2026-3"}},
 		{"PYSEC-2026-2", "Unknown", "", "2.0", nil, nil},
 	}
@@ -237,9 +237,8 @@ func TestFold(t *testing.T) {
 		t.Error(diff)
 	}
 	want = []folded{
-		{"DEBIAN-CVE-2026-2001", "Unknown", "", "2.0-1", []string{"CVE-2026-2001"}, []string{"DSA-1-1"}},
-		{"DEBIAN-CVE-2026-2002", "Unknown", "", "2.0-1", []string{"CVE-2026-2002"}, []string{"DSA-1-1"}},
-		{"DSA-2-1", "Unknown", "", "2.0-1", []string{"CVE-2026-2001", "CVE-2026-2003"}, nil},
+		{"DSA-1-1", "Unknown", "", "2.0-1", []string{"CVE-2026-2001", "CVE-2026-2002"}, []string{"DEBIAN-CVE-2026-2001", "DEBIAN-CVE-2026-2002"}},
+		{"DSA-2-1", "Unknown", "", "2.0-1", []string{"CVE-2026-2003"}, nil},
 	}
 	if diff := cmp.Diff(want, list(bookworm, report.Package{Type: "deb", Name: "s", Version: "1.0-1"})); diff != "" {
 		t.Error(diff)
@@ -267,7 +266,7 @@ func TestInventory(t *testing.T) {
 		got = append(got, place{f.ID, f.Package.Path, f.PURL, f.Evidence.BuildCommand})
 	}
 	want := []place{
-		{"DEBIAN-CVE-2026-1001", "", "pkg:deb/debian/bin@1-1?distro=debian-12&upstream=src", ""},
+		{"CVE-2026-1001", "", "pkg:deb/debian/bin@1-1?distro=debian-12&upstream=src", ""},
 		{"GHSA-aaaa-bbbb-cccc", "/a/package.json", "pkg:npm/left@1.0.0", "RUN npm install"},
 		{"GHSA-aaaa-bbbb-cccc", "/b/package.json", "pkg:npm/left@1.0.0", ""},
 	}
@@ -348,6 +347,9 @@ func TestInventoryDoesNotDependOnOrder(t *testing.T) {
 	db := compile(t,
 		rec("DEBIAN-CVE-2026-1001", "Debian:12", "a", below2, `"upstream":["CVE-2026-1001"],`),
 		rec("DSA-1-1", "Debian:12", "a", below2, `"upstream":["CVE-2026-1001","CVE-2026-1002"],`),
+		rec("DSA-2-1", "Debian:12", "a", `{"introduced":"0"},{"fixed":"1.4"}`, `"upstream":["CVE-2026-1001","CVE-2026-1003"],`),
+		rec("DSA-3-1", "Debian:12", "a", below2, `"upstream":["CVE-2026-1001","CVE-2026-1003"],`),
+		rec("DEBIAN-CVE-2026-1003", "Debian:12", "a", `{"introduced":"0"},{"fixed":"1.4"}`, `"upstream":["CVE-2026-1003"],`),
 		rec("DEBIAN-CVE-2026-1002", "Debian:12", "b", unfixed, `"database_specific":{"severity":"high"},`),
 		rec("GHSA-aaaa-bbbb-cccc", "npm", "a", `{"introduced":"0"},{"fixed":"1.5.0"}`, `"aliases":["CVE-2026-1001"],`),
 		rec("NSWG-ECO-1", "npm", "a", `{"introduced":"0"},{"fixed":"1.2.0"}`, `"aliases":["CVE-2026-1001"],`))

@@ -61,7 +61,9 @@ const (
 
 // A Finding is one advisory that concerns one package of an image.
 type Finding struct {
-	// ID of the advisory: "DEBIAN-CVE-2024-1", "ALSA-2024:1", "GO-2024-1".
+	// ID is that of the advisory under which the distribution published the
+	// fix ("DSA-5678-1", "ALSA-2024:1"), else the CVE if there is just one,
+	// else that of the record: "GHSA-…", "GO-2024-1".
 	ID string `json:"id"`
 	// CVEs behind it, sorted; empty if none is assigned.
 	CVEs []string `json:"cves,omitempty"`
@@ -78,6 +80,17 @@ type Finding struct {
 	URL          string `json:"url,omitempty"`
 	// Published in Unix milliseconds, 0 if unknown.
 	Published int64 `json:"published,omitempty"`
+	// Exploited says that one of the CVEs is in CISA's catalogue of those
+	// known to be exploited, ExploitedSince since when ("2021-12-10").
+	Exploited      bool   `json:"exploited,omitempty"`
+	ExploitedSince string `json:"exploited_since,omitempty"`
+	// EPSS is the probability of exploitation in the next 30 days, of the
+	// CVEs the highest, and EPSSPercentile its rank, both from 0 to 1; 0 if
+	// unknown.
+	EPSS           float64 `json:"epss,omitempty"`
+	EPSSPercentile float64 `json:"epss_percentile,omitempty"`
+	// Priority from 0 to 100 says what to mend first; see PriorityOf.
+	Priority int `json:"priority"`
 
 	Package Package `json:"package"`
 	PURL    string  `json:"purl"`
@@ -87,6 +100,50 @@ type Finding struct {
 	// not affected; empty if there is none.
 	FixedVersion string   `json:"fixed_version,omitempty"`
 	Evidence     Evidence `json:"evidence"`
+	// Judgement is what a document of the user says of it, nil for none.
+	Judgement *Judgement `json:"judgement,omitempty"`
+}
+
+// A Judgement is what a VEX document or a file of ignore rules says of a
+// finding.
+type Judgement struct {
+	// By is JudgedByVEX, JudgedByAttached or JudgedByRule.
+	By string `json:"by"`
+	// Status is one of VEX's words, or StatusIgnored.
+	Status string `json:"status"`
+	// Justification is VEX's word for why the status is not_affected.
+	Justification string `json:"justification,omitempty"`
+	// Statement is why, in words: VEX's impact or action statement, the
+	// reason of a rule.
+	Statement string `json:"statement,omitempty"`
+	// Document that says so, with the line of a rule: "web.vex.json",
+	// ".onceoverignore.yaml:4".
+	Document string `json:"document"`
+	// Date of the statement, RFC 3339, and the day after which a rule no
+	// longer counts ("2026-12-31"); empty if there is none.
+	Date  string `json:"date,omitempty"`
+	Until string `json:"until,omitempty"`
+}
+
+// Who judges.
+const (
+	JudgedByVEX      = "vex"
+	JudgedByAttached = "attached-vex"
+	JudgedByRule     = "rule"
+)
+
+// Statuses of a judgement: those of OpenVEX, and that of an ignore rule.
+const (
+	StatusNotAffected   = "not_affected"
+	StatusAffected      = "affected"
+	StatusFixed         = "fixed"
+	StatusInvestigation = "under_investigation"
+	StatusIgnored       = "ignored"
+)
+
+// Suppresses reports whether a finding that is judged so is set aside.
+func (j *Judgement) Suppresses() bool {
+	return j != nil && (j.Status == StatusNotAffected || j.Status == StatusFixed || j.Status == StatusIgnored)
 }
 
 // Evidence is why a finding is there.
@@ -95,12 +152,16 @@ type Evidence struct {
 	// record names it ("Debian:12").
 	Source    string `json:"source"`
 	Ecosystem string `json:"ecosystem"`
+	// Record is the id of the record that decided, "DEBIAN-CVE-2024-1".
+	Record string `json:"record,omitempty"`
 	// Name that was looked up: the source package for deb and apk.
 	Name string `json:"name"`
 	// Range that holds the version, ">= 0, < 2.3-4".
 	Range string `json:"range"`
 	// Compared is the comparison that decided, "2.3-1 < 2.3-4".
 	Compared string `json:"compared"`
+	// Note is what the record adds in words: "Minor issue".
+	Note string `json:"note,omitempty"`
 	// BuildCommand is what brought the layer of the package.
 	BuildCommand string `json:"build_command,omitempty"`
 }

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	openssl  = "DEBIAN-CVE-2024-6119"
-	zlib     = "DEBIAN-CVE-2023-45853"
-	requests = "GHSA-9wx4-h78v-vm56"
+	openssl  = "CVE-2024-6119"
+	zlib     = "CVE-2023-45853"
+	requests = "CVE-2024-35195"
 )
 
 func TestListImageVulnerabilities(t *testing.T) {
@@ -29,7 +29,7 @@ func TestListImageVulnerabilities(t *testing.T) {
 		{"now", model.ListImageVulnerabilitiesRequest{RepairNecessity: new("immediate_repair")}, []string{zlib, openssl}},
 		{"later", model.ListImageVulnerabilitiesRequest{RepairNecessity: new("delay_repair")}, []string{requests}},
 		{"never", model.ListImageVulnerabilitiesRequest{RepairNecessity: new("not_needed_repair")}, []string{}},
-		{"id", model.ListImageVulnerabilitiesRequest{VulId: new("CVE-2024")}, []string{openssl}},
+		{"id", model.ListImageVulnerabilitiesRequest{VulId: new("CVE-2024-6")}, []string{openssl}},
 		{"software", model.ListImageVulnerabilitiesRequest{AppName: new("zlib")}, []string{zlib}},
 		{"linux", model.ListImageVulnerabilitiesRequest{Type: new("linux_vul")}, []string{zlib, openssl}},
 		{"applications", model.ListImageVulnerabilitiesRequest{Type: new("app_vul")}, []string{requests}},
@@ -108,7 +108,7 @@ func TestVulnerabilitiesOverAllImages(t *testing.T) {
 		{"all", model.ListGlobalVulnerabilitiesRequest{Limit: 10}, []string{zlib, openssl, requests}},
 		{"page", model.ListGlobalVulnerabilitiesRequest{Offset: 1, Limit: 10}, []string{openssl, requests}},
 		{"urgent", model.ListGlobalVulnerabilitiesRequest{Limit: 10, RepairNecessity: &necessity.DELAY_REPAIR}, []string{requests}},
-		{"id", model.ListGlobalVulnerabilitiesRequest{Limit: 10, VulId: new("2024")}, []string{openssl}},
+		{"id", model.ListGlobalVulnerabilitiesRequest{Limit: 10, VulId: new("2024-6")}, []string{openssl}},
 		{"type", model.ListGlobalVulnerabilitiesRequest{Limit: 10, Type: new("app_vul"), Region: new("r"), EnterpriseProjectId: new("0")}, []string{requests}},
 	} {
 		t.Run("global "+tc.name, func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestListVulAffectImages(t *testing.T) {
 		{"local_image", func(r *model.ListVulAffectImagesRequest) { r.ImageType = "local_image" }, 1},
 		{"registry", func(r *model.ListVulAffectImagesRequest) { r.ImageType = "registry" }, 0},
 		{"handled", func(r *model.ListVulAffectImagesRequest) { r.IsHandled = true }, 0},
-		{"another vulnerability", func(r *model.ListVulAffectImagesRequest) { r.VulId = "CVE-2024-6119" }, 0},
+		{"another vulnerability", func(r *model.ListVulAffectImagesRequest) { r.VulId = "CVE-2024-611" }, 0},
 		{"another type", func(r *model.ListVulAffectImagesRequest) { r.Type = "app_vul" }, 0},
 		{"severity", func(r *model.ListVulAffectImagesRequest) { r.RepairNecessity = new("High") }, 1},
 		{"another severity", func(r *model.ListVulAffectImagesRequest) { r.RepairNecessity = new("Low") }, 0},
