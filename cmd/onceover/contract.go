@@ -86,7 +86,7 @@ func boundMemory(iso *scan.Isolation, memory byteSize, parallel int) {
 
 // isolation is how "onceover scan" reads layers: at full speed, unless it is
 // told what it may take.
-func (c *scanCmd) isolation() (*scan.Isolation, func()) {
+func (c *lookFlags) isolation() (*scan.Isolation, func()) {
 	if c.Parallel == 0 && c.Memory > 0 {
 		c.Parallel = 1
 	}

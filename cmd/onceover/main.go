@@ -29,6 +29,7 @@ import (
 	"github.com/onceover/onceover/internal/pace"
 	"github.com/onceover/onceover/internal/sandbox"
 	"github.com/onceover/onceover/internal/scan"
+	"github.com/onceover/onceover/internal/vex"
 )
 
 // Exit codes. --exit-code chooses one more.
@@ -46,6 +47,7 @@ type cli struct {
 	Agent   agentCmd     `cmd:"" help:"Run the agent of this host for a server."`
 	Enroll  enrollKeyCmd `cmd:"" name:"enroll-key" help:"Make a key with which agents of further hosts enrol."`
 	Scan    scanCmd      `cmd:"" help:"Scan images of this host or image files, without a server."`
+	Explain explainCmd   `cmd:"" help:"Tell why an image has a finding, or why it has none."`
 	DB      dbCmd        `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
 	Version versionCmd   `cmd:"" help:"Print the version."`
 }
@@ -130,6 +132,7 @@ func newParser(c *cli, std streams, more ...kong.Option) (*kong.Kong, error) {
 		kong.Vars{
 			"config_file":   defaultConfigFile,
 			"database_file": databaseFile(),
+			"ignore_file":   vex.RulesFile,
 			"advisory_url":  advisory.DefaultURL,
 			"feeds":         feedNames(),
 			"cpu_percent":   strconv.Itoa(pace.DefaultCPUPercent),

@@ -22,7 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/onceover/onceover/test/shareddata"
@@ -35,6 +37,7 @@ func TestMain(m *testing.M) {
 		"onceover": main,
 		"mkimage":  tool(makeImage),
 		"mkzip":    tool(makeZip),
+		"attach":   tool(attach),
 		"serve":    tool(serve),
 	})
 }
@@ -149,6 +152,37 @@ func makeImage(args []string) error {
 		return writeDockerArchive(out, names, img)
 	}
 	return fmt.Errorf("no such kind: %s", kind)
+}
+
+// attach is "attach LAYOUT FILE": FILE becomes an OpenVEX document whose subject
+// is the first image of the layout.
+func attach(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("usage: attach LAYOUT FILE")
+	}
+	l, err := layout.FromPath(args[0])
+	if err != nil {
+		return err
+	}
+	index, err := l.ImageIndex()
+	if err != nil {
+		return err
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(args[1])
+	if err != nil {
+		return err
+	}
+	const mediaType = "application/vnd.openvex+json"
+	img, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{Layer: static.NewLayer(b, mediaType)})
+	if err != nil {
+		return err
+	}
+	img = mutate.Subject(mutate.ConfigMediaType(img, "application/vnd.oci.empty.v1+json"), m.Manifests[0]).(v1.Image)
+	return l.AppendImage(img)
 }
 
 func writeDockerArchive(out string, names []string, img v1.Image) error {

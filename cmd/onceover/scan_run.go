@@ -17,6 +17,7 @@ import (
 type scanRun struct {
 	scanner  *scan.Scanner
 	matcher  *match.Matcher
+	judge    *judge
 	progress *progress
 	// lenient runs do not fail on images that are known not to be readable.
 	lenient bool
@@ -45,18 +46,11 @@ func (s *scanRun) generalWarnings() ([]string, error) {
 // image that cannot be read stands in the document with the reason.
 func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	out := describe(sub)
-	var res *scan.Result
-	var err error
-	for _, place := range sub.places {
-		res, err = s.scanner.Image(ctx, place.source, place.image, func(done, all int, cached bool) {
-			s.progress.now("image %d of %d: %s, layer %d of %d", n, of, sub.title(), done, all)
-		})
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	res, err := readImage(ctx, s.scanner, sub, func(done, all int, cached bool) {
+		s.progress.now("image %d of %d: %s, layer %d of %d", n, of, sub.title(), done, all)
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err != nil {
 		out.Error = err.Error()
@@ -76,6 +70,13 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
 		}
 	}
+	judge, err := s.judge.of(ctx, sub, out, res.Inventory)
+	if err != nil {
+		return err
+	}
+	for i := range findings {
+		judge(&findings[i])
+	}
 	s.fillIn(&out, res, findings)
 	if !out.Complete {
 		s.failed++
@@ -83,6 +84,17 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	s.doc.Images = append(s.doc.Images, out)
 	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), plural(len(findings), "finding"))
 	return nil
+}
+
+// readImage reads a subject where it can be read first.
+func readImage(ctx context.Context, scanner *scan.Scanner, sub subject, onLayer func(done, all int, cached bool)) (res *scan.Result, err error) {
+	for _, place := range sub.places {
+		res, err = scanner.Image(ctx, place.source, place.image, onLayer)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return res, err
 }
 
 // describe is what the engines say about a subject.

@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/test/shareddata"
 )
@@ -204,9 +205,9 @@ func TestDeterministic(t *testing.T) {
 
 // compileStrict loads our schema with every object closed, so that a field
 // without a description is an error.
-func compileStrict(t *testing.T) *jsonschema.Schema {
+func compileStrict(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(shareddata.Root(), "docs", "schema", "scan-v1.schema.json"))
+	b, err := os.ReadFile(filepath.Join(shareddata.Root(), "docs", "schema", name+"-v1.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func compileStrict(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	closeObjects(doc)
-	return compile(t, "scan.json", map[string]any{"scan.json": doc})
+	return compile(t, name+".json", map[string]any{name + ".json": doc})
 }
 
 func closeObjects(v any) {
@@ -262,7 +263,7 @@ func validate(t *testing.T, s *jsonschema.Schema, text string) {
 }
 
 func TestJSONSchema(t *testing.T) {
-	s := compileStrict(t)
+	s := compileStrict(t, "scan")
 	for _, tc := range documents() {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.doc.Finish()
@@ -285,7 +286,19 @@ func TestJSONSchemaNamesEveryField(t *testing.T) {
 	var d Document
 	fill(reflect.ValueOf(&d).Elem(), "")
 	d.SchemaVersion = SchemaVersion
-	validate(t, compileStrict(t), render(t, JSON, &d))
+	validate(t, compileStrict(t, "scan"), render(t, JSON, &d))
+}
+
+// So of an explanation.
+func TestExplanationSchemaNamesEveryField(t *testing.T) {
+	var e Explanation
+	fill(reflect.ValueOf(&e).Elem(), "")
+	e.SchemaVersion = 1
+	var b bytes.Buffer
+	if err := ExplanationJSON(&b, &e); err != nil {
+		t.Fatal(err)
+	}
+	validate(t, compileStrict(t, "explain"), b.String())
 }
 
 // fill gives every field beneath v a value that the schema allows.
@@ -327,7 +340,9 @@ func fill(v reflect.Value, name string) {
 			v.SetString("too-large")
 		case name == "PURL":
 			v.SetString("pkg:deb/debian/x@1")
-		case name == "Date" || name == "Created":
+		case name == "Verdict" || name == "State":
+			v.SetString(match.VerdictAffected)
+		case name == "Date" || name == "Created" || name == "Modified":
 			v.SetString("2026-11-20T00:00:00Z")
 		default:
 			v.SetString("text")
