@@ -22,6 +22,7 @@ import (
 	"github.com/onceover/onceover/internal/cache"
 	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/hss"
+	"github.com/onceover/onceover/internal/query"
 	"github.com/onceover/onceover/internal/scan"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/wire"
@@ -158,6 +159,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
+			explain: query.Explain(query.ExplainConfig{Images: st, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -333,12 +335,15 @@ type router struct {
 	auth                          *auth.Authenticator
 	agents, tokens, projects, api http.Handler
 	advisories                    *advisories
+	explain                       http.Handler // beside what HSS has
 }
 
 func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/v5/"):
 		h.api.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/v1/") && strings.HasSuffix(path, "/explain"):
+		h.explain.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/agent/v1/"):
 		h.agents.ServeHTTP(w, r)
 	case path == auth.PathTokens && r.Method == http.MethodPost:

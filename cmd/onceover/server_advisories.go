@@ -211,6 +211,16 @@ func (a *advisories) match(_ context.Context, inv report.Inventory, buildCommand
 	return match.New(db).Inventory(inv, buildCommands)
 }
 
+// matcher gives the matcher of the generation in use, until release is called.
+func (a *advisories) matcher() (m *match.Matcher, release func(), err error) {
+	db, release := a.holder.Acquire()
+	if db == nil {
+		release()
+		return nil, nil, fault.New(fault.Unavailable, "the advisory database is closed")
+	}
+	return match.New(db), release, nil
+}
+
 // cve looks up one CVE for the store.
 func (a *advisories) cve(_ context.Context, id string) (store.CVE, bool) {
 	db, release := a.holder.Acquire()

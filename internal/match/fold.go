@@ -49,7 +49,7 @@ func (m *Matcher) fold(hits []hit) []group {
 	var own, plain []hit
 	for _, h := range hits {
 		switch h.notice = h.affected.Advisory; {
-		case isAdvisory(h.vuln.ID):
+		case isAdvisory(h.vuln.ID) && isDistribution(base(h.in.Ecosystem)):
 			h.notice = h.vuln.ID
 		case h.notice == "" || len(h.cves) < 2:
 			plain = append(plain, h)

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+)
+
+const (
+	sqlScanned     = `SELECT analyzers, diff_ids, config FROM content WHERE id = $1`
+	sqlRunsOfImage = `SELECT COUNT(*) FROM container WHERE image_id = $1 AND running = 1`
+)
+
+// Merged is an image as its last scan saw it.
+type Merged struct {
+	Inventory report.Inventory
+	Config    image.Config
+	// Running says that a container of the image runs on a host.
+	Running bool
+}
+
+// Merged merges the layer reports of an image once more. An unknown image is
+// fault.NotFound; one that was not scanned yet, or of which not every layer
+// report is kept, is fault.Conflict.
+func (s *Store) Merged(ctx context.Context, project, imageID string) (*Merged, error) {
+	content, err := s.contentOf(ctx, project, imageID)
+	if err != nil {
+		return nil, err
+	}
+	var analyzers, list string
+	var raw []byte
+	if err := s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&analyzers, &list, &raw); err != nil {
+		return nil, fmt.Errorf("read scan of image: %w", err)
+	}
+	if len(raw) == 0 || list == "" {
+		return nil, fault.New(fault.Conflict, "image %s has not been scanned yet", imageID)
+	}
+	img := fleet.ImageReport{Analyzers: analyzers}
+	if err := json.Unmarshal([]byte(list), &img.DiffIDs); err != nil {
+		return nil, fmt.Errorf("read diff IDs: %w", err)
+	}
+	out := &Merged{}
+	if out.Config, err = image.ParseConfig(raw); err != nil {
+		return nil, fmt.Errorf("read image configuration: %w", err)
+	}
+	layers, missing, err := s.layerReports(ctx, &img)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		return nil, fault.New(fault.Conflict, "%d of %d layer reports of image %s are not kept: scan it again", len(missing), len(img.DiffIDs), imageID)
+	}
+	out.Inventory = report.Merge(layers)
+	var running int64
+	if err := s.read.QueryRowContext(ctx, sqlRunsOfImage, imageID).Scan(&running); err != nil {
+		return nil, fmt.Errorf("count containers: %w", err)
+	}
+	out.Running = running > 0
+	return out, nil
+}
