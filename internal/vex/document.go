@@ -92,7 +92,7 @@ func parse(name string, b []byte, by string) (*Document, error) {
 	case kind.Context != nil:
 		d.statements, err = openVEX(b, by == report.JudgedByAttached)
 	case kind.Document != nil:
-		d.statements, err = csaf(b)
+		d.statements, err = fromCSAF(b)
 	default:
 		return nil, fault.New(fault.Invalid, "neither OpenVEX (no @context) nor CSAF (no document)")
 	}

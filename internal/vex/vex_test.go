@@ -122,7 +122,7 @@ func TestOpenVEX(t *testing.T) {
 }
 
 const csafDocument = `{
- "document": {"category": "csaf_vex", "tracking": {"current_release_date": "2026-01-01T00:00:00Z"}},
+ "document": {"category": "csaf_vex", "csaf_version": "2.0", "title": "t", "tracking": {"id": "T-1", "current_release_date": "2026-01-01T00:00:00Z"}},
  "product_tree": {
   "branches": [{"category": "vendor", "name": "v", "branches": [
     {"category": "product_name", "name": "web", "product": {"product_id": "WEB", "name": "web", "product_identification_helper": {"purl": "pkg:oci/web"}}},
@@ -165,9 +165,9 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		{"a reason of one's own", say(`{"vulnerability":"CVE-1","products":["pkg:oci/a"],"status":"not_affected","justification":"trust_me"}`), "there is no justification trust_me"},
 		{"no package URL", say(one("CVE-1", `"pkg:"`, "")), `package URL "pkg:"`},
 		{"no time", say(one("CVE-1", `"pkg:oci/a"`, `,"timestamp":"yesterday"`)), `"yesterday" is no time`},
-		{"CSAF about nothing", `{"document":{"category":"csaf_base"}}`, `category "csaf_base"`},
-		{"CSAF without an id", `{"document":{"category":"csaf_vex"},"vulnerabilities":[{}]}`, "vulnerability 1 has neither"},
-		{"deep branches", `{"document":{"category":"csaf_vex"},"product_tree":{"branches":[` + strings.Repeat(`{"branches":[`, 70) + strings.Repeat(`]}`, 70) + `]}}`, "nested deeper"},
+		{"CSAF about nothing", `{"document":{"category":"csaf_base","csaf_version":"2.0","tracking":{"id":"T"}}}`, `category "csaf_base"`},
+		{"CSAF without an id", `{"document":{"category":"csaf_vex","csaf_version":"2.0","tracking":{"id":"T"}},"vulnerabilities":[{}]}`, "vulnerability 1 has neither"},
+		{"CSAF of a product that there is not", "{\"document\":{\"category\":\"csaf_vex\",\"csaf_version\":\"2.0\",\"tracking\":{\"id\":\"T\"}},\n\"vulnerabilities\":[{\"cve\":\"CVE-1\",\"product_status\":{\"fixed\":[\"NONE\"]}}]}", ":2: CSAF: "},
 		{"many statements", `{"@context":"https://openvex.dev/ns","statements":[` + strings.TrimSuffix(strings.Repeat("{},", maxStatements+1), ",") + `]}`, "the limit is"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
