@@ -16,8 +16,11 @@ type lookup struct {
 }
 
 // settles reports whether what is fixed here is fixed, whatever the same record
-// says for the look-ups that follow.
-func (l lookup) settles() bool { return strings.HasPrefix(l.ecosystem, "Ubuntu:Pro:") }
+// says for the look-ups that follow: Ubuntu Pro goes before the release without
+// it, and Red Hat's builds before its source packages, which have no versions.
+func (l lookup) settles() bool {
+	return strings.HasPrefix(l.ecosystem, "Ubuntu:Pro:") || strings.HasPrefix(l.ecosystem, "Red Hat:") && !redHatSourceName(l.name)
+}
 
 // languageEcosystems are the ecosystems of language package types. The types
 // beside report's constants are those of package URLs.
@@ -326,6 +329,9 @@ func rpmLookups(ecos []string, p report.Package) []lookup {
 			e += oracle.Variant(p.Version)
 		}
 		out = append(out, lookup{e, p.Name, p.Version})
+		if base == "Red Hat" {
+			out = append(out, lookup{e, redHatSource(p), p.Version})
+		}
 		if p.Source == "" || p.Source == p.Name || !sourceNamed(base) {
 			continue
 		}

@@ -26,6 +26,10 @@ const (
 // are about different builds, and it is the narrower of the two.
 func (m *Matcher) evaluate(l lookup, p report.Package, entries []advisory.Affected, t *tracer) (hit, verdict, error) {
 	rpmModular := p.Module != "" || advisory.Modular(l.version)
+	if mended(l, entries) {
+		t.mended(l, entries)
+		return hit{}, fixed, nil
+	}
 	var best hit
 	v := otherModule
 	for i := range entries {
@@ -36,7 +40,7 @@ func (m *Matcher) evaluate(l lookup, p report.Package, entries []advisory.Affect
 			t.end(otherModule)
 			continue // built for a module, or for none: not comparable
 		}
-		if a.Stream != "" && p.Module != "" && a.Stream != stream(p.Module) {
+		if a.Stream != "" && (!rpmModular || p.Module != "" && a.Stream != stream(p.Module)) {
 			t.end(otherModule)
 			continue
 		}
@@ -193,8 +197,8 @@ func (m *Matcher) spare(hits []hit, vetoes []veto, t *tracer) ([]hit, error) {
 			h := &hits[i]
 			same := h.in.Ecosystem == v.ecosystem && h.affected.ID != v.id && v.verdict == notAffected
 			later := base(h.in.Ecosystem) != base(v.ecosystem) && v.verdict == notAffected
-			pro := v.settles() && v.verdict == fixed && h.affected.ID == v.id
-			if h.at < v.at || !same && !later && !pro {
+			settled := v.verdict == fixed && h.affected.ID == v.id && v.settles() && !h.lookup.settles()
+			if h.at < v.at || !same && !later && !settled {
 				continue
 			}
 			if ids == nil {

@@ -202,7 +202,7 @@ func TestVetoes(t *testing.T) {
 	m := New(compile(t, rec("CGA-1", "Chainguard", "a", below2, `"aliases":["CVE-2026-1"],`)))
 	at := func(id, eco string, n int, cves string) hit {
 		h := said{id: id, cves: cves, fixed: "2"}.hit()
-		h.in.Ecosystem, h.affected.Ecosystem, h.at = eco, eco, n
+		h.in.Ecosystem, h.affected.Ecosystem, h.lookup.ecosystem, h.at = eco, eco, eco, n
 		return h
 	}
 	for _, tc := range []struct {
@@ -223,6 +223,13 @@ func TestVetoes(t *testing.T) {
 			veto{"CGA-1", 1, lookup{ecosystem: "Wolfi"}, notAffected}, []string{"CGA-7 CVE-2026-1"}},
 		{"not another stream of the same distribution", []hit{at("REDHAT-CVE-2026-1", "Red Hat:9::b", 1, "1")},
 			veto{"REDHAT-CVE-2026-1", 0, lookup{ecosystem: "Red Hat:9::a"}, notAffected}, []string{"REDHAT-CVE-2026-1 CVE-2026-1"}},
+		{"a source package of what Red Hat has fixed", []hit{func() hit {
+			h := at("REDHAT-CVE-2026-1", "Red Hat:9", 1, "1")
+			h.lookup.name = "x.src"
+			return h
+		}()}, veto{"REDHAT-CVE-2026-1", 0, lookup{ecosystem: "Red Hat:9::a", name: "x"}, fixed}, nil},
+		{"another build of it", []hit{at("REDHAT-CVE-2026-1", "Red Hat:9::b", 1, "1")},
+			veto{"REDHAT-CVE-2026-1", 0, lookup{ecosystem: "Red Hat:9::a", name: "x"}, fixed}, []string{"REDHAT-CVE-2026-1 CVE-2026-1"}},
 		{"what Pro has fixed", []hit{at("UBUNTU-CVE-2026-1", "Ubuntu:22.04:LTS", 1, "1")},
 			veto{"UBUNTU-CVE-2026-1", 0, lookup{ecosystem: "Ubuntu:Pro:22.04:LTS"}, fixed}, nil},
 	} {

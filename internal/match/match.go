@@ -128,8 +128,9 @@ type hit struct {
 	fixed    string
 	// cves of vuln that are not vetoed.
 	cves []string
-	// at is the index of the look-up.
-	at int
+	// lookup that found it, and its index.
+	lookup lookup
+	at     int
 	// notice is the advisory under which the distribution published the
 	// fix, "" if there is none.
 	notice string
@@ -170,7 +171,7 @@ func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) ([]hit, error) 
 			case v == notAffected || v == fixed && l.settles():
 				vetoes = append(vetoes, veto{id: id, at: at, lookup: l, verdict: v})
 			case v == affected:
-				h.at = at
+				h.lookup, h.at = l, at
 				i, again := index[id]
 				if !again {
 					index[id] = len(hits)

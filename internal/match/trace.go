@@ -101,6 +101,20 @@ func (t *tracer) compare(l lookup, r advisory.Range, in bool, decided string) {
 	t.add(s)
 }
 
+// mended tells that the fix of the package's own minor release is installed.
+func (t *tracer) mended(l lookup, entries []advisory.Affected) {
+	if t == nil {
+		return
+	}
+	for i := range entries {
+		t.entry(&entries[i])
+		// What cannot be compared leaves no step.
+		_, _, _ = contains(l, &entries[i], t)
+		t.end(fixed)
+	}
+	t.entries[len(t.entries)-1].Note = "the fix for its own minor release is installed"
+}
+
 func (t *tracer) listed(l lookup, in bool) {
 	if t == nil {
 		return
