@@ -8,9 +8,14 @@
 // registry, unless a distribution package installed them (OwnedBy): then the
 // distribution mends them, and its version says whether it has.
 //
-// Records of several databases about the same vulnerability of one package are
-// one finding. Every finding carries its evidence: which record, which range,
-// which comparison.
+// What the records say of one package is folded, so that each CVE is reported
+// once: under the advisory with which the distribution mends it first, else by
+// itself. A distribution that says that a package is not affected is believed;
+// what it has not determined is no finding. Every finding carries its evidence:
+// which record, which range, which comparison.
+//
+// Explain tells the same of one id, for findings that are there and for those
+// that are not. It has no rules of its own: a tracer listens to the matching.
 //
 // What cannot be matched is said: an unknown distribution, an ecosystem that
 // the generation does not have, an old generation, the starter generation.

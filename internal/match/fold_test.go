@@ -169,6 +169,41 @@ func TestFoldLosesNothing(t *testing.T) {
 	})
 }
 
+// What is known of CVEs beside records goes into the finding, of several the
+// worst; the severity of a bundle without one is that of the worst of its parts.
+func TestRate(t *testing.T) {
+	const high, low = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N", "CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N" // 7.5 and 1.8
+	m := New(compileWith(t, map[string]string{
+		advisory.FileKEV:    `{"vulnerabilities":[{"cveID":"CVE-2026-1001","dateAdded":"2026-03-01"},{"cveID":"CVE-2026-1002","dateAdded":"2026-02-01"}]}`,
+		advisory.FileEPSS:   "#model_version:v1,score_date:2026-01-01T00:00:00+0000\ncve,epss,percentile\nCVE-2026-1001,0.10000,0.90000\nCVE-2026-1002,0.25000,0.95000\n",
+		advisory.FileEnrich: `{"id":"CVE-2026-1001","cvss":[{"v":"` + low + `"}]}` + "\n" + `{"id":"CVE-2026-1002","cvss":[{"v":"` + high + `"}]}` + "\n",
+	},
+		rec("DSA-1-1", "Debian:12", "s", below2, `"upstream":["CVE-2026-1001","CVE-2026-1002"],`),
+		rec("DEBIAN-CVE-2026-1001", "Debian:12", "s", below2, `"upstream":["CVE-2026-1001"],"database_specific":{"severity":"low"},`),
+		rec("DEBIAN-CVE-2026-1003", "Debian:12", "s", below2, `"upstream":["CVE-2026-1003"],`)))
+	fs, err := m.Package(bookworm, report.Package{Type: "deb", Name: "s", Version: "1-1"})
+	if err != nil || len(fs) != 2 {
+		t.Fatalf("%d findings, %v", len(fs), err)
+	}
+	type rated struct {
+		ID, Severity, From, Since string
+		Exploited                 bool
+		Score, EPSS, Percentile   float64
+		Priority                  int
+	}
+	var got []rated
+	for _, f := range fs {
+		got = append(got, rated{f.ID, f.Severity, f.SeverityFrom, f.ExploitedSince, f.Exploited, f.Score, f.EPSS, f.EPSSPercentile, f.Priority})
+	}
+	want := []rated{
+		{"DSA-1-1", "High", "cvss", "2026-02-01", true, 7.5, 0.25, 0.95, 38 + 25 + 5 + 5},
+		{"CVE-2026-1003", "Unknown", "", "", false, 0, 0, 0, 18 + 5},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestStates(t *testing.T) {
 	m := New(compile(t, rec("CGA-1", "Wolfi", "a", below2, `"aliases":["CVE-2026-1"],`)))
 	all := []advisory.Range{{Introduced: "0"}}

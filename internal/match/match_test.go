@@ -21,7 +21,18 @@ import (
 // compile builds a generation from records given as JSON.
 func compile(t testing.TB, records ...string) *advisory.DB {
 	t.Helper()
+	return compileWith(t, nil, records...)
+}
+
+// compileWith is compile with files beside the records, by name.
+func compileWith(t testing.TB, files map[string]string, records ...string) *advisory.DB {
+	t.Helper()
 	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f, err := os.Create(filepath.Join(dir, "test.zip"))
 	if err != nil {
 		t.Fatal(err)
