@@ -31,10 +31,10 @@ func TestAzureLinuxFeed(t *testing.T) {
 		want []brief
 	}{
 		{"before the fix, by the source", azure, report.Package{Name: "curl-libs", Source: "curl", Version: "8.7.1-2.azl3", SourceVersion: "8.7.1-2.azl3"},
-			[]brief{{"AZL-CVE-2024-6874", "High", "8.8.0-1.azl3", "fixed", "8.7.1-2.azl3 < 8.8.0-1.azl3"}}},
+			[]brief{{"CVE-2024-6874", "High", "8.8.0-1.azl3", "fixed", "8.7.1-2.azl3 < 8.8.0-1.azl3"}}},
 		{"the fix", azure, report.Package{Name: "curl", Version: "8.8.0-1.azl3"}, nil},
 		{"no fix", mariner, report.Package{Name: "gcc", Version: "11.2.0-7.cm2"},
-			[]brief{{"AZL-CVE-2023-4039", "High", "", "not-fixed", "11.2.0-7.cm2 <= 11.2.0-7.cm2"}}},
+			[]brief{{"CVE-2023-4039", "High", "", "not-fixed", "11.2.0-7.cm2 <= 11.2.0-7.cm2"}}},
 		{"later than what is affected", mariner, report.Package{Name: "gcc", Version: "11.2.0-8.cm2"}, nil},
 		{"the other release", mariner, report.Package{Name: "curl", Version: "8.7.1-2.cm2"}, nil},
 	} {

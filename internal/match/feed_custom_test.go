@@ -15,11 +15,11 @@ func TestCustomFeed(t *testing.T) {
 {"id":"EulerOS-CVE-2024-0003","cves":["CVE-2024-0003"],"affected":[{"ecosystem":"EulerOS:2.0-SP12","name":"openssl-libs","state":"not-affected"}]}
 `)})
 	d := report.Distro{ID: "euleros", VersionID: "2.0", Name: "EulerOS 2.0 (SP12x86_64)"}
-	wont := brief{"EulerOS-CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h29.eulerosv2r12 >= 0"}
+	wont := brief{"CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h29.eulerosv2r12 >= 0"}
 	for v, want := range map[string][]brief{
 		"1:1.1.1m-15.h29.eulerosv2r12": {{"EulerOS-SA-2024-1", "High", "1:1.1.1m-15.h30.eulerosv2r12", "fixed",
 			"1:1.1.1m-15.h29.eulerosv2r12 < 1:1.1.1m-15.h30.eulerosv2r12"}, wont},
-		"1:1.1.1m-15.h30.eulerosv2r12": {{"EulerOS-CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h30.eulerosv2r12 >= 0"}},
+		"1:1.1.1m-15.h30.eulerosv2r12": {{"CVE-2024-0002", "Low", "", "wont-fix", "1:1.1.1m-15.h30.eulerosv2r12 >= 0"}},
 	} {
 		fs, err := m.Package(d, report.Package{Type: "rpm", Name: "openssl-libs", Version: v})
 		if err != nil {

@@ -35,7 +35,7 @@ func TestDebianFeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})

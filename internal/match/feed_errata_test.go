@@ -31,7 +31,7 @@ func TestAlmaFeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -65,7 +65,7 @@ func TestRockyFeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -22,13 +22,12 @@ func TestPhotonFeed(t *testing.T) {
 		want          []brief
 	}{
 		{"before the fix", "4.0", report.Package{Name: "curl-libs", Source: "curl", Version: "8.15.0-1.ph4", SourceVersion: "8.15.0-1.ph4"},
-			[]brief{{"PHOTON-CVE-2025-9086", "High", "8.16.0-1.ph4", "fixed", "8.15.0-1.ph4 < 8.16.0-1.ph4"}}},
+			[]brief{{"CVE-2025-9086", "High", "8.16.0-1.ph4", "fixed", "8.15.0-1.ph4 < 8.16.0-1.ph4"}}},
 		{"the fix", "4.0", report.Package{Name: "curl", Version: "8.16.0-1.ph4"}, nil},
 		{"another release", "5.0", report.Package{Name: "curl", Version: "8.15.0-1.ph5"}, nil},
 		{"not affected", "5.0", report.Package{Name: "consul", Version: "1.0-1.ph5"}, nil},
 		{"an advisory of two CVEs beside the metadata of one", "5.0", report.Package{Name: "ansible", Version: "2.14.11-1.ph5"}, []brief{
 			{"PHSA-2024-5.0-0184", "High", "2.14.12-1.ph5", "fixed", "2.14.11-1.ph5 < 2.14.12-1.ph5"},
-			{"PHOTON-CVE-2023-5115", "Medium", "2.14.12-1.ph5", "fixed", "2.14.11-1.ph5 < 2.14.12-1.ph5"},
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

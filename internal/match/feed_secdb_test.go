@@ -40,7 +40,7 @@ func TestAlpineFeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -66,7 +66,7 @@ func TestWolfiFeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+		if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 			t.Errorf("%s %s: %s", tc.source, tc.version, diff)
 		}
 	}

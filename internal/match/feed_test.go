@@ -4,12 +4,10 @@ import (
 	"context"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/advisory/feed/feedtest"
-	"github.com/onceover/onceover/internal/report"
 )
 
 // fromFeed builds a generation from the files of one feed alone.
@@ -31,17 +29,4 @@ func fromFeed(t testing.TB, name string, files map[string][]byte) *Matcher {
 	}
 	t.Cleanup(func() { db.Close() })
 	return New(db)
-}
-
-// ownID is the id that a distribution's record about one CVE has: it is told by
-// the CVE alone in some places.
-var ownID = regexp.MustCompile(`^[A-Z]+-(CVE-.+)$`)
-
-// feedBriefs are briefs with the CVE for the id of records about one.
-func feedBriefs(fs []report.Finding) []brief {
-	out := briefs(fs)
-	for i := range out {
-		out[i].ID = ownID.ReplaceAllString(out[i].ID, "$1")
-	}
-	return out
 }

@@ -51,7 +51,7 @@ func TestUbuntuPro(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+			if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -87,7 +87,7 @@ func TestUbuntuFeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tc.want, feedBriefs(got)); diff != "" {
+		if diff := cmp.Diff(tc.want, briefs(got)); diff != "" {
 			t.Errorf("%s %s: %s", tc.source, tc.version, diff)
 		}
 	}
