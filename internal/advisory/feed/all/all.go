@@ -14,6 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/fedora"
 	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/advisory/feed/photon"
+	"github.com/onceover/onceover/internal/advisory/feed/redhat"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 	"github.com/onceover/onceover/internal/advisory/feed/updateinfo"
@@ -22,20 +23,21 @@ import (
 // Feeds are all adapters, sorted by name.
 func Feeds() []feed.Feed {
 	fs := []feed.Feed{
+		amazon.New(),
+		azurelinux.New(),
+		custom.New(),
 		debian.New(),
 		errata.Alma(),
 		errata.Rocky(),
+		fedora.New(),
+		oracle.New(),
+		photon.New(),
+		redhat.New(),
 		secdb.Alpine(),
 		secdb.Chainguard(),
 		secdb.Wolfi(),
 		ubuntu.New(),
-		fedora.New(),
-		oracle.New(),
-		photon.New(),
 		updateinfo.New(),
-		amazon.New(),
-		azurelinux.New(),
-		custom.New(),
 	}
 	slices.SortFunc(fs, func(a, b feed.Feed) int { return strings.Compare(a.Info().Name, b.Info().Name) })
 	return fs
