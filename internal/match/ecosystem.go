@@ -319,6 +319,11 @@ func lookups(ecos []string, p report.Package) []lookup {
 }
 
 func rpmLookups(ecos []string, p report.Package) []lookup {
+	if len(ecos) > 0 && base(ecos[0]) == "openEuler" {
+		// Its advisories take versions from the names of files, which have
+		// no epoch; compared with one, all are fixed.
+		p.Version, p.SourceVersion = withoutEpoch(p.Version), withoutEpoch(p.SourceVersion)
+	}
 	var out []lookup
 	for _, e := range ecos {
 		if packageType(e) != report.TypeRPM {
@@ -347,6 +352,13 @@ func rpmLookups(ecos []string, p report.Package) []lookup {
 		out = append(out, lookup{e, p.Source, sv})
 	}
 	return out
+}
+
+func withoutEpoch(v string) string {
+	if epoch, rest, ok := strings.Cut(v, ":"); ok && strings.Trim(epoch, "0123456789") == "" {
+		return rest
+	}
+	return v
 }
 
 // unversioned reports versions that say nothing: those of Go binaries built

@@ -12,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/debian"
 	"github.com/onceover/onceover/internal/advisory/feed/errata"
 	"github.com/onceover/onceover/internal/advisory/feed/fedora"
+	"github.com/onceover/onceover/internal/advisory/feed/openeuler"
 	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/advisory/feed/photon"
 	"github.com/onceover/onceover/internal/advisory/feed/redhat"
@@ -30,6 +31,7 @@ func Feeds() []feed.Feed {
 		errata.Alma(),
 		errata.Rocky(),
 		fedora.New(),
+		openeuler.New(),
 		oracle.New(),
 		photon.New(),
 		redhat.New(),
