@@ -17,6 +17,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory/feed/photon"
 	"github.com/onceover/onceover/internal/advisory/feed/redhat"
 	"github.com/onceover/onceover/internal/advisory/feed/secdb"
+	"github.com/onceover/onceover/internal/advisory/feed/suse"
 	"github.com/onceover/onceover/internal/advisory/feed/ubuntu"
 	"github.com/onceover/onceover/internal/advisory/feed/updateinfo"
 )
@@ -38,6 +39,7 @@ func Feeds() []feed.Feed {
 		secdb.Alpine(),
 		secdb.Chainguard(),
 		secdb.Wolfi(),
+		suse.New(),
 		ubuntu.New(),
 		updateinfo.New(),
 	}
