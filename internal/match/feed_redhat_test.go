@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,7 +41,7 @@ func compileFeed(t testing.TB, name string, files map[string][]byte) *advisory.D
 }
 
 // A found is what the tests of feeds look at.
-type found struct{ ID, Fix, State string }
+type found struct{ CVEs, Fix, State string }
 
 func founds(t testing.TB, m *Matcher, d report.Distro, p report.Package) []found {
 	t.Helper()
@@ -50,7 +51,7 @@ func founds(t testing.TB, m *Matcher, d report.Distro, p report.Package) []found
 	}
 	var out []found
 	for _, f := range fs {
-		out = append(out, found{f.ID, f.FixedVersion, f.FixState})
+		out = append(out, found{strings.Join(f.CVEs, " "), f.FixedVersion, f.FixState})
 	}
 	return out
 }
@@ -75,8 +76,8 @@ func TestFeedRedHat(t *testing.T) {
 	const (
 		deferred, wont = report.FixDeferred, report.FixWont
 		available      = report.FixAvailable
-		glibc          = "REDHAT-CVE-2023-4813"
-		nodejs         = "REDHAT-CVE-2020-7788"
+		glibc          = "CVE-2023-4813"
+		nodejs         = "CVE-2020-7788"
 	)
 	tests := []struct {
 		name string
@@ -92,12 +93,12 @@ func TestFeedRedHat(t *testing.T) {
 		{"a stream nobody speaks of", rhel8, rpm("nodejs", "1:10.1.0-1.module+el8.3.0+1+a", "nodejs", "nodejs:10:8030:a"), nil},
 		{"a stream that is not affected", rhel8, rpm("mariadb-devel", "3:10.5.1-1.module+el8.3.0+1+a", "mariadb", "mariadb:10.5:8030:a"), nil},
 		{"a stream that is", rhel8, rpm("mariadb-devel", "3:10.3.27-1.module+el8.3.0+1+a", "mariadb", "mariadb:10.3:8030:a"),
-			[]found{{"REDHAT-CVE-2021-27928", "3:10.3.28-1.module+el8.3.0+10472+7adc332a", available}}},
+			[]found{{"CVE-2021-27928", "3:10.3.28-1.module+el8.3.0+10472+7adc332a", available}}},
 		{"not fixed, by the name of the source", rhel9, rpm("kernel-core", "5.14.0-503.11.1.el9_5", "kernel", ""),
-			[]found{{"REDHAT-CVE-2021-47527", "", deferred}}},
+			[]found{{"CVE-2021-47527", "", deferred}}},
 		{"another source", rhel9, rpm("kernel-srpm-macros", "1.0-13.el9", "kernel-srpm-macros", ""), nil},
-		{"will not be fixed", rhel8, rpm("tar", "2:1.30-9.el8", "tar", ""), []found{{"REDHAT-CVE-2005-2541", "", wont}}},
-		{"a source that is not known", rhel8, rpm("tar", "2:1.30-9.el8", "", ""), []found{{"REDHAT-CVE-2005-2541", "", wont}}},
+		{"will not be fixed", rhel8, rpm("tar", "2:1.30-9.el8", "tar", ""), []found{{"CVE-2005-2541", "", wont}}},
+		{"a source that is not known", rhel8, rpm("tar", "2:1.30-9.el8", "", ""), []found{{"CVE-2005-2541", "", wont}}},
 		{"another release", rhel9, rpm("tar", "2:1.34-7.el9", "tar", ""), nil},
 		{"before all fixes", rhel9, rpm("glibc", "2.34-60.el9_2.3", "glibc", ""), []found{{glibc, "2.34-60.el9_2.7", available}}},
 		{"with the fix of its minor release", rhel9, rpm("glibc", "2.34-60.el9_2.8", "glibc", ""), nil},

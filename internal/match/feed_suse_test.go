@@ -30,6 +30,7 @@ func TestFeedSUSE(t *testing.T) {
 	rpm := func(name, version, source string) report.Package {
 		return report.Package{Type: report.TypeRPM, Name: name, Version: version, Source: source}
 	}
+	const bind = "CVE-2012-1667 CVE-2012-3817 CVE-2012-4244 CVE-2012-5166 CVE-2013-4854 CVE-2014-0591 CVE-2014-8500"
 	tests := []struct {
 		name string
 		d    report.Distro
@@ -37,16 +38,14 @@ func TestFeedSUSE(t *testing.T) {
 		want []found
 	}{
 		{"before the fix", sles("11.2"), rpm("bind-libs", "9.9.4P2-0.5.1", "bind"),
-			[]found{{"SUSE-SU-2015:0011-2", "9.9.4P2-0.6.1", report.FixAvailable}}},
+			[]found{{bind, "9.9.4P2-0.6.1", report.FixAvailable}}},
 		{"with the fix", sles("11.2"), rpm("bind-libs", "9.9.4P2-0.6.1", "bind"), nil},
 		{"another service pack", sles("11.3"), rpm("bind-libs", "9.9.4P2-0.5.1", "bind"), nil},
-		{"only in long support", sles("11.1"), rpm("libopenssl0_9_8", "0.9.8j-0.60.1", "openssl"),
-			[]found{{"SUSE-SU-403", "0.9.8j-0.66.1", report.FixAvailable}}},
 		{"not fixed, by its source", sles("11.4"), rpm("libpcre0", "7.8-2.1", "pcre"),
-			[]found{{"SUSE-CVE-2015-3217", "", report.FixNone}}},
+			[]found{{"CVE-2015-3217", "", report.FixNone}}},
 		{"said to be affected beside its fix", sles("12.4"), rpm("libpcre1", "8.45-8.7.1", "pcre"), nil},
 		{"will not be fixed", sles("15.4"), rpm("python-aiohttp", "3.4.4-150200.1", "python-aiohttp"),
-			[]found{{"SUSE-CVE-2023-47627", "", report.FixWont}}},
+			[]found{{"CVE-2023-47627", "", report.FixWont}}},
 		{"not affected", sles("15.6"), rpm("python311-Werkzeug", "2.3.6-150400.6.6.1", "python-Werkzeug"), nil},
 		{"not known", report.Distro{ID: "opensuse-leap", VersionID: "15.6"}, rpm("python311-aiohttp", "3.8.5-1", "python-aiohttp"), nil},
 	}
@@ -56,6 +55,23 @@ func TestFeedSUSE(t *testing.T) {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestFeedSUSELongSupport: what was mended for those who pay concerns every
+// image of the service pack.
+func TestFeedSUSELongSupport(t *testing.T) {
+	m := New(compileFeed(t, "suse", map[string][]byte{
+		"csaf.tar.bz2": feedtest.Sample(t, feedtest.Sources, "pkg/fetch/suse/csaf/testdata/fixtures/csaf.tar.bz2"),
+	}))
+	fs, err := m.Package(report.Distro{ID: "sles", VersionID: "11.1"},
+		report.Package{Type: report.TypeRPM, Name: "libopenssl0_9_8", Version: "0.9.8j-0.60.1", Source: "openssl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(fs) != 1 || fs[0].ID != "SUSE-SU-403" || len(fs[0].CVEs) != 54 || fs[0].FixedVersion != "0.9.8j-0.66.1" ||
+		fs[0].Evidence.Ecosystem != "SUSE:Linux Enterprise Server 11 SP1-LTSS" {
+		t.Errorf("findings %+v", fs)
 	}
 }
 
