@@ -19,6 +19,7 @@ import (
 func wanted(t *testing.T, f feed.Feed) string {
 	for _, name := range []string{
 		"tracker.json", "v3.20/main.json", "8/errata.full.json", "updateinfo.xml", "9/updateinfo.xml", "com.ubuntu.noble.cve.oval.xml", "a.json", "a.xml", "cve_data_photon5.0.json",
+		"csaf-openeuler-sa-2025-1.json", "cve-2025-1.json",
 	} {
 		if f.Wants(name) {
 			return name
