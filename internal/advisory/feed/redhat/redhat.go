@@ -57,12 +57,14 @@ const (
 // A Feed reads the documents of one directory.
 type Feed struct {
 	// newer are documents, by the name of their file, that stand beside the
-	// archive or have been deleted: what the archive says of them is old.
-	newer map[string]bool
+	// archive: what the archive says of them is old. deleted tells when
+	// documents were taken back.
+	newer   map[string]bool
+	deleted map[string]time.Time
 }
 
 // New returns a Feed that has read nothing.
-func New() *Feed { return &Feed{newer: map[string]bool{}} }
+func New() *Feed { return &Feed{newer: map[string]bool{}, deleted: map[string]time.Time{}} }
 
 // Info implements feed.Feed.
 func (*Feed) Info() feed.Info {
@@ -81,21 +83,23 @@ func (*Feed) Wants(name string) bool {
 // Read implements feed.Feed. Single documents come before the archive, as
 // "changes" comes before "csaf_vex".
 func (f *Feed) Read(_ context.Context, file feed.File, emit func(feed.Record) error) error {
-	base := csaf.FileName(file.Name)
-	switch {
-	case file.Name == deletions:
-		return rows(file.Name, file, func(name string, _ time.Time) bool {
-			f.newer[csaf.FileName(name)] = true
+	if file.Name == deletions {
+		return rows(file.Name, file, func(name string, at time.Time) bool {
+			f.deleted[csaf.FileName(name)] = at
 			return true
 		})
-	case !strings.Contains(file.Name, "!"):
-		f.newer[base] = true
-	case f.newer[base]:
+	}
+	base := csaf.FileName(file.Name)
+	archive, _, archived := strings.Cut(file.Name, "!")
+	if archived && f.outdated(archive, base) {
 		return nil
 	}
 	d, err := csaf.Read(file)
 	if err != nil {
 		return err
+	}
+	if !archived {
+		f.newer[base] = true
 	}
 	if d.Category != "csaf_vex" {
 		return d.Errorf(d.Category, "a document of category %.50q, want csaf_vex", d.Category)
@@ -118,6 +122,29 @@ func (f *Feed) Read(_ context.Context, file feed.File, emit func(feed.Record) er
 	return nil
 }
 
+// outdated reports whether a document of an archive has been replaced or deleted
+// since the archive was made.
+func (f *Feed) outdated(archive, base string) bool {
+	if f.newer[base] {
+		return true
+	}
+	at, ok := f.deleted[base]
+	if !ok {
+		return false
+	}
+	made, err := archiveDate(csaf.FileName(archive))
+	return err != nil || !at.Before(made)
+}
+
+// archiveDate is the day in the name of an archive.
+func archiveDate(name string) (time.Time, error) {
+	m := archivePattern.FindStringSubmatch(name)
+	if m == nil {
+		return time.Time{}, fmt.Errorf("%.100q is no name of an archive", name)
+	}
+	return time.Parse(time.DateOnly, m[1])
+}
+
 func record(d *csaf.Document, v *csaf.Vulnerability) (feed.Record, error) {
 	if v.CVE == "" {
 		return feed.Record{}, d.Errorf("vulnerabilities", "a vulnerability without a CVE")
@@ -132,7 +159,11 @@ func record(d *csaf.Document, v *csaf.Vulnerability) (feed.Record, error) {
 	if len(v.Scores) > 0 {
 		r.CVSS = v.Scores[0].Vectors
 	}
-	seen := map[string]bool{}
+	type key struct {
+		ecosystem, name, stream, fixed, advisory, note, severity, cvss string
+		state                                                          feed.State
+	}
+	seen := map[key]bool{}
 	for _, o := range v.Verdicts() {
 		a, ok := affected(d, &o)
 		if !ok {
@@ -146,9 +177,12 @@ func record(d *csaf.Document, v *csaf.Vulnerability) (feed.Record, error) {
 			a.CVSS = nil
 		}
 		// There is a product for each architecture.
-		key := fmt.Sprint(a)
-		if !seen[key] {
-			seen[key] = true
+		k := key{a.Ecosystem, a.Name, a.Stream, "", a.Advisory, a.Note, a.Severity, strings.Join(a.CVSS, " "), a.State}
+		if len(a.Ranges) > 0 {
+			k.fixed = a.Ranges[0].Fixed
+		}
+		if !seen[k] {
+			seen[k] = true
 			r.Affected = append(r.Affected, a)
 		}
 	}
@@ -315,11 +349,7 @@ func (*Feed) Remotes(ctx context.Context, base string, get func(ctx context.Cont
 		return nil, err
 	}
 	archive := strings.TrimSpace(text)
-	m := archivePattern.FindStringSubmatch(archive)
-	if m == nil {
-		return nil, feed.Errorf("archive_latest.txt", 1, "%.100q is no name of an archive", archive)
-	}
-	made, err := time.Parse(time.DateOnly, m[1])
+	made, err := archiveDate(archive)
 	if err != nil {
 		return nil, feed.Errorf("archive_latest.txt", 1, "%w", err)
 	}

@@ -147,19 +147,25 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestNewer: what stands beside the archive, or has been deleted since, counts
-// instead of what the archive says.
+// TestNewer: what stands beside the archive and can be read, or has been deleted
+// since, counts instead of what the archive says. What was deleted before is there
+// again.
 func TestNewer(t *testing.T) {
 	f := New()
 	feedtest.Records(t, f, "changes/2005/cve-2005-2541.json", sample(t, "cve-2005-2541.json"))
-	feedtest.Records(t, f, deletions, []byte("\"2023/cve-2023-4813.json\",\"2026-11-25T00:00:00+00:00\"\n"))
+	feedtest.Records(t, f, deletions, []byte(`"2023/cve-2023-4813.json","2026-11-25T00:00:00+00:00"
+"2021/cve-2021-47527.json","2026-11-20T00:00:00+00:00"
+`))
+	if _, err := feedtest.Read(f, "changes/2020/cve-2020-7788.json", []byte("{")); err == nil {
+		t.Error("half a document is read")
+	}
 	var got []string
-	for _, name := range []string{"cve-2005-2541.json", "cve-2023-4813.json", "cve-2020-7788.json"} {
+	for _, name := range []string{"cve-2005-2541.json", "cve-2023-4813.json", "cve-2020-7788.json", "cve-2021-47527.json"} {
 		for _, r := range feedtest.Records(t, f, "csaf_vex_2026-11-22.tar.zst!"+name, sample(t, name)) {
 			got = append(got, r.ID)
 		}
 	}
-	if diff := cmp.Diff([]string{"REDHAT-CVE-2020-7788"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"REDHAT-CVE-2020-7788", "REDHAT-CVE-2021-47527"}, got); diff != "" {
 		t.Errorf("records of the archive (-want +got):\n%s", diff)
 	}
 }

@@ -245,12 +245,15 @@ var enterprise = regexp.MustCompile(`^Linux Enterprise .*?([0-9]+( SP[0-9]+|\.[0
 // platformOf is the platform of a product. Images and charts, which are named
 // otherwise, have none.
 func platformOf(o *csaf.Product) platform {
+	if o.Platform == nil {
+		return platform{} // a product as a whole
+	}
 	name := o.Base().ID
 	if rest, ok := strings.CutPrefix(name, "openSUSE "); ok {
 		return platform{ecosystem: "openSUSE:" + rest, release: name}
 	}
 	rest, ok := strings.CutPrefix(name, "SUSE ")
-	if !ok || o.Platform == nil {
+	if !ok {
 		return platform{}
 	}
 	p := platform{ecosystem: "SUSE:" + rest, release: name}
