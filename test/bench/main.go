@@ -152,7 +152,7 @@ func prepare(ctx context.Context, s *settings, tmp string) (*bench, error) {
 		}
 		s.osv = filepath.Join(shared, "osv")
 	}
-	if b.grypeDB, err = b.tools.Database(ctx, s.osv); err != nil {
+	if b.grypeDB, err = b.tools.Database(ctx, s.osv, ""); err != nil {
 		return nil, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.onceover, "./cmd/onceover")

@@ -155,7 +155,7 @@ func preparePeers(ctx context.Context, s *peerSettings, tmp string) (*peerBench,
 		p.osv = filepath.Join(shared, "osv")
 	}
 	if p.osv != "" && slices.Contains(p.programs, "grype") {
-		if p.grypeDB, err = p.tools.Database(ctx, p.osv); err != nil {
+		if p.grypeDB, err = p.tools.Database(ctx, p.osv, ""); err != nil {
 			return nil, err
 		}
 	}

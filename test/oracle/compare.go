@@ -38,15 +38,17 @@ type Difference struct {
 	// Elsewhere are the types under which the other side lists a package of
 	// this name and version.
 	Elsewhere []string
-	// Alias is a finding of the same package on the other side that names
-	// ID among its aliases, if there is one.
-	Alias string
+	// Aliases of the finding.
+	Aliases []string
 }
 
 // A Rule explains differences.
 type Rule struct {
 	// Name is short, Reason says why the difference is right.
 	Name, Reason string
+	// Decides says what in the feed's record decides the difference; for
+	// rules about findings.
+	Decides string
 	// Explains reports whether d is of this kind.
 	Explains func(d Difference) bool
 }
@@ -88,24 +90,24 @@ func meet(a, b []string) bool {
 	return false
 }
 
-// FindingDifferences are the differences of findings, in order.
+// FindingDifferences are the differences of findings, in order. A finding is
+// on the other side too if that has one of the same package with a name in
+// common: the two sides fold records and choose among their ids differently.
 func FindingDifferences(ours, oracle []Finding) []Difference {
 	var ds []Difference
 	collect := func(side Side, has, lacks []Finding) {
-		ids := map[Item]map[string]bool{}
-		aliases := map[Item]map[string]string{}
+		names := map[Item]map[string]bool{}
 		for _, f := range lacks {
-			if ids[f.Package] == nil {
-				ids[f.Package], aliases[f.Package] = map[string]bool{}, map[string]string{}
+			if names[f.Package] == nil {
+				names[f.Package] = map[string]bool{}
 			}
-			ids[f.Package][f.ID] = true
-			for _, a := range f.Aliases {
-				aliases[f.Package][a] = f.ID
+			for _, n := range f.Names() {
+				names[f.Package][n] = true
 			}
 		}
 		for _, f := range has {
-			if !ids[f.Package][f.ID] {
-				ds = append(ds, Difference{Side: side, Package: f.Package, ID: f.ID, Alias: aliases[f.Package][f.ID]})
+			if !slices.ContainsFunc(f.Names(), func(n string) bool { return names[f.Package][n] }) {
+				ds = append(ds, Difference{Side: side, Package: f.Package, ID: f.ID, Aliases: f.Aliases})
 			}
 		}
 	}

@@ -42,11 +42,10 @@ func TestRulesDoNotHideLosses(t *testing.T) {
 
 func TestFindingDifferences(t *testing.T) {
 	p := Item{"rpm", "expat", "2.2"}
-	ours := []Finding{{Package: p, ID: "A-1", Aliases: []string{"A-2", "CVE-1"}}, {Package: p, ID: "A-4"}}
-	theirs := []Finding{{Package: p, ID: "A-1"}, {Package: p, ID: "A-2"}, {Package: p, ID: "A-3"}}
+	ours := []Finding{{Package: p, ID: "A-1", Aliases: []string{"A-2", "CVE-1"}}, {Package: p, ID: "A-4", Aliases: []string{"CVE-4"}}, {Package: p, ID: "CVE-5", Aliases: []string{"A-5"}}}
+	theirs := []Finding{{Package: p, ID: "A-1"}, {Package: p, ID: "A-2"}, {Package: p, ID: "A-3"}, {Package: p, ID: "A-5"}}
 	want := []Difference{
-		{Side: OnlyOurs, Package: p, ID: "A-4"},
-		{Side: OnlyOracle, Package: p, ID: "A-2", Alias: "A-1"},
+		{Side: OnlyOurs, Package: p, ID: "A-4", Aliases: []string{"CVE-4"}},
 		{Side: OnlyOracle, Package: p, ID: "A-3"},
 	}
 	if diff := cmp.Diff(want, FindingDifferences(ours, theirs)); diff != "" {

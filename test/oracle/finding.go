@@ -12,11 +12,16 @@ import (
 
 // A Finding is one vulnerability of one package as either side names it.
 type Finding struct {
+	// Package without the group of a Java package: grype's report has none.
 	Package Item
-	// ID of the OSV record; Aliases are its other names.
+	// ID of the OSV record; Aliases are its other names, and the ids of the
+	// records that were folded into it.
 	ID      string
 	Aliases []string
 }
+
+// Names are the ids under which the finding is known.
+func (f Finding) Names() []string { return append([]string{f.ID}, f.Aliases...) }
 
 // Compare orders findings by package and id.
 func (f Finding) Compare(o Finding) int {
@@ -34,11 +39,21 @@ func (t Tools) GrypeFindings(ctx context.Context, target, db string) ([]Finding,
 	return readGrype(out)
 }
 
+// withoutGroup is a Java package by its artifact alone.
+func (i Item) withoutGroup() Item {
+	if i.Type == report.TypeJava {
+		_, i.Name = coordinates(i)
+	}
+	return i
+}
+
 func readGrype(out []byte) ([]Finding, error) {
 	var doc struct {
 		Matches []struct {
-			Vulnerability struct{ ID string }
-			Artifact      struct{ Name, Version, Type string }
+			Vulnerability struct {
+				ID string
+			}
+			Artifact struct{ Name, Version, Type string }
 		}
 	}
 	if err := json.Unmarshal(out, &doc); err != nil {
@@ -50,10 +65,8 @@ func readGrype(out []byte) ([]Finding, error) {
 		if t, ok := types[i.Type]; ok {
 			i.Type = t
 		}
-		if i.Type == report.TypeJava {
-			return nil, fmt.Errorf("read grype's report: Java packages carry no group there: %s", i)
-		}
 		i.normalize()
+		i = i.withoutGroup()
 		fs = append(fs, Finding{Package: i, ID: m.Vulnerability.ID})
 	}
 	slices.SortFunc(fs, Finding.Compare)

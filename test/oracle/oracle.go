@@ -159,10 +159,15 @@ var Quiet = []string{
 
 // Database writes grype's database from the OSV archives in osv, and returns
 // the directory for GRYPE_DB_CACHE_DIR. It is kept for as long as the archives
-// do not change.
-func (t Tools) Database(ctx context.Context, osv string) (string, error) {
+// do not change. rhel is the ecosystem whose records stand for Red Hat
+// Enterprise Linux and its rebuilds, "AlmaLinux" if it is empty: grype looks
+// all of them up in one place.
+func (t Tools) Database(ctx context.Context, osv, rhel string) (string, error) {
+	if rhel == "" {
+		rhel = "AlmaLinux"
+	}
 	h := sha256.New()
-	fmt.Fprintln(h, filepath.Base(t.GrypeDB))
+	fmt.Fprintln(h, filepath.Base(t.GrypeDB), rhel)
 	entries, err := os.ReadDir(osv)
 	if err != nil {
 		return "", err
@@ -186,7 +191,7 @@ func (t Tools) Database(ctx context.Context, osv string) (string, error) {
 	if err := os.RemoveAll(dir + ".tmp"); err != nil {
 		return "", err
 	}
-	if _, err := t.run(ctx, nil, t.GrypeDB, "-from", osv, "-to", dir+".tmp"); err != nil {
+	if _, err := t.run(ctx, nil, t.GrypeDB, "-from", osv, "-to", dir+".tmp", "-rhel", rhel); err != nil {
 		return "", err
 	}
 	return dir, os.Rename(dir+".tmp", dir)

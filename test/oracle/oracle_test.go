@@ -105,43 +105,6 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// TestFindings compares the findings of "onceover scan" with grype's, both on
-// the same advisory records.
-func TestFindings(t *testing.T) {
-	tools := Find(t)
-	osv := filepath.Join(shareddata.Dir(t), "osv")
-	bin := build(t)
-	grypeDB, err := tools.Database(t.Context(), osv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ourDB := filepath.Join(t.TempDir(), "advisories.db")
-	command(t, bin, "db", "build", "--from", osv, "--to", ourDB)
-	for _, name := range []string{"debian-web", "scratch-go", "alpine-3.9.6", "rpm"} {
-		t.Run(name, func(t *testing.T) {
-			img := fixture.Image(t, name)
-			ours := scan(t, bin, "oci:"+img.OCI, "--db", ourDB)
-			theirs, err := tools.GrypeFindings(t.Context(), "oci-dir:"+img.OCI, grypeDB)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(theirs) == 0 && !strings.HasPrefix(name, "alpine") {
-				t.Fatal("grype found nothing: the comparison would say nothing")
-			}
-			rules, err := findingRules(osv, ours.Modules)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ds := FindingDifferences(ours.Findings, theirs)
-			table, unexplained, _ := Explain(ds, rules)
-			t.Logf("%s: onceover %d findings, grype %d, %d differences\n%s", name, len(ours.Findings), len(theirs), len(ds), table)
-			if unexplained > 0 {
-				t.Errorf("%d differences are unexplained", unexplained)
-			}
-		})
-	}
-}
-
 // build builds the command; ONCEOVER_BIN names one that is built already.
 func build(t *testing.T) string {
 	t.Helper()

@@ -176,7 +176,7 @@ func ReadScan(out []byte) (*Scan, error) {
 	for _, f := range img.Findings {
 		i := Item{Type: f.Package.Type, Name: f.Package.Name, Version: f.Package.Version}
 		i.normalize()
-		s.Findings = append(s.Findings, Finding{Package: i, ID: f.Evidence.Record, Aliases: slices.Concat([]string{f.ID}, f.Aliases, f.CVEs)})
+		s.Findings = append(s.Findings, Finding{Package: i.withoutGroup(), ID: f.Evidence.Record, Aliases: slices.Concat([]string{f.ID}, f.Aliases, f.CVEs)})
 	}
 	return s, nil
 }

@@ -101,42 +101,135 @@ func coordinates(i Item) (group, artifact string) {
 	return g, a
 }
 
-// findingRules explain differences from grype's findings. They rest on the
-// records themselves, in the OSV archives in osv, and on the modularity labels
-// of the installed packages.
-func findingRules(osv string, modules map[Item]string) ([]Rule, error) {
+// findingRules explain differences from grype's findings in the image that was
+// scanned. They rest on the records themselves, in the OSV archives in osv.
+func findingRules(osv string, ours *Scan) ([]Rule, error) {
 	elsewhere, err := notForLinux(filepath.Join(osv, "Go.zip"))
 	if err != nil {
 		return nil, err
 	}
-	streams, err := moduleStreams(filepath.Join(osv, "AlmaLinux.zip"))
+	errata, err := readErrata(filepath.Join(osv, "AlmaLinux.zip"), filepath.Join(osv, "RockyLinux.zip"))
 	if err != nil {
 		return nil, err
 	}
+	owned := map[Item]bool{}
+	for i, is := range ours.Owned {
+		if is {
+			owned[i.withoutGroup()] = true
+		}
+	}
+	oracleRPM := func(d Difference) bool { return d.Side == OnlyOracle && d.Package.Type == report.TypeRPM }
 	return []Rule{
 		{
-			Name:   "other operating system",
-			Reason: "the record concerns other operating systems only (imports.goos); the image is for Linux, and grype does not read the field",
+			Name:    "other operating system",
+			Reason:  "the record concerns other operating systems only, and the image is for Linux; grype does not read the field",
+			Decides: "ecosystem_specific.imports of the record name operating systems (goos), and Linux is not among them",
 			Explains: func(d Difference) bool {
 				return d.Side == OnlyOracle && d.Package.Type == report.TypeGo && elsewhere[d.ID]
 			},
 		},
 		{
-			Name:   "folded",
-			Reason: "several advisories of one distribution mend the same CVE of one package in turn; onceover makes one finding of them and names the others as aliases",
+			Name:    "owned by the distribution",
+			Reason:  "a package of the distribution installed the files, and mends them without changing their upstream version: the distribution's records judge it, not those of the language",
+			Decides: "the record gives a range of upstream releases; the distribution's record of the same CVE gives the version of its own package that has the fix",
 			Explains: func(d Difference) bool {
-				return d.Side == OnlyOracle && d.Package.Type == report.TypeRPM && d.Alias != ""
+				return d.Side == OnlyOracle && !report.OSType(d.Package.Type) && owned[d.Package]
 			},
 		},
 		{
-			Name:   "other module stream",
-			Reason: "the record mends another stream of the module than the installed one; OSV says so in the summary alone, so that the record in grype's database holds for every stream",
+			Name:    "program without a package manager",
+			Reason:  "Onceover judges a program that it knows by its content with Bitnami's records for it; grype looks programs up by CPE alone, which OSV records do not have",
+			Decides: "package.ecosystem of the record is Bitnami and its range holds the version of the program",
 			Explains: func(d Difference) bool {
-				stream, label := streams[d.ID], modules[d.Package]
-				return d.Side == OnlyOracle && stream != "" && label != "" && !strings.HasPrefix(label, stream+":")
+				return d.Side == OnlyOurs && d.Package.Type == report.TypeGeneric &&
+					slices.ContainsFunc(append([]string{d.ID}, d.Aliases...), func(id string) bool { return strings.HasPrefix(id, "BIT-") })
+			},
+		},
+		{
+			Name:    "not a vulnerability",
+			Reason:  "the record announces mended errors and new features and names no CVE: no vulnerability is known by it; Onceover leaves such records out and says how many",
+			Decides: "the id is ALBA, ALEA, RLBA or RLEA (bug fix, enhancement), and aliases, related and upstream of the record name no CVE",
+			Explains: func(d Difference) bool {
+				e, ok := errata[d.ID]
+				return oracleRPM(d) && ok && !e.cve && (strings.HasPrefix(d.ID[1:], "LBA-") || strings.HasPrefix(d.ID[1:], "LEA-"))
+			},
+		},
+		{
+			Name:    "fix of a module, package of none",
+			Reason:  "the record mends builds of a module stream, and the installed package was built outside of every module: the versions of the two have nothing to do with each other (perl 5.26 of the base system, module perl:5.32)",
+			Decides: "every fixed version of the record for this package carries the mark of a module build (.module), the installed version does not",
+			Explains: func(d Difference) bool {
+				fixed := errata[d.ID].fixed[d.Package.Name]
+				return oracleRPM(d) && len(fixed) > 0 && !moduleBuild(d.Package.Version) && ours.Modules[d.Package] == "" &&
+					!slices.ContainsFunc(fixed, func(v string) bool { return !moduleBuild(v) })
+			},
+		},
+		{
+			Name:    "other module stream",
+			Reason:  "the record mends another stream of the module than the installed one; OSV says so in the summary alone, so that the record in grype's database holds for every stream",
+			Decides: "the summary of the record names the stream (\"nodejs:20\"), and the label of the installed package another",
+			Explains: func(d Difference) bool {
+				stream, label := errata[d.ID].stream, ours.Modules[d.Package]
+				return oracleRPM(d) && stream != "" && label != "" && !strings.HasPrefix(label, stream+":")
+			},
+		},
+		{
+			Name:    "kernel headers",
+			Reason:  "the record names kernel-headers itself, with the version that has the fix; grype finds it and then drops it by a rule of its own, because headers are not run. Onceover repeats what the feed says",
+			Decides: "affected names the package kernel-headers, and its fixed version is above the installed one",
+			Explains: func(d Difference) bool {
+				return d.Side == OnlyOurs && d.Package.Type == report.TypeRPM && d.Package.Name == "kernel-headers" && len(errata[d.ID].fixed["kernel-headers"]) > 0
 			},
 		},
 	}, nil
+}
+
+func moduleBuild(v string) bool { return strings.Contains(v, ".module") }
+
+// An erratum is what the rules need of an advisory of AlmaLinux or Rocky Linux.
+type erratum struct {
+	// cve says that the record names one; stream is the module stream of
+	// its summary.
+	cve    bool
+	stream string
+	// fixed versions by package.
+	fixed map[string][]string
+}
+
+func readErrata(archives ...string) (map[string]erratum, error) {
+	type affected struct {
+		Package struct{ Name string }
+		Ranges  []struct{ Events []map[string]string }
+	}
+	errata := map[string]erratum{}
+	for _, archive := range archives {
+		err := eachRecord(archive, func(r osvRecord, as []affected) {
+			e := erratum{fixed: map[string][]string{}}
+			for _, id := range slices.Concat(r.Aliases, r.Related, r.Upstream) {
+				e.cve = e.cve || strings.HasPrefix(id, "CVE-")
+			}
+			// "Important: nodejs:20 security update"
+			for _, word := range strings.Fields(r.Summary) {
+				if name, stream, ok := strings.Cut(word, ":"); ok && name != "" && stream != "" {
+					e.stream = word
+				}
+			}
+			for _, a := range as {
+				for _, g := range a.Ranges {
+					for _, ev := range g.Events {
+						if v := ev["fixed"]; v != "" {
+							e.fixed[a.Package.Name] = append(e.fixed[a.Package.Name], v)
+						}
+					}
+				}
+			}
+			errata[r.ID] = e
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return errata, nil
 }
 
 // notForLinux are the Go records whose every affected import names operating
@@ -150,7 +243,7 @@ func notForLinux(archive string) (map[string]bool, error) {
 		} `json:"ecosystem_specific"`
 	}
 	ids := map[string]bool{}
-	err := eachRecord(archive, func(id, _ string, affected []imports) {
+	err := eachRecord(archive, func(r osvRecord, affected []imports) {
 		all, elsewhere := 0, 0
 		for _, a := range affected {
 			for _, i := range a.EcosystemSpecific.Imports {
@@ -161,28 +254,21 @@ func notForLinux(archive string) (map[string]bool, error) {
 			}
 		}
 		if all > 0 && all == elsewhere {
-			ids[id] = true
+			ids[r.ID] = true
 		}
 	})
 	return ids, err
 }
 
-// moduleStreams are the streams that AlmaLinux records name in their summary,
-// "Important: nodejs:20 security update".
-func moduleStreams(archive string) (map[string]string, error) {
-	streams := map[string]string{}
-	err := eachRecord(archive, func(id, summary string, _ []struct{}) {
-		for _, word := range strings.Fields(summary) {
-			if name, stream, ok := strings.Cut(word, ":"); ok && name != "" && stream != "" {
-				streams[id] = word
-			}
-		}
-	})
-	return streams, err
+// An osvRecord is the head of a record.
+type osvRecord struct {
+	ID                         string
+	Summary                    string
+	Aliases, Related, Upstream []string
 }
 
 // eachRecord reads an OSV archive; A is what is wanted of an affected package.
-func eachRecord[A any](archive string, do func(id, summary string, affected []A)) error {
+func eachRecord[A any](archive string, do func(r osvRecord, affected []A)) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
@@ -194,16 +280,15 @@ func eachRecord[A any](archive string, do func(id, summary string, affected []A)
 			return err
 		}
 		var rec struct {
-			ID       string `json:"id"`
-			Summary  string `json:"summary"`
-			Affected []A    `json:"affected"`
+			osvRecord
+			Affected []A
 		}
 		err = json.NewDecoder(r).Decode(&rec)
 		r.Close()
 		if err != nil {
 			return fmt.Errorf("read %s: %w", f.Name, err)
 		}
-		do(rec.ID, rec.Summary, rec.Affected)
+		do(rec.osvRecord, rec.Affected)
 	}
 	return nil
 }

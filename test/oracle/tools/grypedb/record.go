@@ -57,12 +57,16 @@ func (r record) cves() []string {
 	return out
 }
 
-func (r record) affected() []*v6.AffectedPackageHandle {
+// affected are grype's entries of the record. What has no place in grype's
+// database is counted in left, by its ecosystem.
+func (r record) affected(rhel string, left map[string]int) []*v6.AffectedPackageHandle {
 	var out []*v6.AffectedPackageHandle
 	for _, a := range r.Affected {
 		name, release, _ := strings.Cut(a.Package.Ecosystem, ":")
 		e, ok := ecosystems[name]
-		if !ok {
+		system, known := e.release(release)
+		if !ok || !known || e.system == redHat && name != rhel {
+			left[name]++
 			continue
 		}
 		blob := &v6.PackageBlob{CVEs: r.cves()}
@@ -77,11 +81,9 @@ func (r record) affected() []*v6.AffectedPackageHandle {
 		if len(blob.Ranges) == 0 {
 			continue // says nothing that can be matched
 		}
-		h := &v6.AffectedPackageHandle{Package: &v6.Package{Ecosystem: e.kind, Name: a.Package.Name}, BlobValue: blob}
-		if e.system != "" {
-			h.OperatingSystem = system(e.system, release)
-		}
-		out = append(out, h)
+		out = append(out, &v6.AffectedPackageHandle{
+			Package: &v6.Package{Ecosystem: e.kind, Name: a.Package.Name}, OperatingSystem: system, BlobValue: blob,
+		})
 	}
 	return out
 }
@@ -92,31 +94,65 @@ type ecosystem struct {
 	kind, format, system string
 }
 
+// redHat is where grype looks up Red Hat Enterprise Linux and all that is
+// built from it: one database can hold the records of one of them only.
+const redHat = "redhat"
+
+// ecosystems that grype knows. It has no distribution for Alpaquita,
+// BellSoft's or Docker's hardened images.
 var ecosystems = map[string]ecosystem{
-	"Debian":    {"deb", "dpkg", "debian"},
-	"Alpine":    {"apk", "apk", "alpine"},
-	"AlmaLinux": {"rpm", "rpm", "redhat"}, // where grype looks AlmaLinux up
-	"Go":        {"go-module", "go", ""},
-	"npm":       {"npm", "semver", ""},
-	"PyPI":      {"python", "python", ""},
-	"RubyGems":  {"gem", "gem", ""},
-	"Maven":     {"java-archive", "maven", ""},
+	"Debian":      {"deb", "dpkg", "debian"},
+	"Ubuntu":      {"deb", "dpkg", "ubuntu"},
+	"Alpine":      {"apk", "apk", "alpine"},
+	"AlmaLinux":   {"rpm", "rpm", redHat},
+	"Rocky Linux": {"rpm", "rpm", redHat},
+	"Red Hat":     {"rpm", "rpm", redHat},
+	"Azure Linux": {"rpm", "rpm", "azurelinux"},
+	"Go":          {"go-module", "go", ""},
+	"npm":         {"npm", "semver", ""},
+	"PyPI":        {"python", "python", ""},
+	"RubyGems":    {"gem", "gem", ""},
+	"Maven":       {"java-archive", "maven", ""},
+	"crates.io":   {"rust-crate", "semver", ""},
+	"Packagist":   {"php-composer", "semver", ""},
+	"NuGet":       {"dotnet", "semver", ""},
+	"CRAN":        {"R-package", "semver", ""},
+	"Bitnami":     {"bitnami", "bitnami", ""},
+	"SwiftURL":    {"swift", "semver", ""},
 }
 
-// codenames of Debian's releases: grype looks a release up by number and
-// codename together.
+// codenames of releases: grype looks a release of Debian or Ubuntu up by
+// number and codename together.
 var codenames = map[string]string{
-	"10": "buster", "11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky",
+	"debian 10": "buster", "debian 11": "bullseye", "debian 12": "bookworm", "debian 13": "trixie", "debian 14": "forky",
+	"ubuntu 14.04": "trusty", "ubuntu 16.04": "xenial", "ubuntu 18.04": "bionic", "ubuntu 20.04": "focal",
+	"ubuntu 22.04": "jammy", "ubuntu 24.04": "noble", "ubuntu 24.10": "oracular", "ubuntu 25.10": "questing",
 }
 
-func system(name, release string) *v6.OperatingSystem {
-	release = strings.TrimPrefix(release, "v")
-	major, minor, _ := strings.Cut(release, ".")
-	s := &v6.OperatingSystem{Name: name, ReleaseID: name, MajorVersion: major, MinorVersion: minor}
-	if name == "debian" {
-		s.Codename = codenames[major]
+// release is the distribution of an entry, nil for languages. ok is false for
+// streams that grype does not tell apart.
+func (e ecosystem) release(release string) (s *v6.OperatingSystem, ok bool) {
+	if e.system == "" {
+		return nil, true
 	}
-	return s
+	s = &v6.OperatingSystem{Name: e.system, ReleaseID: e.system}
+	if rest, ok := strings.CutPrefix(release, "Pro:"); ok {
+		s.Channel, release = "esm", rest
+	}
+	if rest, ok := strings.CutPrefix(release, "rhel_eus:"); ok {
+		s.Channel, release = "eus", rest
+	}
+	release = strings.TrimPrefix(release, "enterprise_linux:")
+	release, _, _ = strings.Cut(strings.TrimPrefix(release, "v"), ":")
+	if release != "edge" && (release == "" || release[0] < '0' || release[0] > '9') {
+		return nil, false
+	}
+	s.MajorVersion, s.MinorVersion, _ = strings.Cut(release, ".")
+	if release == "edge" {
+		s.MajorVersion, s.LabelVersion = "", release
+	}
+	s.Codename = codenames[e.system+" "+release]
+	return s, true
 }
 
 // intervals are what lies between the events of one range, in their order.
