@@ -1,8 +1,13 @@
 // Command bench measures "onceover scan" beside other scanners, in the same
 // run. "bench peers" does it on large images from a docker engine and from
 // docker-archives, as docs/benchmarks.md says; without a word it does it on
-// one image, beside syft and grype.
+// one image, beside syft and grype. "bench match" measures matching alone,
+// beside grype on the same list of packages and the same records; "bench
+// advisories" measures a generation: compiling, size, look-ups and matching, on
+// the records as they are and on a set ten times as large.
 //
+//	go run ./test/bench match [-check]
+//	go run ./test/bench advisories [-check]
 //	go run ./test/bench [--rounds 5] [--image debian-web | docker-archive:FILE | oci:DIR | NAME]
 //	                    [--docker-socket PATH] [--advisories FILE] [--osv DIR]
 //

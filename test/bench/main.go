@@ -36,6 +36,10 @@ func main() {
 		switch args[0] {
 		case "peers":
 			do, args = peers, args[1:]
+		case "match":
+			do, args = matching, args[1:]
+		case "advisories":
+			do, args = advisories, args[1:]
 		case readArg:
 			do, args = readLayers, args[1:]
 		}

@@ -33,7 +33,7 @@ var findingImages = []findingImage{
 	{name: "debian-web"}, {name: "recall"}, {name: "app"}, {name: "scratch-go"}, {name: "node"}, {name: "rpm"},
 	{name: "alpine-3.6.5", quiet: true}, {name: "alpine-3.9.6", quiet: true}, {name: "alpine-3.10.9"}, {name: "alpine-3.12.12", quiet: true},
 	{name: "alpine-3.14.10", quiet: true}, {name: "alpine-3.16.9"}, {name: "alpine-3.18.9", quiet: true}, {name: "alpine-3.20.3", quiet: true},
-	{name: "rpm-centos8-as-almalinux8"}, {name: "rpm-centos8-as-rocky8", rhel: "Rocky Linux"}, {name: "rpm-mariner2-as-azurelinux3"},
+	{name: "rpm-centos8-as-almalinux8"}, {name: "rpm-centos8-as-rocky8", rhel: "Rocky Linux", quiet: true}, {name: "rpm-mariner2-as-azurelinux3"},
 	// Distributions without records: CentOS 7, SLES, Mariner 2.
 	{name: "rpm-centos7", rhel: "Red Hat", quiet: true}, {name: "rpm-sle15", quiet: true}, {name: "rpm-mariner2", quiet: true},
 	{name: fixture.BenchJava, bench: true}, {name: fixture.BenchNode, bench: true}, {name: fixture.BenchPython, bench: true}, {name: fixture.BenchLarge, bench: true},

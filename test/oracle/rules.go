@@ -165,6 +165,15 @@ func findingRules(osv string, ours *Scan) ([]Rule, error) {
 			},
 		},
 		{
+			Name:    "package that the record does not name",
+			Reason:  "AlmaLinux names the binary packages that its advisory brings, and this is not one of them; grype takes the record because the source package of this one has the name of another that is listed (gcc for libgcc). Whether the list is complete only AlmaLinux can say; Onceover repeats it",
+			Decides: "affected lists binary packages, the installed one is not among them",
+			Explains: func(d Difference) bool {
+				e, ok := errata[d.ID]
+				return oracleRPM(d) && ok && len(e.fixed) > 0 && len(e.fixed[d.Package.Name]) == 0
+			},
+		},
+		{
 			Name:    "other module stream",
 			Reason:  "the record mends another stream of the module than the installed one; OSV says so in the summary alone, so that the record in grype's database holds for every stream",
 			Decides: "the summary of the record names the stream (\"nodejs:20\"), and the label of the installed package another",
