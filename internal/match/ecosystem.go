@@ -95,7 +95,7 @@ func ownEcosystems(d report.Distro, all []string) []string {
 	case "rocky":
 		return with("Rocky Linux", major)
 	case "rhel", "redhat":
-		return redHatEcosystems(major, all)
+		return append(extendedEcosystems(d, all), redHatEcosystems(major, all)...)
 	case "ol", "oracle":
 		return with("Oracle Linux", major)
 	case "amzn":
@@ -197,8 +197,7 @@ func alpineEcosystems(v string) []string {
 
 // redHatEcosystems are the streams of one major release of Red Hat Enterprise
 // Linux: "Red Hat:enterprise_linux:9::baseos" and its like. The streams with
-// extended support (rhel_eus, rhel_aus …) are for subscriptions that an image
-// does not show, and are left out.
+// extended support are those of extendedEcosystems.
 func redHatEcosystems(major string, all []string) []string {
 	if major == "" {
 		return nil
@@ -292,7 +291,12 @@ func lookups(ecos []string, p report.Package) []lookup {
 		if eco == "" || unversioned(p.Type, v) {
 			return nil
 		}
-		return []lookup{{eco, p.Name, v}}
+		l := lookup{eco, p.Name, v}
+		own := rootLookups(l)
+		if len(own) > 0 {
+			l.name = rootName(eco, p.Name)
+		}
+		return append(own, l)
 	case p.Type == report.TypeRPM:
 		return rpmLookups(ecos, p)
 	}
@@ -313,7 +317,12 @@ func lookups(ecos []string, p report.Package) []lookup {
 			// concern it too and have the first word.
 			out = append(out, lookup{"Ubuntu:Pro:" + rest, name, v})
 		}
-		out = append(out, lookup{e, name, v})
+		l := lookup{e, name, v}
+		if own := rootLookups(l); len(own) > 0 {
+			out = append(out, own...)
+			l.name = rootName(e, name)
+		}
+		out = append(out, l)
 	}
 	return out
 }

@@ -138,9 +138,9 @@ type hit struct {
 
 // hits are the records that concern p, one for each advisory. Look-ups stand in
 // the order of their precedence.
-func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) ([]hit, error) {
-	var hits []hit
+func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) (hits []hit, err error) {
 	var vetoes []veto
+	var decided []veto        // by records that have the first word
 	index := map[string]int{} // of hits, by advisory
 	for at, l := range ls {
 		if _, err := version.Compare(l.ecosystem, l.version, "0"); err != nil {
@@ -167,6 +167,9 @@ func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) ([]hit, error) 
 			}
 			t.record(l, entries, v)
 			id := entries[0].ID
+			if settles(l, p, entries) {
+				decided = append(decided, veto{id: id, at: at, lookup: l, verdict: v})
+			}
 			switch {
 			case v == notAffected || v == fixed && l.settles():
 				vetoes = append(vetoes, veto{id: id, at: at, lookup: l, verdict: v})
@@ -191,6 +194,9 @@ func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) ([]hit, error) 
 			v = &advisory.Vuln{ID: hits[i].affected.ID}
 		}
 		hits[i].vuln, hits[i].cves = v, v.CVEs
+	}
+	if hits, err = m.dropSettled(hits, decided, t); err != nil {
+		return nil, err
 	}
 	return m.spare(hits, vetoes, t)
 }

@@ -28,6 +28,9 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 			counts[p.Type]++
 		}
 	}
+	if end := endOfLife(inv.Distro, m.now()); end != "" {
+		out = append(out, fmt.Sprintf("%s has had no security support since %s: what was found later may have no advisory", distroName(inv.Distro), end))
+	}
 	out = append(out, m.distroWarnings(inv.Distro, ecos, counts)...)
 	var types []string
 	for t := range counts {

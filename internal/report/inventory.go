@@ -12,6 +12,10 @@ type Distro struct {
 	// Base is the codename of the release of Debian or Ubuntu that a
 	// derivative says it is made from, "jammy".
 	Base string `json:"base,omitempty"`
+	// Stream is the extended support that the packages of Red Hat
+	// Enterprise Linux were taken from: "eus", "e4s", "aus", "tus" or "els";
+	// empty for the release as a whole.
+	Stream string `json:"stream,omitempty"`
 	// Name for people, "Debian GNU/Linux 12 (bookworm)".
 	Name string `json:"name,omitempty"`
 }

@@ -211,6 +211,9 @@ func (m *merger) distro() Distro {
 				// os-release keeps naming an older service pack.
 				d.Name = found["/etc/euleros-release"]["PRETTY_NAME"]
 			}
+			if d.ID == "rhel" {
+				d.Stream = streamOf(found)
+			}
 			return d
 		}
 	}
@@ -225,6 +228,20 @@ func (m *merger) distro() Distro {
 		}
 	}
 	return Distro{}
+}
+
+// KeyStream is the key under which an analyser says what extended support
+// packages were taken from, in place of a key of os-release.
+const KeyStream = "ONCEOVER_STREAM"
+
+// streamOf is what the files of the image say of extended support. Base image
+// and application have a file each: the one of them that has it counts.
+func streamOf(found map[string]map[string]string) string {
+	out := ""
+	for _, kv := range found {
+		out = max(out, kv[KeyStream])
+	}
+	return out
 }
 
 func distroOf(kv map[string]string) Distro {

@@ -28,7 +28,7 @@ func Compare(ecosystem, a, b string) (int, error) {
 	if len(a) > MaxBytes || len(b) > MaxBytes {
 		return 0, fmt.Errorf("compare versions of %s: %w", ecosystem, ErrTooLong)
 	}
-	base := Base(ecosystem)
+	base := Base(unrooted(ecosystem))
 	switch schemeOf(base) {
 	case schemeDeb:
 		return compareDeb(a, b)
@@ -61,7 +61,11 @@ func Compare(ecosystem, a, b string) (int, error) {
 }
 
 // Known reports whether Compare knows the ecosystem.
-func Known(ecosystem string) bool { return schemeOf(Base(ecosystem)) != schemeNone }
+func Known(ecosystem string) bool { return schemeOf(Base(unrooted(ecosystem))) != schemeNone }
+
+// unrooted is the ecosystem that one of root.io is made from: "Root:Debian:12"
+// and "Root:npm" are ordered as Debian and npm are.
+func unrooted(ecosystem string) string { return strings.TrimPrefix(ecosystem, "Root:") }
 
 // Base is the ecosystem without its release: "Debian" for "Debian:12".
 func Base(ecosystem string) string {

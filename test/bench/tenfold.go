@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -77,11 +78,13 @@ func tenfoldArchive(from, to string) (err error) {
 				return fmt.Errorf("%s: %w", e.Name, err)
 			}
 		}
+		other, err := renamed(r, affected)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.Name, err)
+		}
 		for n := range copies {
 			if n > 0 {
-				if raw, err = renamed(r, affected, n); err != nil {
-					return fmt.Errorf("%s: %w", e.Name, err)
-				}
+				raw = bytes.ReplaceAll(other, []byte(number), []byte(strconv.Itoa(n)))
 			}
 			out, err := w.Create(fmt.Sprintf("%d-%s", n, e.Name))
 			if err != nil {
@@ -95,8 +98,11 @@ func tenfoldArchive(from, to string) (err error) {
 	return errors.Join(w.Close(), b.Flush())
 }
 
-// renamed is copy n of a record.
-func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage, n int) ([]byte, error) {
+// number stands for the number of a copy.
+const number = "@copy@"
+
+// renamed is a copy of a record, with number in place of its number.
+func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage) ([]byte, error) {
 	out := make(map[string]json.RawMessage, len(r))
 	for k, v := range r {
 		out[k] = v
@@ -106,7 +112,7 @@ func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return nil, err
 		}
-		return json.Marshal(otherID(s, n))
+		return json.Marshal(otherID(s, number))
 	}
 	var err error
 	if out["id"], err = id(r["id"]); err != nil {
@@ -121,7 +127,7 @@ func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage
 			return nil, err
 		}
 		for i := range ids {
-			ids[i] = otherID(ids[i], n)
+			ids[i] = otherID(ids[i], number)
 		}
 		if out[k], err = json.Marshal(ids); err != nil {
 			return nil, err
@@ -142,7 +148,7 @@ func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage
 		for k, v := range a {
 			o[k] = v
 		}
-		p.Name = fmt.Sprintf("%s-x%d", p.Name, n)
+		p.Name = p.Name + "-x" + number
 		if o["package"], err = json.Marshal(p); err != nil {
 			return nil, err
 		}
@@ -158,11 +164,11 @@ func renamed(r map[string]json.RawMessage, affected []map[string]json.RawMessage
 
 // otherID is another id of the same form: a digit more for ids that end in
 // one, so that CVE ids stay CVE ids.
-func otherID(id string, n int) string {
+func otherID(id, n string) string {
 	if c := id[max(0, len(id)-1):]; c >= "0" && c <= "9" {
-		return fmt.Sprintf("%s%d", id, n)
+		return id + n
 	}
-	return fmt.Sprintf("%s-%d", id, n)
+	return id + "-" + n
 }
 
 func tenfoldFacts(from, to string) (err error) {
@@ -202,7 +208,7 @@ func tenfoldFacts(from, to string) (err error) {
 		for n := range copies {
 			line := lines.Bytes()
 			if n > 0 {
-				other, err := json.Marshal(otherID(head.ID, n))
+				other, err := json.Marshal(otherID(head.ID, strconv.Itoa(n)))
 				if err != nil {
 					return err
 				}

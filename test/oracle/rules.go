@@ -184,10 +184,11 @@ func findingRules(osv string, ours *Scan) ([]Rule, error) {
 		},
 		{
 			Name:    "kernel headers",
-			Reason:  "the record names kernel-headers itself, with the version that has the fix; grype finds it and then drops it by a rule of its own, because headers are not run. Onceover repeats what the feed says",
-			Decides: "affected names the package kernel-headers, and its fixed version is above the installed one",
+			Reason:  "the record names kernel-headers, or its source kernel where the distribution names sources, with the version that has the fix; grype finds it and then drops it by a rule of its own, because headers are not run. Onceover repeats what the feed says",
+			Decides: "affected names kernel-headers (AlmaLinux) or kernel (Rocky Linux), and its fixed version is above the installed one",
 			Explains: func(d Difference) bool {
-				return d.Side == OnlyOurs && d.Package.Type == report.TypeRPM && d.Package.Name == "kernel-headers" && len(errata[d.ID].fixed["kernel-headers"]) > 0
+				fixed := errata[d.ID].fixed
+				return d.Side == OnlyOurs && d.Package.Type == report.TypeRPM && d.Package.Name == "kernel-headers" && len(fixed["kernel-headers"])+len(fixed["kernel"]) > 0
 			},
 		},
 	}, nil

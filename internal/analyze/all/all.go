@@ -9,6 +9,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze/composer"
 	"github.com/onceover/onceover/internal/analyze/conan"
 	"github.com/onceover/onceover/internal/analyze/conda"
+	"github.com/onceover/onceover/internal/analyze/contentset"
 	"github.com/onceover/onceover/internal/analyze/dotnet"
 	"github.com/onceover/onceover/internal/analyze/dpkg"
 	"github.com/onceover/onceover/internal/analyze/erlang"
@@ -37,6 +38,7 @@ import (
 func Set() *analyze.Set {
 	return analyze.NewSet(
 		osrelease.New(),
+		contentset.New(),
 		dpkg.New(),
 		apk.New(),
 		rpm.New(),
