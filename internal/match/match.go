@@ -91,7 +91,15 @@ func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]strin
 		}
 	}
 	slices.SortFunc(findings, Compare)
-	return findings, m.warnings(inv, ecos), nil
+	warnings = m.warnings(inv, ecos)
+	pro, err := m.proFixes(inv.Distro, findings)
+	if err != nil {
+		return nil, nil, err
+	}
+	if pro > 0 {
+		warnings = append(warnings, fmt.Sprintf("Ubuntu Pro has fixes for %d of the findings that have none for everyone", pro))
+	}
+	return findings, warnings, nil
 }
 
 // Compare orders findings: the worst first, then by package, advisory and

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/onceover/onceover/internal/advisory/feed"
 	"github.com/onceover/onceover/internal/advisory/feed/feedtest"
@@ -400,6 +401,31 @@ func scenarioMatcher(t *testing.T, files map[string][]byte) *Matcher {
 		t.Fatal(err)
 	}
 	return fromFeed(t, "custom", map[string][]byte{"scenario.jsonl": b})
+}
+
+// TestProNote: both vulnerabilities of openssh are mended for subscribers alone,
+// the one of wayland for everyone.
+func TestProNote(t *testing.T) {
+	m := scenarioMatcher(t, scenarioFiles(t)["ubuntu-esm"])
+	for _, tc := range []struct {
+		version string
+		want    []string
+	}{
+		{"1:8.2p1-4ubuntu0.11", []string{"Ubuntu Pro has fixes for 2 of the findings that have none for everyone"}},
+		{"1:8.2p1-4ubuntu0.20+esm1", nil},
+	} {
+		_, warnings, err := m.Inventory(report.Inventory{Distro: ubuntu("20.04"), Packages: []report.Package{
+			{Type: report.TypeDeb, Name: "openssh-server", Source: "openssh", Version: tc.version},
+			{Type: report.TypeDeb, Name: "libwayland", Source: "wayland", Version: "1.18.0-1"},
+		}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.DeleteFunc(warnings, func(w string) bool { return !strings.Contains(w, "Pro") })
+		if diff := gocmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", tc.version, diff)
+		}
+	}
 }
 
 // TestEndOfLife: the scenarios "eol-debian8" and "eol-rhel7" have when support

@@ -122,3 +122,38 @@ func (m *Matcher) dropSettled(hits []hit, decided []veto, t *tracer) ([]hit, err
 		return false
 	}), nil
 }
+
+// proFixes counts the findings of an image of Ubuntu that have no fix for
+// everyone and have one for subscribers of Ubuntu Pro.
+func (m *Matcher) proFixes(d report.Distro, findings []report.Finding) (int, error) {
+	if strings.ToLower(d.ID) != "ubuntu" || d.VersionID == "" {
+		return 0, nil
+	}
+	n := 0
+	for i := range findings {
+		f := &findings[i]
+		if f.FixState == report.FixAvailable || f.Package.Type != report.TypeDeb {
+			continue
+		}
+		as, err := m.db.Affected("Ubuntu:Pro:"+d.VersionID+":LTS", f.Evidence.Name)
+		if err != nil {
+			return 0, err
+		}
+		for _, a := range as {
+			if !hasFix(a) {
+				continue
+			}
+			v, err := m.db.Vuln(a.ID)
+			if err != nil {
+				return 0, err
+			}
+			if v != nil && slices.ContainsFunc(identities(v), func(id string) bool {
+				return id == f.ID || slices.Contains(f.CVEs, id) || slices.Contains(f.Aliases, id)
+			}) {
+				n++
+				break
+			}
+		}
+	}
+	return n, nil
+}

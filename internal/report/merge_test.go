@@ -186,6 +186,14 @@ func TestMergeDistro(t *testing.T) {
 		{"made from another", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", map[string]string{
 			"ID": "linuxmint", "VERSION_ID": "21.3", "VERSION_CODENAME": "virginia", "UBUNTU_CODENAME": "jammy", "PRETTY_NAME": "Linux Mint 21.3"})},
 			Distro{ID: "linuxmint", VersionID: "21.3", Codename: "virginia", Base: "jammy", Name: "Linux Mint 21.3"}},
+		{"from repositories with extended support", []*LayerReport{
+			withRelease(layerOf("0"), "/etc/os-release", map[string]string{"ID": "rhel", "VERSION_ID": "9.4", "PRETTY_NAME": "Red Hat Enterprise Linux 9.4 (Plow)"}),
+			withRelease(layerOf("1"), "/root/buildinfo/content_manifests/app-1.json", map[string]string{KeyStream: "eus"})},
+			Distro{ID: "rhel", VersionID: "9.4", Stream: "eus", Name: "Red Hat Enterprise Linux 9.4 (Plow)"}},
+		{"another distribution has no such streams", []*LayerReport{
+			withRelease(layerOf("0"), "/etc/os-release", alpine),
+			withRelease(layerOf("1"), "/root/buildinfo/content_manifests/app-1.json", map[string]string{KeyStream: "eus"})},
+			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
 		{"etc before usr", []*LayerReport{withRelease(layerOf("0"), "/etc/os-release", alpine), withRelease(layerOf("1"), "/usr/lib/os-release", debian)},
 			Distro{ID: "alpine", VersionID: "3.18.9", Name: "Alpine Linux v3.18"}},
 	} {
