@@ -38,6 +38,9 @@ func TestCompare(t *testing.T) {
 		{"NuGet", "NuGet", "1.0.0.1", "1.0.0", 1},
 		{"RubyGems", "RubyGems", "1.0.0.pre", "1.0.0", -1},
 		{"Packagist", "Packagist", "1.0.0-beta", "1.0.0", -1},
+		{"root.io's builds of Debian", "Root:Debian:12", "15.14-0+deb12u1.root.io.5", "15.14-0+deb12u1.root.io.6", -1},
+		{"root.io's builds of Alpine", "Root:Alpine:3.18", "1.21.4-r00071", "1.21.4-r2", 1},
+		{"root.io's builds of npm", "Root:npm", "0.2.3-root.io.1", "0.2.3-root.io.2", -1},
 		{"zero starts every range", "Debian:12", "0", "0.1-1", -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
