@@ -57,7 +57,13 @@ func tenfoldArchive(from, to string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	b := bufio.NewWriterSize(f, 1<<20)
 	w := zip.NewWriter(b)
-	w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
+	// One writer for all records: each takes a megabyte, and only one is open
+	// at a time.
+	packer, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		return err
+	}
+	w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { packer.Reset(w); return packer, nil })
 	for _, e := range z.File {
 		rc, err := e.Open()
 		if err != nil {
@@ -86,7 +92,7 @@ func tenfoldArchive(from, to string) (err error) {
 			if n > 0 {
 				raw = bytes.ReplaceAll(other, []byte(number), []byte(strconv.Itoa(n)))
 			}
-			out, err := w.Create(fmt.Sprintf("%d-%s", n, e.Name))
+			out, err := w.Create(strconv.Itoa(n) + "-" + e.Name)
 			if err != nil {
 				return err
 			}
