@@ -31,6 +31,7 @@ func (m *Matcher) findings(groups []group) ([]report.Finding, error) {
 			return nil, err
 		}
 		f.Priority = report.PriorityOf(f, false).Total
+		compact(&f)
 		out = append(out, f)
 	}
 	return out, nil

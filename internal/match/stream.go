@@ -140,14 +140,14 @@ func (m *Matcher) proFixes(d report.Distro, findings []report.Finding) (int, err
 			return 0, err
 		}
 		for _, a := range as {
-			if !hasFix(a) {
+			if !hasFix(&a) {
 				continue
 			}
 			v, err := m.db.Vuln(a.ID)
 			if err != nil {
 				return 0, err
 			}
-			if v != nil && slices.ContainsFunc(identities(v), func(id string) bool {
+			if v != nil && slices.ContainsFunc(identities(hit{vuln: v, cves: v.CVEs}), func(id string) bool {
 				return id == f.ID || slices.Contains(f.CVEs, id) || slices.Contains(f.Aliases, id)
 			}) {
 				n++

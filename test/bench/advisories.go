@@ -218,9 +218,9 @@ func sampleRecords(osv string) (recordSample, error) {
 				}
 				for _, g := range a.Ranges {
 					for _, e := range g.Events {
-						// The lowest as text: any will do, as long as
-						// every run takes the same.
-						if v := e["fixed"]; v != "" && v != "0" && (fixed[k] == "" || v < fixed[k]) {
+						// The highest as text: nearly up to date, and the
+						// same in every run.
+						if v := e["fixed"]; v != "" && v != "0" && v > fixed[k] {
 							fixed[k] = v
 						}
 					}

@@ -121,7 +121,11 @@ func (d *findingsDoc) add(i findingImage, packages, ours, theirs int, ds []Diffe
 		d.used, d.images, d.example = map[string]int{}, map[string][]string{}, map[string]Difference{}
 	}
 	d.rules = rules
-	d.rows = append(d.rows, fmt.Sprintf("| %s | %d | %d | %d | %d |", i.name, packages, ours, theirs, len(ds)))
+	name := i.name
+	if i.bench {
+		name += " (benchmark)"
+	}
+	d.rows = append(d.rows, fmt.Sprintf("| %s | %d | %d | %d | %d |", name, packages, ours, theirs, len(ds)))
 	for _, r := range rules {
 		if used[r.Name] > 0 {
 			d.used[r.Name] += used[r.Name]

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package advisory
+
+func releaseMap(_, _ uintptr) {}
