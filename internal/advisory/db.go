@@ -138,7 +138,6 @@ func (db *DB) load(fi fs.FileInfo) error {
 // panic or a memory fault, and becomes an error here.
 func (db *DB) view(fn func(*bolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	db.touched()
 	tx, err := db.bolt.Begin(false)
 	if err != nil {
 		return fmt.Errorf("read advisory database: %w", err)
@@ -151,6 +150,7 @@ func (db *DB) view(fn func(*bolt.Tx) error) (err error) {
 			err = fmt.Errorf("read advisory database: %w", e)
 		}
 	}()
+	db.touched() // while the transaction keeps the map from going away
 	return fn(tx)
 }
 
