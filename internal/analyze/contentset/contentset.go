@@ -24,8 +24,8 @@ const (
 
 // Directories that manifests stand in: of images built until 2024, and since.
 const (
-	old = "/root/buildinfo/content_manifests/"
-	new = "/usr/share/buildinfo/"
+	oldDir = "/root/buildinfo/content_manifests/"
+	newDir = "/usr/share/buildinfo/"
 )
 
 // streams are the words for extended support in the names of repositories, the
@@ -44,7 +44,7 @@ func (Analyzer) Key() string { return key }
 
 // Wants takes JSON files of the two directories.
 func (Analyzer) Wants(p string, _ fs.FileInfo) bool {
-	if !strings.HasPrefix(p, old) && !strings.HasPrefix(p, new) {
+	if !strings.HasPrefix(p, oldDir) && !strings.HasPrefix(p, newDir) {
 		return false
 	}
 	return strings.HasSuffix(p, ".json")

@@ -59,12 +59,12 @@ func TestAnalyzeRefuses(t *testing.T) {
 	if _, err := analyzeText(fmt.Sprintf(`{"content_sets":[%s]}`, sets)); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("too many sets: %v", err)
 	}
-	f := analyze.File{Path: old + "a.json", Size: maxBytes + 1, Content: strings.NewReader("")}
+	f := analyze.File{Path: oldDir + "a.json", Size: maxBytes + 1, Content: strings.NewReader("")}
 	if _, err := New().Analyze(context.Background(), f); !errors.Is(err, analyze.ErrLimit) {
 		t.Errorf("too many bytes: %v", err)
 	}
 }
 
 func analyzeText(s string) (*report.Facts, error) {
-	return New().Analyze(context.Background(), analyze.File{Path: old + "a.json", Size: int64(len(s)), Content: strings.NewReader(s)})
+	return New().Analyze(context.Background(), analyze.File{Path: oldDir + "a.json", Size: int64(len(s)), Content: strings.NewReader(s)})
 }
