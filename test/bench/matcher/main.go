@@ -68,7 +68,7 @@ func run(path, packages, syft, lookups, to string) error {
 	var inv report.Inventory
 	switch {
 	case packages != "":
-		err = read(packages, &inv)
+		inv, err = readInventory(packages)
 	case syft != "":
 		inv, err = readSyft(syft)
 	}
@@ -86,6 +86,49 @@ func run(path, packages, syft, lookups, to string) error {
 		return err
 	}
 	return os.WriteFile(to, b, 0o644)
+}
+
+// readInventory reads the packages one by one: a decoder that is given the whole
+// document holds all of it beside what it makes of it.
+func readInventory(path string) (inv report.Inventory, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return inv, err
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReaderSize(f, 1<<16))
+	if _, err := d.Token(); err != nil {
+		return inv, fmt.Errorf("read %s: %w", path, err)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return inv, fmt.Errorf("read %s: %w", path, err)
+		}
+		switch key {
+		case "distro":
+			err = d.Decode(&inv.Distro)
+		case "packages":
+			if _, err = d.Token(); err != nil {
+				break
+			}
+			for err == nil && d.More() {
+				var p report.Package
+				if err = d.Decode(&p); err == nil {
+					inv.Packages = append(inv.Packages, p)
+				}
+			}
+			if err == nil {
+				_, err = d.Token()
+			}
+		default:
+			err = d.Decode(&json.RawMessage{})
+		}
+		if err != nil {
+			return inv, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	return inv, nil
 }
 
 func read(path string, v any) error {
