@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
 )
 
@@ -59,10 +58,6 @@ func (c *enrollKeyCmd) Run(ctx context.Context, std streams) error {
 	}
 	st, err := store.Open(ctx, store.Config{
 		DataDir: c.Data, SealKey: seal,
-		// This process finishes no job.
-		Match: func(context.Context, report.Inventory, map[string]string) ([]report.Finding, []string, error) {
-			return nil, nil, errors.New("the server matches, not this command")
-		},
 	})
 	if err != nil {
 		return err

@@ -126,7 +126,7 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 	}
 	st, err := store.Open(ctx, store.Config{
 		DataDir: c.Data, SealKey: key,
-		Match: advisories.match, CVE: advisories.cve, Generation: advisories.generation,
+		Advisories: advisories,
 	})
 	if err != nil {
 		return err

@@ -14,8 +14,6 @@ import (
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/minisign"
-	"github.com/onceover/onceover/internal/report"
-	"github.com/onceover/onceover/internal/store"
 )
 
 // advisoryFile is the database inside a data directory.
@@ -72,6 +70,8 @@ type advisories struct {
 	fetch advisory.FetchOptions
 
 	loaded loadedFile // by watch alone, once that runs
+
+	matchers matchers
 
 	mu     sync.Mutex
 	path   string // of the file in use, "" for the starter
@@ -201,16 +201,6 @@ func (a *advisories) publish(ctx context.Context) {
 
 func (a *advisories) close() { a.holder.Swap(nil) }
 
-// match is what the store calls for each finished scan.
-func (a *advisories) match(_ context.Context, inv report.Inventory, buildCommands map[string]string) ([]report.Finding, []string, error) {
-	db, release := a.holder.Acquire()
-	defer release()
-	if db == nil {
-		return nil, nil, fault.New(fault.Unavailable, "the advisory database is closed")
-	}
-	return match.New(db).Inventory(inv, buildCommands)
-}
-
 // matcher gives the matcher of the generation in use, until release is called.
 func (a *advisories) matcher() (m *match.Matcher, release func(), err error) {
 	db, release := a.holder.Acquire()
@@ -218,29 +208,5 @@ func (a *advisories) matcher() (m *match.Matcher, release func(), err error) {
 		release()
 		return nil, nil, fault.New(fault.Unavailable, "the advisory database is closed")
 	}
-	return match.New(db), release, nil
-}
-
-// cve looks up one CVE for the store.
-func (a *advisories) cve(_ context.Context, id string) (store.CVE, bool) {
-	db, release := a.holder.Acquire()
-	defer release()
-	if db == nil {
-		return store.CVE{}, false
-	}
-	c, err := db.CVE(id)
-	if err != nil || c == nil {
-		return store.CVE{}, false
-	}
-	return store.CVE{Score: c.Score, Published: c.Published, Description: c.Description}, true
-}
-
-// generation names the advisories in use.
-func (a *advisories) generation() string {
-	db, release := a.holder.Acquire()
-	defer release()
-	if db == nil {
-		return ""
-	}
-	return db.Meta().ID
+	return a.matchers.of(db), release, nil
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/agent"
 	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/auth"
@@ -47,14 +48,23 @@ type site struct {
 	leases  map[string]int // how often each job was given out; kept with a latency only
 }
 
+// nothing is a generation without advisories.
+type nothing struct{}
+
+func (nothing) Acquire() (store.Generation, error) {
+	return store.Generation{ID: "nothing", Matcher: nothing{}, Release: func() {}}, nil
+}
+func (nothing) Diff(context.Context, string, string) (*advisory.Diff, error)    { return nil, nil }
+func (nothing) Package(report.Distro, report.Package) ([]report.Finding, error) { return nil, nil }
+func (nothing) Keys(report.Distro, report.Package) []advisory.Key               { return nil }
+func (nothing) Warnings(report.Inventory) []string                              { return nil }
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, log: slog.New(slog.NewTextHandler(testWriter{t}, nil))}
 	st, err := store.Open(t.Context(), store.Config{
 		DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: s.log,
-		Match: func(context.Context, report.Inventory, map[string]string) ([]report.Finding, []string, error) {
-			return nil, nil, nil
-		},
+		Advisories: nothing{},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
@@ -36,14 +37,23 @@ type site struct {
 	refused atomic.Int64 // answers 503 to as many requests
 }
 
+// nothing is a generation without advisories.
+type nothing struct{}
+
+func (nothing) Acquire() (store.Generation, error) {
+	return store.Generation{ID: "nothing", Matcher: nothing{}, Release: func() {}}, nil
+}
+func (nothing) Diff(context.Context, string, string) (*advisory.Diff, error)    { return nil, nil }
+func (nothing) Package(report.Distro, report.Package) ([]report.Finding, error) { return nil, nil }
+func (nothing) Keys(report.Distro, report.Package) []advisory.Key               { return nil }
+func (nothing) Warnings(report.Inventory) []string                              { return nil }
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	st, err := store.Open(t.Context(), store.Config{
 		DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: quiet,
-		Match: func(context.Context, report.Inventory, map[string]string) ([]report.Finding, []string, error) {
-			return nil, nil, nil
-		},
+		Advisories: nothing{},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/report"
 )
@@ -323,6 +324,22 @@ func lookups(ecos []string, p report.Package) []lookup {
 			l.name = rootName(e, name)
 		}
 		out = append(out, l)
+	}
+	return out
+}
+
+// Keys are the places where advisories of p may stand, in this generation and
+// any other, in an image of distribution d. The ecosystems of some distributions
+// depend on the generation; the names do not.
+func (m *Matcher) Keys(d report.Distro, p report.Package) []advisory.Key {
+	p.Declared, p.OwnedBy = false, ""
+	ecos := distroEcosystems(d, m.ecosystems)
+	var out []advisory.Key
+	for _, l := range lookups(ecos, p) {
+		k := advisory.Key{Ecosystem: l.ecosystem, Name: advisory.Name(l.ecosystem, l.name)}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
 	}
 	return out
 }

@@ -10,6 +10,12 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
+// Warnings says what the findings of an inventory do not cover, each thing once,
+// in a stable order.
+func (m *Matcher) Warnings(inv report.Inventory) []string {
+	return m.warnings(inv, distroEcosystems(inv.Distro, m.ecosystems))
+}
+
 // warnings says what the findings do not cover, each thing once, in a stable
 // order.
 func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {

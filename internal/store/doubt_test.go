@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"testing"
 
 	"github.com/onceover/onceover/internal/fleet"
@@ -10,7 +9,9 @@ import (
 
 // TestDoubtIsNotSecurity scans an image without findings: it is called safe
 // only if the advisories cover it.
-func TestDoubtIsNotSecurity(t *testing.T) {
+func TestDoubtIsNotSecurity(t *testing.T) { onEngines(t, testDoubtIsNotSecurity) }
+
+func testDoubtIsNotSecurity(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		warnings []string
@@ -25,9 +26,8 @@ func TestDoubtIsNotSecurity(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.cfg.Match = func(context.Context, report.Inventory, map[string]string) ([]report.Finding, []string, error) {
-				return nil, tc.warnings, nil
-			}
+			w.table.replace("covers less or more", nil)
+			w.table.warnings = tc.warnings
 			k := w.agent("a", state(1, ref("web", "1")))
 			if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
 				t.Fatal(err)

@@ -93,8 +93,8 @@ func updateAgent(ctx context.Context, tx *sql.Tx, id string, h fleet.Host, analy
 	if err != nil {
 		return fmt.Errorf("encode engines: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, sqlUpdateAgent, h.Name, h.PrivateIP, h.PublicIP, h.OS, h.Arch, h.Version,
-		string(engines), analyzers, seenMS, id)
+	_, err = tx.ExecContext(ctx, sqlUpdateAgent, text(h.Name), text(h.PrivateIP), text(h.PublicIP), text(h.OS), text(h.Arch), text(h.Version),
+		text(string(engines)), text(analyzers), seenMS, id)
 	if err != nil {
 		return fmt.Errorf("update agent: %w", err)
 	}

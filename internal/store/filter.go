@@ -106,7 +106,7 @@ func (f ImageFilter) where(project string) *where {
 	f.hosts(w)
 	f.containers(w)
 	if f.AppName != "" {
-		w.add("EXISTS (SELECT 1 FROM content_package cp JOIN package p ON p.id = cp.package_id WHERE cp.content_id = c.id AND cp.declared = 0 AND instr(p.name, ?) > 0)", f.AppName)
+		w.add("EXISTS (SELECT 1 FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE cp.content_id = c.id AND pp.declared = 0 AND instr(p.name, ?) > 0)", f.AppName)
 	}
 	return w
 }
@@ -162,8 +162,8 @@ func (w *where) equal(column, value string) {
 	}
 }
 
-// contains is a case-sensitive substring; nothing for the empty value. instr
-// is the one function here that PostgreSQL names otherwise (strpos).
+// contains is a case-sensitive substring; nothing for the empty value. In
+// PostgreSQL instr is a function of ours (see migrate).
 func (w *where) contains(column, value string) {
 	if value != "" {
 		w.add("instr("+column+", ?) > 0", value)
@@ -196,6 +196,14 @@ func (w *where) in(column string, values []int64) {
 }
 
 func (w *where) text() string { return strings.Join(w.parts, " AND ") }
+
+// clause is the whole WHERE clause, empty without conditions.
+func (w *where) clause() string {
+	if len(w.parts) == 0 {
+		return ""
+	}
+	return "WHERE " + w.text()
+}
 
 // query puts the conditions into a statement in the place of "{where}" and
 // numbers all placeholders; args of the statement itself come after those of

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/onceover/onceover/internal/fault"
 )
@@ -35,32 +36,51 @@ type VulFilter struct {
 }
 
 const (
-	sqlCountFindings = `SELECT COUNT(*) FROM finding f JOIN package p ON p.id = f.package_id WHERE {where}`
-	sqlListFindings  = `SELECT f.vul_id, f.severity, v.summary, v.url, f.layer, p.name, p.version, f.path, f.vul_type, f.fix_state, f.fixed_version
-FROM finding f JOIN package p ON p.id = f.package_id JOIN vulnerability v ON v.id = f.vul_id
-WHERE {where} ORDER BY f.severity DESC, f.vul_id, p.name, p.version, f.path, f.layer, f.package_id LIMIT ? OFFSET ?`
-	sqlCountVuls = `SELECT COUNT(DISTINCT f.vul_id) FROM finding f WHERE {where}`
-	sqlListVuls  = `SELECT t.vul_id, t.vul_type, t.severity, t.fixed, t.images, t.scanned, v.score, v.summary, v.url
-FROM (SELECT f.vul_id, MIN(f.vul_type) AS vul_type, MAX(f.severity) AS severity, MAX(CASE f.fix_state WHEN 'fixed' THEN 1 ELSE 0 END) AS fixed, COUNT(DISTINCT i.id) AS images, MAX(c.latest_scan_time) AS scanned
-FROM finding f JOIN content c ON c.id = f.content_id JOIN image i ON i.content_id = f.content_id
-WHERE {where} GROUP BY f.vul_id ORDER BY 3 DESC, 1 LIMIT ? OFFSET ?) t
-JOIN vulnerability v ON v.id = t.vul_id ORDER BY t.severity DESC, t.vul_id`
-	sqlVulCVEs       = `SELECT cve_id, score, published, description FROM vulnerability_cve WHERE vul_id = $1 ORDER BY cve_id`
-	sqlPageCVEs      = `SELECT v.cve_id, v.score, v.published, v.description FROM vulnerability_cve v WHERE {where} ORDER BY v.cve_id LIMIT ? OFFSET ?`
-	sqlCountCVEs     = `SELECT COUNT(*) FROM vulnerability_cve v WHERE {where}`
-	sqlVulKnown      = `SELECT 1 FROM finding WHERE project_id = $1 AND vul_id = $2 LIMIT 1`
-	sqlCountAffected = `SELECT COUNT(DISTINCT i.id) FROM finding f JOIN image i ON i.content_id = f.content_id WHERE {where}`
-	sqlListAffected  = `SELECT t.id, t.name, t.version, c.config_digest, t.size, c.latest_scan_time, t.severity, t.first_seen,
+	sqlCountFindings = `SELECT COUNT(*) FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
+JOIN finding f ON f.package_id = pp.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE {where}`
+	sqlListFindings = `SELECT v.advisory, f.severity, v.summary, v.url, pt.layer, p.name, p.version, pp.path, f.vul_type, f.fix_state, f.fixed_version
+FROM content_part cp JOIN part pt ON pt.id = cp.part_id JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
+JOIN finding f ON f.package_id = pp.package_id JOIN package p ON p.id = f.package_id JOIN vulnerability v ON v.id = f.vul_id
+WHERE {where} ORDER BY f.severity DESC, v.advisory, p.name, p.version, pp.path, pt.layer, f.package_id LIMIT ? OFFSET ?`
+	// hasImage holds for packages that count in an image of a project.
+	// Findings of images that have left the fleet are kept for a while and
+	// not listed.
+	hasImage = `EXISTS (SELECT 1 FROM part_package px JOIN content_part cx ON cx.part_id = px.part_id JOIN image ix ON ix.content_id = cx.content_id
+WHERE px.package_id = f.package_id AND px.counted = 1 AND ix.project_id = ?)`
+	sqlCountVuls = `SELECT COUNT(DISTINCT f.vul_id) FROM project_package pj JOIN finding f ON f.package_id = pj.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE {where}`
+	// Filters other than of the project hold for the findings that are
+	// summed up; the images are those of the same findings.
+	sqlListVuls = `SELECT v.advisory, t.vul_type, t.severity, t.fixed, COUNT(DISTINCT i.id), MAX(c.latest_scan_time), v.score, v.summary, v.url
+FROM (SELECT f.vul_id, MIN(f.vul_type) AS vul_type, MAX(f.severity) AS severity, MAX(CASE f.fix_state WHEN 'fixed' THEN 1 ELSE 0 END) AS fixed
+FROM project_package pj JOIN finding f ON f.package_id = pj.package_id JOIN vulnerability v ON v.id = f.vul_id
+WHERE {where} GROUP BY f.vul_id, v.advisory ORDER BY 3 DESC, v.advisory LIMIT ? OFFSET ?) t
+JOIN vulnerability v ON v.id = t.vul_id JOIN finding f ON f.vul_id = t.vul_id
+JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1 JOIN content_part cp ON cp.part_id = pp.part_id
+JOIN content c ON c.id = cp.content_id JOIN image i ON i.content_id = c.id AND i.project_id = ?
+{again}
+GROUP BY v.advisory, t.vul_type, t.severity, t.fixed, v.score, v.summary, v.url ORDER BY t.severity DESC, v.advisory`
+	sqlVulCVEs   = `SELECT e.cve_id, e.score, e.published, e.description FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE v.advisory = $1 ORDER BY e.cve_id`
+	sqlPageCVEs  = `SELECT e.cve_id, e.score, e.published, e.description FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE {where} ORDER BY e.cve_id LIMIT ? OFFSET ?`
+	sqlCountCVEs = `SELECT COUNT(*) FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE {where}`
+	// One that concerns contents whose images have left is known as well.
+	sqlVulKnown = `SELECT 1 FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN project_package pj ON pj.package_id = f.package_id
+WHERE pj.project_id = $1 AND v.advisory = $2 LIMIT 1`
+	sqlCountAffected = `SELECT COUNT(DISTINCT i.id) FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1
+JOIN content_part cp ON cp.part_id = pp.part_id JOIN image i ON i.content_id = cp.content_id WHERE {where}`
+	sqlListAffected = `SELECT t.id, t.name, t.version, c.config_digest, t.size, c.latest_scan_time, t.severity,
+CASE WHEN t.first_seen > c.first_scan_time THEN t.first_seen ELSE c.first_scan_time END,
 (SELECT COUNT(*) FROM container k WHERE k.image_id = t.id),
 COALESCE((SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id), '')
 FROM (SELECT i.id, i.name, i.version, i.content_id, i.size, MAX(f.severity) AS severity, MIN(f.first_seen) AS first_seen
-FROM finding f JOIN image i ON i.content_id = f.content_id WHERE {where} GROUP BY i.id, i.name, i.version, i.content_id, i.size ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
+FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1
+JOIN content_part cp ON cp.part_id = pp.part_id JOIN image i ON i.content_id = cp.content_id
+WHERE {where} GROUP BY i.id, i.name, i.version, i.content_id, i.size ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
 JOIN content c ON c.id = t.content_id ORDER BY t.name, t.version, t.id`
 )
 
 func (f VulFilter) add(w *where) {
-	w.contains("f.vul_id", f.ID)
-	w.contains("f.vul_id", f.Name)
+	w.contains("v.advisory", f.ID)
+	w.contains("v.advisory", f.Name)
 	w.equal("f.vul_type", f.Type)
 	if f.Severities != nil {
 		w.in("f.severity", f.Severities)
@@ -81,7 +101,7 @@ func (s *Store) Findings(ctx context.Context, project, imageID string, f VulFilt
 		return nil, 0, err
 	}
 	w := &where{}
-	w.add("f.content_id = ?", content)
+	w.add("cp.content_id = ?", content)
 	f.add(w)
 	total, err = s.list(ctx, w, sqlCountFindings, sqlListFindings, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		var f Finding
@@ -125,7 +145,7 @@ func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter
 		if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
 			return err
 		}
-		q, args = w.query(sqlListVuls, p.Limit, p.Offset)
+		q, args = listVuls(project, f, p)
 		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var v Vulnerability
 			var fixed, score int64
@@ -152,27 +172,33 @@ func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter
 
 func vulnerabilitiesWhere(project string, f VulFilter) *where {
 	w := &where{}
-	w.add("f.project_id = ?", project)
+	w.add("pj.project_id = ?", project)
 	f.add(w)
-	// Findings of images that have left the fleet are kept for a while and
-	// not listed.
-	w.add("EXISTS (SELECT 1 FROM image i2 WHERE i2.content_id = f.content_id)")
+	w.add(hasImage, project)
 	return w
+}
+
+// listVuls is the query of a page of Vulnerabilities.
+func listVuls(project string, f VulFilter, p Page) (string, []any) {
+	again := &where{}
+	f.add(again)
+	statement := strings.Replace(sqlListVuls, "{again}", again.clause(), 1)
+	return vulnerabilitiesWhere(project, f).query(statement, append([]any{p.Limit, p.Offset, project}, again.args...)...)
 }
 
 // CVEs lists the CVEs behind a vulnerability that was found in the project;
 // any other is fault.NotFound.
-func (s *Store) CVEs(ctx context.Context, project, vulID string, p Page) (out []VulCVE, total int64, err error) {
+func (s *Store) CVEs(ctx context.Context, project, advisory string, p Page) (out []VulCVE, total int64, err error) {
 	var one int
-	err = s.read.QueryRowContext(ctx, sqlVulKnown, project, vulID).Scan(&one)
+	err = s.read.QueryRowContext(ctx, sqlVulKnown, project, advisory).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, 0, fault.New(fault.NotFound, "vulnerability %s was not found in any image", vulID)
+		return nil, 0, fault.New(fault.NotFound, "vulnerability %s was not found in any image", advisory)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("find vulnerability: %w", err)
 	}
 	w := &where{}
-	w.add("v.vul_id = ?", vulID)
+	w.add("v.advisory = ?", advisory)
 	total, err = s.list(ctx, w, sqlCountCVEs, sqlPageCVEs, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		c, err := scanCVE(r)
 		out = append(out, c)
@@ -203,9 +229,9 @@ type AffectedFilter struct {
 }
 
 // Affected lists the images that one vulnerability concerns.
-func (s *Store) Affected(ctx context.Context, project, vulID string, f AffectedFilter, p Page) (out []Affected, total int64, err error) {
+func (s *Store) Affected(ctx context.Context, project, advisory string, f AffectedFilter, p Page) (out []Affected, total int64, err error) {
 	w := &where{}
-	w.add("f.project_id = ? AND f.vul_id = ?", project, vulID)
+	w.add("i.project_id = ? AND v.advisory = ?", project, advisory)
 	VulFilter{Type: f.Type, Severities: f.Severities}.add(w)
 	w.equal("i.id", f.ImageID)
 	w.contains("i.name", f.Name)

@@ -1,72 +1,121 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/version"
+	"github.com/onceover/onceover/test/postgres"
 )
 
 const testAnalyzers = "0123456789abcdef"
 
-// advisory is a fact that the tests match with: DSA-5764-1 and DSA-5532-1 are
+// A rule is a fact that the tests match with: DSA-5764-1 and DSA-5532-1 are
 // real, CVE-2023-45853 has no fix in Debian 12.
-type advisory struct {
+type rule struct {
 	id, cve, typ, source, ecosystem, fixed, severity string
 	score                                            float64
 }
 
-var advisories = []advisory{
+var rules = []rule{
 	{"DEBIAN-CVE-2024-6119", "CVE-2024-6119", report.TypeDeb, "openssl", "Debian:12", "3.0.14-1~deb12u2", report.SeverityHigh, 7.5},
 	{"DEBIAN-CVE-2023-5363", "CVE-2023-5363", report.TypeDeb, "openssl", "Debian:12", "3.0.11-1~deb12u2", report.SeverityHigh, 7.5},
 	{"DEBIAN-CVE-2023-45853", "CVE-2023-45853", report.TypeDeb, "zlib", "Debian:12", "", report.SeverityCritical, 9.8},
 	{"GHSA-9wx4-h78v-vm56", "CVE-2024-35195", report.TypePython, "requests", "PyPI", "2.32.0", report.SeverityMedium, 5.6},
 }
 
-// matchTable matches by the table above and the real comparison of versions.
-func matchTable(_ context.Context, inv report.Inventory, _ map[string]string) ([]report.Finding, []string, error) {
+// table is a generation that is made of rules, matched by the real comparison
+// of versions. Tests replace what is in it.
+type table struct {
+	mu       sync.Mutex
+	id       string
+	rules    []rule
+	warnings []string
+	diff     *advisory.Diff // to the generation in use
+}
+
+func newTable() *table { return &table{id: "test", rules: rules} }
+
+// replace brings a new generation into use.
+func (a *table) replace(id string, diff *advisory.Diff, rules ...rule) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.id, a.diff, a.rules = id, diff, rules
+}
+
+func (a *table) Acquire() (Generation, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Generation{ID: a.id, Matcher: tableMatcher{a.rules, a.warnings}, Release: func() {}}, nil
+}
+
+func (a *table) Diff(context.Context, string, string) (*advisory.Diff, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.diff, nil
+}
+
+type tableMatcher struct {
+	rules    []rule
+	warnings []string
+}
+
+func (m tableMatcher) Warnings(report.Inventory) []string { return m.warnings }
+
+func (m tableMatcher) Keys(_ report.Distro, p report.Package) []advisory.Key {
+	return []advisory.Key{{Name: cmp.Or(p.Source, p.Name)}}
+}
+
+func (m tableMatcher) Package(_ report.Distro, p report.Package) ([]report.Finding, error) {
 	var out []report.Finding
-	for _, p := range inv.Packages {
-		if p.OwnedBy != "" || p.Declared {
+	for _, a := range m.rules {
+		if a.typ != p.Type || a.source != cmp.Or(p.Source, p.Name) {
 			continue
 		}
-		name := p.Source
-		if name == "" {
-			name = p.Name
+		f := report.Finding{
+			ID: a.id, CVEs: []string{a.cve}, Severity: a.severity, Score: a.score, Package: p,
+			Summary: "about " + a.source, URL: "https://example.org/" + a.id, Published: 1725235200000,
+			FixState: report.FixNone, Evidence: report.Evidence{Ecosystem: a.ecosystem, Name: a.source},
 		}
-		for _, a := range advisories {
-			if a.typ != p.Type || a.source != name {
+		if a.fixed != "" {
+			n, err := version.Compare(a.ecosystem, p.Version, a.fixed)
+			if err != nil {
+				return nil, err
+			}
+			if n >= 0 {
 				continue
 			}
-			f := report.Finding{
-				ID: a.id, CVEs: []string{a.cve}, Severity: a.severity, Score: a.score, Package: p,
-				Summary: "about " + a.source, URL: "https://example.org/" + a.id, Published: 1725235200000,
-				FixState: report.FixNone, Evidence: report.Evidence{Ecosystem: a.ecosystem, Name: name},
-			}
-			if a.fixed != "" {
-				n, err := version.Compare(a.ecosystem, p.Version, a.fixed)
-				if err != nil {
-					return nil, nil, err
-				}
-				if n >= 0 {
-					continue
-				}
-				f.FixState, f.FixedVersion = report.FixAvailable, a.fixed
-			}
-			out = append(out, f)
+			f.FixState, f.FixedVersion = report.FixAvailable, a.fixed
 		}
+		out = append(out, f)
 	}
-	return out, nil, nil
+	return out, nil
+}
+
+// onEngines runs a test with each database.
+func onEngines(t *testing.T, test func(*testing.T)) {
+	t.Run("sqlite", test)
+	t.Run("postgres", test)
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	postgres.Stop()
+	os.Exit(code)
 }
 
 // clock is a time that tests move.
@@ -84,12 +133,20 @@ type world struct {
 	*Store
 	clk   *clock
 	first First
-	path  string
+	table *table
+	path  string // of SQLite
+	url   string // of PostgreSQL
+	batch int    // of a re-match
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, path: filepath.Join(t.TempDir(), FileName)}
+	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, table: newTable()}
+	if strings.Contains(t.Name()+"/", "/postgres/") {
+		w.url = postgres.Database(t)
+	} else {
+		w.path = filepath.Join(t.TempDir(), FileName)
+	}
 	w.open()
 	created, first, err := w.Bootstrap(t.Context())
 	if err != nil || !created {
@@ -103,9 +160,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) open() {
 	w.t.Helper()
 	s, err := Open(w.t.Context(), Config{
-		Path: w.path, SealKey: []byte(strings.Repeat("k", SealKeyBytes)), Match: matchTable,
-		Now: w.clk.now, Log: slog.New(slog.DiscardHandler),
-		Generation: func() string { return "test" },
+		URL: w.url, Path: w.path, SealKey: []byte(strings.Repeat("k", SealKeyBytes)), Advisories: w.table,
+		Now: w.clk.now, Log: slog.New(slog.DiscardHandler), rematchBatch: w.batch,
 	})
 	if err != nil {
 		w.t.Fatal(err)

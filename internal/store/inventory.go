@@ -30,8 +30,8 @@ const (
 const (
 	sqlAgentImages   = `SELECT image_id, engine FROM image_host WHERE agent_id = $1`
 	sqlDropImageHost = `DELETE FROM image_host WHERE image_id = $1 AND agent_id = $2 AND engine = $3`
-	sqlPutContent    = `INSERT INTO content (id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, vul_num, component_num, severity_level, analyzers, generation, diff_ids, distro, gone_at)
-VALUES ($1, $2, $3, 'unscan', 'unscan', '', 0, 0, 0, '', '', '', '[]', '{}', 0)
+	sqlPutContent    = `INSERT INTO content (id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, vul_num, component_num, severity_level, gone_at)
+VALUES ($1, $2, $3, 'unscan', 'unscan', '', 0, 0, 0, '', 0)
 ON CONFLICT (id) DO UPDATE SET gone_at = 0`
 	sqlPutImage = `INSERT INTO image (id, project_id, content_id, name, version, local_type, size, updated_at, non_scan_reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '')
@@ -84,7 +84,7 @@ func (s *Store) reconcile(ctx context.Context, tx *sql.Tx, agentID, project stri
 			return err
 		}
 		for _, id := range ids {
-			delete(stale, imageHost{id, states[i].Engine})
+			delete(stale, imageHost{id, text(states[i].Engine)})
 		}
 	}
 	for h := range stale {
@@ -138,14 +138,14 @@ func putState(ctx context.Context, tx *sql.Tx, agentID, project string, st *flee
 				return nil, fmt.Errorf("store image digest: %w", err)
 			}
 		}
-		if _, err := tx.ExecContext(ctx, sqlPutImageHost, id, agentID, st.Engine, project, st.NonScanReason); err != nil {
+		if _, err := tx.ExecContext(ctx, sqlPutImageHost, id, agentID, text(st.Engine), project, text(st.NonScanReason)); err != nil {
 			return nil, fmt.Errorf("store image of agent: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, sqlSetReason, id); err != nil {
 			return nil, fmt.Errorf("store image's reason: %w", err)
 		}
 		for _, c := range st.Containers {
-			_, err := tx.ExecContext(ctx, sqlPutContainer, id, agentID, st.Engine, c.ID, project, c.Name, c.PodID, c.PodName, c.EntryPoint, boolInt(c.Running))
+			_, err := tx.ExecContext(ctx, sqlPutContainer, id, agentID, text(st.Engine), text(c.ID), project, text(c.Name), text(c.PodID), text(c.PodName), text(c.EntryPoint), boolInt(c.Running))
 			if err != nil {
 				return nil, fmt.Errorf("store container: %w", err)
 			}
@@ -197,7 +197,7 @@ func namesOf(st *fleet.ImageState) []image.Ref {
 		ref := image.Ref{Name: Untagged, Tag: Untagged}
 		if len(st.RepoDigests) > 0 {
 			if r := image.ParseRef(st.RepoDigests[0]); r.Name != "" {
-				ref.Name = r.Name
+				ref.Name = text(r.Name)
 			}
 		}
 		return []image.Ref{ref}
@@ -210,7 +210,7 @@ func namesOf(st *fleet.ImageState) []image.Ref {
 		if r.Tag == "" {
 			r.Tag = Untagged
 		}
-		out[i] = r
+		out[i] = image.Ref{Name: text(r.Name), Tag: text(r.Tag)}
 	}
 	return out
 }

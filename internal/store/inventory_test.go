@@ -20,7 +20,9 @@ func (w *world) names() []string {
 	return slices.Sorted(maps.Keys(w.images()))
 }
 
-func TestNames(t *testing.T) {
+func TestNames(t *testing.T) { onEngines(t, testNames) }
+
+func testNames(t *testing.T) {
 	w := newWorld(t)
 	repo := "registry.example.org/team/app@" + string(digest(7))
 	w.agent("a",
@@ -35,7 +37,9 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestImagesComeAndGo(t *testing.T) {
+func TestImagesComeAndGo(t *testing.T) { onEngines(t, testImagesComeAndGo) }
+
+func testImagesComeAndGo(t *testing.T) {
 	w := newWorld(t)
 	one, two := state(1, ref("web", "1")), state(2, ref("db", "1"))
 	one.Containers = []image.Container{{ID: "c1", Name: "front"}}
@@ -79,7 +83,9 @@ func TestImagesComeAndGo(t *testing.T) {
 	}
 }
 
-func TestRemovedImageEndsItsJob(t *testing.T) {
+func TestRemovedImageEndsItsJob(t *testing.T) { onEngines(t, testRemovedImageEndsItsJob) }
+
+func testRemovedImageEndsItsJob(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")), state(2, ref("db", "1")))
 	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual})
@@ -95,7 +101,9 @@ func TestRemovedImageEndsItsJob(t *testing.T) {
 	}
 }
 
-func TestNonScanReason(t *testing.T) {
+func TestNonScanReason(t *testing.T) { onEngines(t, testNonScanReason) }
+
+func testNonScanReason(t *testing.T) {
 	w := newWorld(t)
 	bad := state(1, ref("web", "1"))
 	bad.NonScanReason = "layer is missing"
@@ -122,7 +130,9 @@ func TestNonScanReason(t *testing.T) {
 	}
 }
 
-func TestProjectsAreApart(t *testing.T) {
+func TestProjectsAreApart(t *testing.T) { onEngines(t, testProjectsAreApart) }
+
+func testProjectsAreApart(t *testing.T) {
 	w := newWorld(t)
 	w.scanAll(w.agent("a", state(1, ref("web", "1"))), 1)
 	other, err := w.CreateProject(t.Context(), "other")
@@ -143,10 +153,10 @@ func TestProjectsAreApart(t *testing.T) {
 	if _, n, err := w.Vulnerabilities(t.Context(), other.ID, VulFilter{}, p); n != 0 || err != nil {
 		t.Error("vulnerabilities leak", err)
 	}
-	if _, n, err := w.Affected(t.Context(), other.ID, advisories[0].id, AffectedFilter{}, p); n != 0 || err != nil {
+	if _, n, err := w.Affected(t.Context(), other.ID, rules[0].id, AffectedFilter{}, p); n != 0 || err != nil {
 		t.Error("affected images leak", err)
 	}
-	if _, _, err := w.CVEs(t.Context(), other.ID, advisories[1].id, p); fault.CodeOf(err) != fault.NotFound {
+	if _, _, err := w.CVEs(t.Context(), other.ID, rules[1].id, p); fault.CodeOf(err) != fault.NotFound {
 		t.Error("CVEs leak", err)
 	}
 	if _, n, err := w.Hosts(t.Context(), other.ID, ImageKey{}, "", p); n != 0 || err != nil {
@@ -160,7 +170,9 @@ func TestProjectsAreApart(t *testing.T) {
 	}
 }
 
-func TestLayers(t *testing.T) {
+func TestLayers(t *testing.T) { onEngines(t, testLayers) }
+
+func testLayers(t *testing.T) {
 	w := newWorld(t)
 	if err := w.PutLayer(t.Context(), layer(1)); err != nil {
 		t.Fatal(err)
@@ -220,14 +232,18 @@ func TestReportLimit(t *testing.T) {
 	}
 }
 
-func TestHistoryIsBounded(t *testing.T) {
+func TestHistoryIsBounded(t *testing.T) { onEngines(t, testHistoryIsBounded) }
+
+func testHistoryIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("queues a thousand tasks")
 	}
 	w := newWorld(t)
 	w.agent("a", state(1, ref("web", "1")))
-	if _, err := w.write.Exec("PRAGMA synchronous = OFF"); err != nil {
-		t.Fatal(err)
+	if w.path != "" {
+		if _, err := w.write.Exec("PRAGMA synchronous = OFF"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var last string
 	for range maxTasks + 5 {
@@ -251,14 +267,16 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestRescanReplaces(t *testing.T) {
+func TestRescanReplaces(t *testing.T) { onEngines(t, testRescanReplaces) }
+
+func testRescanReplaces(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	w.scanAll(k, 1)
 	first := w.ms()
 	w.add(time.Hour)
 	w.scanAll(k, 1)
-	rows, total, err := w.Affected(t.Context(), w.project(), advisories[0].id, AffectedFilter{}, Page{Limit: 10})
+	rows, total, err := w.Affected(t.Context(), w.project(), rules[0].id, AffectedFilter{}, Page{Limit: 10})
 	if err != nil || total != 1 || rows[0].FirstSeen != first || rows[0].ScanTime != w.ms() {
 		t.Errorf("%d affected: %+v, %v", total, rows, err)
 	}

@@ -10,7 +10,9 @@ import (
 
 // TestPartialReport holds that an image with a damaged layer is no success:
 // nobody may take the part that was read for the whole.
-func TestPartialReport(t *testing.T) {
+func TestPartialReport(t *testing.T) { onEngines(t, testPartialReport) }
+
+func testPartialReport(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	damaged := imageReport(1)

@@ -48,25 +48,26 @@ func plans(project string) map[string]struct {
 		add("count containers "+name, w, sqlCountContainers)
 	}
 	apps := &where{}
-	apps.add("cp.content_id = ? AND cp.declared = 0", 1)
+	apps.add("cp.content_id = ? AND pp.declared = 0", 1)
 	add("apps", apps, sqlListApps, 10, 0, 1)
 	add("count apps", apps, sqlCountApps)
 	for name, f := range map[string]VulFilter{"all": {}, "filtered": vul} {
 		w := &where{}
-		w.add("f.content_id = ?", 1)
+		w.add("cp.content_id = ?", 1)
 		f.add(w)
 		add("findings "+name, w, sqlListFindings, 10, 0)
 		add("count findings "+name, w, sqlCountFindings)
 		w = vulnerabilitiesWhere(project, f)
-		add("vulnerabilities "+name, w, sqlListVuls, 10, 0)
+		text, all := listVuls(project, f, Page{Limit: 10})
+		out["vulnerabilities "+name] = q{text, all}
 		add("count vulnerabilities "+name, w, sqlCountVuls)
 	}
 	cves := &where{}
-	cves.add("v.vul_id = ?", "v")
+	cves.add("v.advisory = ?", "v")
 	add("cves", cves, sqlPageCVEs, 10, 0)
 	add("count cves", cves, sqlCountCVEs)
 	affected := &where{}
-	affected.add("f.project_id = ? AND f.vul_id = ?", project, "v")
+	affected.add("i.project_id = ? AND v.advisory = ?", project, "v")
 	add("affected", affected, sqlListAffected, 10, 0)
 	add("count affected", affected, sqlCountAffected)
 	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
@@ -86,9 +87,7 @@ func plans(project string) map[string]struct {
 		"active job":      {sqlActiveJob, []any{1}},
 		"content's jobs":  {sqlContentJobs, []any{1}},
 		"holders":         {sqlContentHolders, []any{1}},
-		"first seen":      {sqlFirstSeen, []any{1}},
-		"drop findings":   {sqlDropFindings, []any{1}},
-		"drop packages":   {sqlDropPackages, []any{1}},
+		"drop parts":      {sqlDropParts, []any{1}},
 		"agent's images":  {sqlAgentImages, []any{"a"}},
 		"drop containers": {sqlDropContainers, []any{"a"}},
 		"drop digests":    {sqlDropDigests, []any{"i"}},

@@ -10,7 +10,9 @@ import (
 
 // A host that has lost the image, or whose engine is down, hands the job to
 // another that is online, and does not get it again.
-func TestJobGoesToAnotherHolder(t *testing.T) {
+func TestJobGoesToAnotherHolder(t *testing.T) { onEngines(t, testJobGoesToAnotherHolder) }
+
+func testJobGoesToAnotherHolder(t *testing.T) {
 	for _, failure := range ofThePlace {
 		t.Run(failure, func(t *testing.T) {
 			w := newWorld(t)
@@ -51,7 +53,9 @@ func TestJobGoesToAnotherHolder(t *testing.T) {
 	}
 }
 
-func TestJobWithNobodyElse(t *testing.T) {
+func TestJobWithNobodyElse(t *testing.T) { onEngines(t, testJobWithNobodyElse) }
+
+func testJobWithNobodyElse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		failure string
 		others  int
@@ -93,7 +97,9 @@ func TestJobWithNobodyElse(t *testing.T) {
 }
 
 // Attempts are bounded, however many hosts hold the image.
-func TestJobIsPassedOnSoOften(t *testing.T) {
+func TestJobIsPassedOnSoOften(t *testing.T) { onEngines(t, testJobIsPassedOnSoOften) }
+
+func testJobIsPassedOnSoOften(t *testing.T) {
 	w := newWorld(t)
 	var agents []auth.Key
 	for i := range maxAttempts + 2 {
@@ -115,7 +121,9 @@ func TestJobIsPassedOnSoOften(t *testing.T) {
 }
 
 // A job whose last taker went away does not wait for those that failed at it.
-func TestRefusedJobExpires(t *testing.T) {
+func TestRefusedJobExpires(t *testing.T) { onEngines(t, testRefusedJobExpires) }
+
+func testRefusedJobExpires(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.agent("a", state(1, ref("web", "1"))), w.agent("b", state(1, ref("web", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {

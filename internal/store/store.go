@@ -3,20 +3,16 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
-
-	"github.com/onceover/onceover/internal/report"
 )
 
 // FileName is the database in a data directory.
@@ -34,38 +30,20 @@ const (
 	busyTimeout = 10 * time.Second
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// A MatchFunc finds what is wrong with an inventory. buildCommands are the
-// commands that built the layers, by diff ID. The warnings are about the
-// advisories, not the image; they are logged. Safe for concurrent use.
-type MatchFunc func(ctx context.Context, inv report.Inventory, buildCommands map[string]string) (findings []report.Finding, warnings []string, err error)
-
-// CVE is what is known of one CVE apart from the advisories that name it.
-type CVE struct {
-	// Score is the CVSS base score, 0 if there is none.
-	Score float64
-	// Published in Unix milliseconds, 0 if unknown.
-	Published   int64
-	Description string
-}
-
 // Config says where the store lies and what it works with.
 type Config struct {
+	// URL of a PostgreSQL database, postgres://user@host/name, as libpq has
+	// it. Empty means SQLite.
+	URL string
 	// Path of the SQLite file. Empty means FileName in DataDir.
 	Path    string
 	DataDir string
 	// SealKey seals secret keys: 32 bytes, kept by the caller outside of
 	// the database.
 	SealKey []byte
-	// Match is called for every finished job.
-	Match MatchFunc
-	// CVE looks up one CVE; ok is false if it is not known. Optional: the
-	// finding's own score and summary stand in.
-	CVE func(ctx context.Context, id string) (cve CVE, ok bool)
-	// Generation names the advisories in use now. Optional.
-	Generation func() string
+	// Advisories match the packages of finished jobs. A process without
+	// them (nil) can do all but finish jobs and re-match.
+	Advisories Advisories
 	// WaitTimeout is how long a job waits for a host that is offline.
 	// 0 means DefaultWaitTimeout.
 	WaitTimeout time.Duration
@@ -73,6 +51,8 @@ type Config struct {
 	Now func() time.Time
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
+
+	rematchBatch int // 0 means the constant; for tests
 }
 
 // A Store is an open database. It is safe for concurrent use.
@@ -84,56 +64,72 @@ type Store struct {
 	write *sql.DB
 	read  *sql.DB
 	wake  *waker
+	// engine is what differs between the two databases.
+	engine engine
+	// rematching is held by the one re-match that runs.
+	rematching sync.Mutex
 }
 
 // Open opens the store, creates it if need be and brings its schema up to
 // date. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	if cfg.Path == "" {
-		cfg.Path = filepath.Join(cfg.DataDir, FileName)
-	}
-	path, err := filepath.Abs(cfg.Path)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	cfg.Path = path
 	if cfg.WaitTimeout == 0 {
 		cfg.WaitTimeout = DefaultWaitTimeout
 	}
-	if cfg.Match == nil {
-		return nil, errors.New("open store: no matcher")
-	}
-	s := &Store{cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker()}
+	s := &Store{cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	var err error
 	if s.seal, err = newSealer(cfg.SealKey); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	// The file holds sealed secrets and every finding: it is for its owner.
-	f, err := os.OpenFile(cfg.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	if cfg.URL != "" {
+		s.engine = postgresEngine
+		err = s.openPostgres(ctx)
+	} else {
+		err = s.openSQLite()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	if err := s.migrate(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	if s.write, err = sql.Open("sqlite", dsn(cfg.Path, false)); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	return s, nil
+}
+
+// openSQLite opens the file for one writer and some readers beside it.
+func (s *Store) openSQLite() error {
+	path := s.cfg.Path
+	if path == "" {
+		path = filepath.Join(s.cfg.DataDir, FileName)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// The file holds sealed secrets and every finding: it is for its owner.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if s.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	if err := s.migrate(ctx); err != nil {
-		return nil, errors.Join(err, s.write.Close())
-	}
-	if s.read, err = sql.Open("sqlite", dsn(cfg.Path, true)); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.write.Close())
+	if s.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+		return errors.Join(err, s.write.Close())
 	}
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-	return s, nil
+	return nil
 }
 
 // Close closes the database. Calls under way fail.
@@ -167,30 +163,14 @@ func dsn(path string, readOnly bool) string {
 	return u.String()
 }
 
-func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrate store: %w", err)
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, dir)
-	if err != nil {
-		return fmt.Errorf("migrate store: %w", err)
-	}
-	done, err := p.Up(ctx)
-	if err != nil {
-		return fmt.Errorf("migrate store: %w", err)
-	}
-	for _, m := range done {
-		s.log.InfoContext(ctx, "store migrated", "version", m.Source.Version)
-	}
-	return nil
-}
-
 // inTx runs f in a write transaction.
 func (s *Store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := s.engine.lock(ctx, tx); err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
 	if err := f(tx); err != nil {
 		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
@@ -206,7 +186,7 @@ func (s *Store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 
 // inView runs f in a read transaction, so that a count and a page agree.
 func (s *Store) inView(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := s.read.BeginTx(ctx, nil)
+	tx, err := s.read.BeginTx(ctx, s.engine.view)
 	if err != nil {
 		return fmt.Errorf("begin reading: %w", err)
 	}

@@ -25,6 +25,13 @@ AND NOT EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id JOI
 LIMIT 1000`
 	sqlGone        = `SELECT c.id FROM content c WHERE c.gone_at > 0 AND c.gone_at < $1 LIMIT 1000`
 	sqlDropContent = `DELETE FROM content WHERE id = $1`
+	sqlDropDetail  = `DELETE FROM content_detail WHERE content_id = $1`
+	sqlPartsOf     = `SELECT part_id FROM content_part WHERE content_id = $1`
+	// Parts go with their last content. Packages stay: they are facts that
+	// the next image may have again.
+	sqlPartHeld   = `SELECT COUNT(*) FROM (SELECT 1 FROM content_part WHERE part_id = $1 LIMIT 1) t`
+	sqlDropPlaced = `DELETE FROM part_package WHERE part_id = $1`
+	sqlDropPart   = `DELETE FROM part WHERE id = $1`
 )
 
 // Run sweeps until ctx is done. Errors are logged and tried again.
@@ -82,11 +89,47 @@ func dropGone(ctx context.Context, tx *sql.Tx, beforeMS int64) error {
 		return fmt.Errorf("read contents that are gone: %w", err)
 	}
 	for _, id := range gone {
-		for _, q := range []string{sqlDropFindings, sqlDropPackages, sqlDropContent} {
+		parts, err := readInts(ctx, tx, sqlPartsOf, id)
+		if err != nil {
+			return fmt.Errorf("read parts: %w", err)
+		}
+		for _, q := range []string{sqlDropParts, sqlDropDetail, sqlDropContent} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop content: %w", err)
 			}
 		}
+		if err := dropParts(ctx, tx, parts); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// dropParts drops those of some parts that no content has any more.
+func dropParts(ctx context.Context, tx *sql.Tx, parts []int64) error {
+	for _, id := range parts {
+		var held int64
+		if err := tx.QueryRowContext(ctx, sqlPartHeld, id).Scan(&held); err != nil {
+			return fmt.Errorf("look for contents of part: %w", err)
+		}
+		if held > 0 {
+			continue
+		}
+		for _, q := range []string{sqlDropPlaced, sqlDropPart} {
+			if _, err := tx.ExecContext(ctx, q, id); err != nil {
+				return fmt.Errorf("drop part: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func readInts(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []int64, err error) {
+	err = each(ctx, tx, query, args, func(r *sql.Rows) error {
+		var v int64
+		err := r.Scan(&v)
+		out = append(out, v)
+		return err
+	})
+	return out, err
 }

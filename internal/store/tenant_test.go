@@ -14,7 +14,9 @@ import (
 	"github.com/onceover/onceover/internal/fleet"
 )
 
-func TestBootstrapOnce(t *testing.T) {
+func TestBootstrapOnce(t *testing.T) { onEngines(t, testBootstrapOnce) }
+
+func testBootstrapOnce(t *testing.T) {
 	w := newWorld(t)
 	f := w.first
 	for name, ok := range map[string]bool{
@@ -77,7 +79,7 @@ func TestAnotherSealKeyOpensNothing(t *testing.T) {
 	if err := w.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), Config{Path: w.path, SealKey: []byte(strings.Repeat("x", SealKeyBytes)), Match: matchTable})
+	s, err := Open(t.Context(), Config{Path: w.path, SealKey: []byte(strings.Repeat("x", SealKeyBytes)), Advisories: newTable()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func TestAnotherSealKeyOpensNothing(t *testing.T) {
 	if k, err := s.Key(t.Context(), w.first.Key.AK); err == nil || fault.CodeOf(err) != fault.Internal {
 		t.Errorf("key %+v, %v", k, err)
 	}
-	if _, err := Open(t.Context(), Config{Path: w.path, SealKey: []byte("short"), Match: matchTable}); err == nil {
+	if _, err := Open(t.Context(), Config{Path: w.path, SealKey: []byte("short"), Advisories: newTable()}); err == nil {
 		t.Error("a short seal key was taken")
 	}
 	// A sealed secret does not open for another access key.
@@ -98,7 +100,9 @@ func TestAnotherSealKeyOpensNothing(t *testing.T) {
 	}
 }
 
-func TestKeys(t *testing.T) {
+func TestKeys(t *testing.T) { onEngines(t, testKeys) }
+
+func testKeys(t *testing.T) {
 	w := newWorld(t)
 	if _, err := w.Key(t.Context(), "NOSUCHKEY"); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("unknown key: %v", err)
@@ -125,7 +129,9 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestTokens(t *testing.T) {
+func TestTokens(t *testing.T) { onEngines(t, testTokens) }
+
+func testTokens(t *testing.T) {
 	w := newWorld(t)
 	tok := auth.Token{Hash: hashSecret("a"), AK: w.first.Key.AK, ProjectID: w.project(), IssuedAt: w.ms(), ExpiresAt: w.ms() + 1000}
 	if err := w.PutToken(t.Context(), tok); err != nil {
@@ -147,7 +153,9 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestEnroll(t *testing.T) {
+func TestEnroll(t *testing.T) { onEngines(t, testEnroll) }
+
+func testEnroll(t *testing.T) {
 	w := newWorld(t)
 	enroll := func(key, host string) (fleet.EnrollResponse, error) {
 		return w.Enroll(t.Context(), fleet.EnrollRequest{EnrollKey: key, Host: fleet.Host{ID: host, Name: host}}, w.ms())

@@ -11,7 +11,9 @@ import (
 	"github.com/onceover/onceover/internal/image"
 )
 
-func TestScanFromRequestToResult(t *testing.T) {
+func TestScanFromRequestToResult(t *testing.T) { onEngines(t, testScanFromRequestToResult) }
+
+func testScanFromRequestToResult(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("host-a", state(1, ref("web", "1"), ref("web", "latest")), state(2, ref("db", "2")))
 	if got := w.images()["web:1"].Status; got != StatusUnscan {
@@ -75,7 +77,9 @@ func TestScanFromRequestToResult(t *testing.T) {
 	}
 }
 
-func TestFinishTwiceCountsOnce(t *testing.T) {
+func TestFinishTwiceCountsOnce(t *testing.T) { onEngines(t, testFinishTwiceCountsOnce) }
+
+func testFinishTwiceCountsOnce(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
@@ -101,7 +105,9 @@ func TestFinishTwiceCountsOnce(t *testing.T) {
 	}
 }
 
-func TestFinishRefusals(t *testing.T) {
+func TestFinishRefusals(t *testing.T) { onEngines(t, testFinishRefusals) }
+
+func testFinishRefusals(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
@@ -138,7 +144,9 @@ func TestFinishRefusals(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
+func TestFailure(t *testing.T) { onEngines(t, testFailure) }
+
+func testFailure(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	for _, tc := range []struct{ failure, want string }{
@@ -168,7 +176,9 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-func TestLeases(t *testing.T) {
+func TestLeases(t *testing.T) { onEngines(t, testLeases) }
+
+func testLeases(t *testing.T) {
 	w := newWorld(t)
 	both := state(1, ref("web", "1"))
 	a, b := w.agent("a", both), w.agent("b", both)
@@ -216,7 +226,9 @@ func TestLeases(t *testing.T) {
 	}
 }
 
-func TestAttemptsEnd(t *testing.T) {
+func TestAttemptsEnd(t *testing.T) { onEngines(t, testAttemptsEnd) }
+
+func testAttemptsEnd(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
@@ -235,7 +247,9 @@ func TestAttemptsEnd(t *testing.T) {
 	}
 }
 
-func TestRestartKeepsWork(t *testing.T) {
+func TestRestartKeepsWork(t *testing.T) { onEngines(t, testRestartKeepsWork) }
+
+func testRestartKeepsWork(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")), state(2, ref("db", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual}); err != nil {
@@ -258,7 +272,9 @@ func TestRestartKeepsWork(t *testing.T) {
 	}
 }
 
-func TestStopTask(t *testing.T) {
+func TestStopTask(t *testing.T) { onEngines(t, testStopTask) }
+
+func testStopTask(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1")), state(2, ref("db", "1")))
 	w.scanAll(k, 1, 2)
@@ -299,7 +315,9 @@ func TestStopTask(t *testing.T) {
 	}
 }
 
-func TestOfflineHosts(t *testing.T) {
+func TestOfflineHosts(t *testing.T) { onEngines(t, testOfflineHosts) }
+
+func testOfflineHosts(t *testing.T) {
 	w := newWorld(t)
 	w.agent("a", state(1, ref("web", "1")))
 	w.agent("b", state(1, ref("web", "1")), state(2, ref("db", "1")))
@@ -339,7 +357,9 @@ func TestOfflineHosts(t *testing.T) {
 
 // TestOfflineBesideUnreadable has an image that one host, offline, can read and
 // another, online, cannot: nobody is left to scan it.
-func TestOfflineBesideUnreadable(t *testing.T) {
+func TestOfflineBesideUnreadable(t *testing.T) { onEngines(t, testOfflineBesideUnreadable) }
+
+func testOfflineBesideUnreadable(t *testing.T) {
 	w := newWorld(t)
 	bad := state(1, ref("web", "1"))
 	bad.NonScanReason = "layer is missing"
@@ -366,7 +386,9 @@ func TestOfflineBesideUnreadable(t *testing.T) {
 	}
 }
 
-func TestRateLimit(t *testing.T) {
+func TestRateLimit(t *testing.T) { onEngines(t, testRateLimit) }
+
+func testRateLimit(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("a", "1")), state(2, ref("b", "1")), state(3, ref("c", "1")))
 	if _, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual, RateLimit: 60}); err != nil {
@@ -385,7 +407,9 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-func TestSyncLimits(t *testing.T) {
+func TestSyncLimits(t *testing.T) { onEngines(t, testSyncLimits) }
+
+func testSyncLimits(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a")
 	many := make([]fleet.ImageState, maxImages+1)
@@ -427,7 +451,9 @@ func TestSyncLimits(t *testing.T) {
 	}
 }
 
-func TestLeaseIsBounded(t *testing.T) {
+func TestLeaseIsBounded(t *testing.T) { onEngines(t, testLeaseIsBounded) }
+
+func testLeaseIsBounded(t *testing.T) {
 	w := newWorld(t)
 	var images []fleet.ImageState
 	for n := range maxLease + 5 {

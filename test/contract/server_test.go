@@ -2,7 +2,6 @@ package contract
 
 import (
 	"archive/zip"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -24,7 +23,6 @@ import (
 	"github.com/onceover/onceover/internal/fleet"
 	ohss "github.com/onceover/onceover/internal/hss"
 	"github.com/onceover/onceover/internal/image"
-	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
 )
@@ -61,15 +59,12 @@ type server struct {
 func newServer(t *testing.T) *server {
 	t.Helper()
 	db := buildAdvisories(t)
-	m := match.New(db)
 	s := &server{t: t}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	var err error
 	s.store, err = store.Open(t.Context(), store.Config{
 		DataDir: t.TempDir(), SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
-		Match: func(_ context.Context, inv report.Inventory, commands map[string]string) ([]report.Finding, []string, error) {
-			return m.Inventory(inv, commands)
-		},
+		Advisories: store.OneGeneration(db),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+// An engine is what differs between SQLite and PostgreSQL. The SQL does not.
+type engine struct {
+	name    string
+	dialect goose.Dialect
+	// prepare runs before the migrations; "" for nothing.
+	prepare string
+	// view are the options of a transaction that reads.
+	view *sql.TxOptions
+	// exclude makes the transaction that runs it the only one that writes
+	// until it ends; "" where the engine sees to that itself.
+	exclude string
+}
+
+var sqliteEngine = engine{name: "sqlite", dialect: goose.DialectSQLite3}
+
+// postgresEngine lets one transaction write at a time, in all processes
+// together, as SQLite does: what one transaction has read and decided on is
+// still so when it writes. Transactions are short; readers do not wait.
+var postgresEngine = engine{
+	name: "postgres", dialect: goose.DialectPostgres,
+	prepare: `CREATE OR REPLACE FUNCTION instr(haystack TEXT, needle TEXT) RETURNS INTEGER LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT strpos(haystack, needle)'`,
+	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
+}
+
+func (e engine) lock(ctx context.Context, tx *sql.Tx) error {
+	if e.exclude == "" {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, e.exclude); err != nil {
+		return fmt.Errorf("wait for the other writers: %w", err)
+	}
+	return nil
+}
+
+// openPostgres opens the pools for one writer and some readers beside it.
+func (s *Store) openPostgres(ctx context.Context) error {
+	cfg, err := pgx.ParseConfig(s.cfg.URL)
+	if err != nil {
+		// The error of pgx leaves the password out.
+		return err
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "onceover"
+	}
+	// Compiling takes longer than any query of ours, and a plan that is good
+	// for one advisory is bad for one that concerns half of the fleet.
+	cfg.RuntimeParams["jit"] = "off"
+	cfg.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	s.write = stdlib.OpenDB(*cfg)
+	s.write.SetMaxOpenConns(1)
+	s.read = stdlib.OpenDB(*cfg)
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+	if err := s.checkPostgres(ctx); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+const sqlEncoding = `SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = current_database()`
+
+// checkPostgres makes sure that the database takes any text, and says so if it
+// sorts otherwise than by code points: lists are then in another order than
+// with SQLite.
+func (s *Store) checkPostgres(ctx context.Context) error {
+	var encoding, collation string
+	if err := s.read.QueryRowContext(ctx, sqlEncoding).Scan(&encoding, &collation); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database has the encoding %s: make one with ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0", encoding)
+	}
+	if collation != "C" && collation != "C.UTF-8" {
+		s.log.InfoContext(ctx, "the database does not sort by code points", "collation", collation)
+	}
+	return nil
+}
