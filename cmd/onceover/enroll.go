@@ -14,9 +14,10 @@ import (
 
 // enrollKeyCmd is "onceover enroll-key".
 type enrollKeyCmd struct {
-	Data string        `help:"Data directory of the server. Default: as for the server." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
-	Uses int           `help:"How many agents the key enrols." default:"1"`
-	TTL  time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
+	Data     string        `help:"Data directory of the server. Default: as for the server." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
+	Database string        `help:"PostgreSQL database of the server, if it has one." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
+	Uses     int           `help:"How many agents the key enrols." default:"1"`
+	TTL      time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
 }
 
 // Help is shown by --help.
@@ -37,7 +38,7 @@ func (c *enrollKeyCmd) Validate() error {
 	if c.TTL < 0 {
 		return errors.New("--ttl: want 0 or more")
 	}
-	return nil
+	return checkDatabase(c.Database)
 }
 
 // Run prints the key.
@@ -49,7 +50,7 @@ func (c *enrollKeyCmd) Run(ctx context.Context, std streams) error {
 		}
 		c.Data = dir
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); c.Database == "" && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no server's database in %s: start the server once, or say --data DIR", c.Data)
 	}
 	seal, err := sealKey(c.Data)
@@ -57,7 +58,7 @@ func (c *enrollKeyCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	st, err := store.Open(ctx, store.Config{
-		DataDir: c.Data, SealKey: seal,
+		URL: c.Database, DataDir: c.Data, SealKey: seal,
 	})
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ import (
 type serverCmd struct {
 	Listen       string `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
 	Data         string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
+	Database     string `help:"Keep what the server knows in this PostgreSQL database instead of a file in the data directory." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
 	DB           string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
 	TLSCert      string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
 	TLSKey       string `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
@@ -76,6 +77,7 @@ func (*serverCmd) Help() string {
 Examples:
 
   onceover server --data /srv/onceover
+  onceover server --database postgres://onceover@db.example.org/onceover
   onceover server --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
   onceover server --scan-now`
 }
@@ -84,6 +86,9 @@ Examples:
 func (c *serverCmd) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if err := checkDatabase(c.Database); err != nil {
+		return err
 	}
 	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
 		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
@@ -125,13 +130,16 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	st, err := store.Open(ctx, store.Config{
-		DataDir: c.Data, SealKey: key,
+		URL: c.Database, DataDir: c.Data, SealKey: key,
 		Advisories: advisories,
 	})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	if err := st.CheckSeal(ctx); err != nil {
+		return fmt.Errorf("%w: restore %s", err, filepath.Join(c.Data, sealKeyFile))
+	}
 	return c.serve(ctx, std, st, advisories)
 }
 

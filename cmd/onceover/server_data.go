@@ -75,6 +75,15 @@ func prepareDir(dir, what string) (unlock func(), err error) {
 	return unlock, nil
 }
 
+// checkDatabase checks the URL of a database; "" is the file in the data
+// directory.
+func checkDatabase(url string) error {
+	if url == "" || strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return nil
+	}
+	return errors.New("--database: want postgres://USER@HOST/NAME; leave it out for a file in the data directory")
+}
+
 // sealKey reads the key that the secrets in the database are sealed with, and
 // makes it at the first start. A key made anew could open nothing.
 func sealKey(dir string) ([]byte, error) {

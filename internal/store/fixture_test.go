@@ -46,6 +46,7 @@ type table struct {
 	rules    []rule
 	warnings []string
 	diff     *advisory.Diff // to the generation in use
+	asked    func()         // before each package is matched, if not nil
 }
 
 func newTable() *table { return &table{id: "test", rules: rules} }
@@ -60,7 +61,7 @@ func (a *table) replace(id string, diff *advisory.Diff, rules ...rule) {
 func (a *table) Acquire() (Generation, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Generation{ID: a.id, Matcher: tableMatcher{a.rules, a.warnings}, Release: func() {}}, nil
+	return Generation{ID: a.id, Matcher: tableMatcher{a, a.rules, a.warnings}, Release: func() {}}, nil
 }
 
 func (a *table) Diff(context.Context, string, string) (*advisory.Diff, error) {
@@ -70,6 +71,7 @@ func (a *table) Diff(context.Context, string, string) (*advisory.Diff, error) {
 }
 
 type tableMatcher struct {
+	table    *table
 	rules    []rule
 	warnings []string
 }
@@ -81,6 +83,9 @@ func (m tableMatcher) Keys(_ report.Distro, p report.Package) []advisory.Key {
 }
 
 func (m tableMatcher) Package(_ report.Distro, p report.Package) ([]report.Finding, error) {
+	if m.table.asked != nil {
+		m.table.asked()
+	}
 	var out []report.Finding
 	for _, a := range m.rules {
 		if a.typ != p.Type || a.source != cmp.Or(p.Source, p.Name) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/onceover/onceover/internal/fleet"
@@ -12,6 +13,9 @@ import (
 const (
 	// sweepEvery is how often Run sweeps.
 	sweepEvery = 10 * time.Second
+	// rematchEvery is how often Run looks whether the advisories were
+	// replaced.
+	rematchEvery = 2 * time.Second
 	// keepGone is how long the results of a content are kept after its
 	// last image has left the fleet.
 	keepGone = 7 * 24 * time.Hour
@@ -34,10 +38,16 @@ LIMIT 1000`
 	sqlDropPart   = `DELETE FROM part WHERE id = $1`
 )
 
-// Run sweeps until ctx is done. Errors are logged and tried again.
+// Run sweeps, and re-matches when the advisories are replaced, until ctx is
+// done. Errors are logged and tried again.
 func (s *Store) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	if s.cfg.Advisories != nil {
+		running.Go(func() { s.follow(ctx) })
+	}
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
+	defer running.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,6 +56,29 @@ func (s *Store) Run(ctx context.Context) {
 			if err := s.Sweep(ctx, s.now().UnixMilli()); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "sweep store", "err", err)
 			}
+		}
+	}
+}
+
+// follow re-matches, at the start what was left undone.
+func (s *Store) follow(ctx context.Context) {
+	t := time.NewTicker(rematchEvery)
+	defer t.Stop()
+	for {
+		r, err := s.Rematch(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.ErrorContext(ctx, "re-match", "err", err)
+		case r != Rematched{}:
+			s.log.InfoContext(ctx, "re-match done", "from", r.From, "to", r.To, "packages", r.Packages,
+				"changes", r.Changes, "whole", r.Whole, "elapsed", r.Elapsed)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
 		}
 	}
 }

@@ -42,6 +42,7 @@ const (
 	sqlProject       = `SELECT id, name, created_at FROM project WHERE id = $1`
 	sqlInsertKey     = `INSERT INTO access_key (ak, project_id, agent_id, sealed, disabled, expires_at, created_at) VALUES ($1, $2, $3, $4, 0, 0, $5)`
 	sqlKey           = `SELECT ak, project_id, agent_id, sealed, disabled, expires_at FROM access_key WHERE ak = $1`
+	sqlAnyKey        = `SELECT ak, sealed FROM access_key ORDER BY ak LIMIT 1`
 	sqlDisableKey    = `UPDATE access_key SET disabled = $1 WHERE ak = $2`
 	sqlInsertEnroll  = `INSERT INTO enroll_key (hash, project_id, uses_left, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)`
 	sqlInsertToken   = `INSERT INTO token (hash, ak, project_id, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
@@ -75,6 +76,24 @@ func (s *Store) Bootstrap(ctx context.Context) (created bool, first First, err e
 		return false, First{}, fmt.Errorf("bootstrap store: %w", err)
 	}
 	return created, first, nil
+}
+
+// CheckSeal is an error if the secrets in the database were sealed with another
+// key than Config.SealKey.
+func (s *Store) CheckSeal(ctx context.Context) error {
+	var ak string
+	var sealed []byte
+	err := s.read.QueryRowContext(ctx, sqlAnyKey).Scan(&ak, &sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.seal.open(sealed, ak)
+	}
+	if err != nil {
+		return fmt.Errorf("check the seal of the database: %w", err)
+	}
+	return nil
 }
 
 // FirstProject is the oldest project; fault.NotFound before Bootstrap.

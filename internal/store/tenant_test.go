@@ -84,6 +84,9 @@ func TestAnotherSealKeyOpensNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Store = s
+	if err := s.CheckSeal(t.Context()); err == nil {
+		t.Error("another seal key is taken for the right one")
+	}
 	if k, err := s.Key(t.Context(), w.first.Key.AK); err == nil || fault.CodeOf(err) != fault.Internal {
 		t.Errorf("key %+v, %v", k, err)
 	}
