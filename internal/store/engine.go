@@ -17,6 +17,8 @@ type engine struct {
 	dialect goose.Dialect
 	// prepare runs before the migrations; "" for nothing.
 	prepare string
+	// tune runs after the migrations; "" for nothing.
+	tune string
 	// view are the options of a transaction that reads.
 	view *sql.TxOptions
 	// exclude makes the transaction that runs it the only one that writes
@@ -32,6 +34,9 @@ var sqliteEngine = engine{name: "sqlite", dialect: goose.DialectSQLite3}
 var postgresEngine = engine{
 	name: "postgres", dialect: goose.DialectPostgres,
 	prepare: `CREATE OR REPLACE FUNCTION instr(haystack TEXT, needle TEXT) RETURNS INTEGER LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT strpos(haystack, needle)'`,
+	// Room in each page lets a re-match write counters without touching the
+	// indexes: a third of the time.
+	tune:    `ALTER TABLE content SET (fillfactor = 50)`,
 	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
 }

@@ -30,9 +30,9 @@ const (
 const (
 	sqlAgentImages   = `SELECT image_id, engine FROM image_host WHERE agent_id = $1`
 	sqlDropImageHost = `DELETE FROM image_host WHERE image_id = $1 AND agent_id = $2 AND engine = $3`
-	sqlPutContent    = `INSERT INTO content (id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, vul_num, component_num, severity_level, gone_at)
-VALUES ($1, $2, $3, 'unscan', 'unscan', '', 0, 0, 0, '', 0)
-ON CONFLICT (id) DO UPDATE SET gone_at = 0`
+	sqlPutContent    = `INSERT INTO content (id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, vul_num, component_num, severity_level, gone_at, revision)
+VALUES ($1, $2, $3, 'unscan', 'unscan', '', 0, 0, 0, '', 0, $4)
+ON CONFLICT (id) DO UPDATE SET gone_at = 0, revision = excluded.revision`
 	sqlPutImage = `INSERT INTO image (id, project_id, content_id, name, version, local_type, size, updated_at, non_scan_reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '')
 ON CONFLICT (id) DO UPDATE SET size = excluded.size, updated_at = excluded.updated_at`
@@ -51,6 +51,8 @@ ON CONFLICT (image_id, agent_id, engine, container_id) DO NOTHING`
 	sqlDropImage     = `DELETE FROM image WHERE id = $1`
 	sqlContentImages = `SELECT COUNT(*) FROM image WHERE content_id = $1`
 	sqlContentGone   = `UPDATE content SET gone_at = $1 WHERE id = $2`
+	sqlNextRevision  = `UPDATE matching SET revision = revision + 1 WHERE id = 1 RETURNING revision`
+	sqlRevise        = `UPDATE content SET revision = $1 WHERE id = $2`
 	sqlSetImagesHash = `UPDATE agent SET images_hash = $1 WHERE id = $2`
 )
 
@@ -78,8 +80,12 @@ func (s *Store) reconcile(ctx context.Context, tx *sql.Tx, agentID, project stri
 	if _, err := tx.ExecContext(ctx, sqlDropContainers, agentID); err != nil {
 		return fmt.Errorf("drop agent's containers: %w", err)
 	}
+	revision, err := nextRevision(ctx, tx)
+	if err != nil {
+		return err
+	}
 	for i := range states {
-		ids, err := putState(ctx, tx, agentID, project, &states[i])
+		ids, err := putState(ctx, tx, agentID, project, &states[i], revision)
 		if err != nil {
 			return err
 		}
@@ -88,7 +94,7 @@ func (s *Store) reconcile(ctx context.Context, tx *sql.Tx, agentID, project stri
 		}
 	}
 	for h := range stale {
-		if err := s.dropImageHost(ctx, tx, agentID, h, nowMS); err != nil {
+		if err := s.dropImageHost(ctx, tx, agentID, h, revision, nowMS); err != nil {
 			return err
 		}
 	}
@@ -116,9 +122,9 @@ func checkStates(states []fleet.ImageState) error {
 }
 
 // putState stores one image under each of its names and returns their ids.
-func putState(ctx context.Context, tx *sql.Tx, agentID, project string, st *fleet.ImageState) ([]string, error) {
+func putState(ctx context.Context, tx *sql.Tx, agentID, project string, st *fleet.ImageState, revision int64) ([]string, error) {
 	content := contentID(project, st.ConfigDigest)
-	if _, err := tx.ExecContext(ctx, sqlPutContent, content, project, string(st.ConfigDigest)); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlPutContent, content, project, string(st.ConfigDigest), revision); err != nil {
 		return nil, fmt.Errorf("store content: %w", err)
 	}
 	digests := otherDigests(st)
@@ -157,21 +163,23 @@ func putState(ctx context.Context, tx *sql.Tx, agentID, project string, st *flee
 
 // dropImageHost takes an image away from an agent, and from the list if no
 // other agent holds it.
-func (s *Store) dropImageHost(ctx context.Context, tx *sql.Tx, agentID string, h imageHost, nowMS int64) error {
+func (s *Store) dropImageHost(ctx context.Context, tx *sql.Tx, agentID string, h imageHost, revision, nowMS int64) error {
 	if _, err := tx.ExecContext(ctx, sqlDropImageHost, h.imageID, agentID, h.engine); err != nil {
 		return fmt.Errorf("drop image of agent: %w", err)
 	}
-	var n int64
+	var content, n int64
+	if err := tx.QueryRowContext(ctx, sqlImageContent, h.imageID).Scan(&content); err != nil {
+		return fmt.Errorf("read image's content: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, sqlRevise, revision, content); err != nil {
+		return fmt.Errorf("revise content: %w", err)
+	}
 	if err := tx.QueryRowContext(ctx, sqlImageHeld, h.imageID).Scan(&n); err != nil {
 		return fmt.Errorf("count image's hosts: %w", err)
 	}
 	if n > 0 {
 		_, err := tx.ExecContext(ctx, sqlSetReason, h.imageID)
 		return err
-	}
-	var content int64
-	if err := tx.QueryRowContext(ctx, sqlImageContent, h.imageID).Scan(&content); err != nil {
-		return fmt.Errorf("read image's content: %w", err)
 	}
 	for _, q := range []string{sqlDropDigests, sqlDropImage} {
 		if _, err := tx.ExecContext(ctx, q, h.imageID); err != nil {
@@ -188,6 +196,15 @@ func (s *Store) dropImageHost(ctx context.Context, tx *sql.Tx, agentID string, h
 		return fmt.Errorf("mark content: %w", err)
 	}
 	return s.failContent(ctx, tx, content, fleet.FailureImageGone, "the image was removed from every host", nowMS)
+}
+
+// nextRevision is the revision of the contents that this transaction changes.
+// Transactions that write come one after the other, so that it grows with each.
+func nextRevision(ctx context.Context, tx *sql.Tx) (next int64, err error) {
+	if err := tx.QueryRowContext(ctx, sqlNextRevision).Scan(&next); err != nil {
+		return 0, fmt.Errorf("count revisions: %w", err)
+	}
+	return next, nil
 }
 
 // namesOf are the names under which an image is listed. One without a tag is

@@ -27,14 +27,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	if s.engine.dialect == goose.DialectPostgres {
 		dir = worded{dir, "BLOB", "BYTEA"}
 	}
-	if s.engine.prepare != "" {
-		err := s.inTx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, s.engine.prepare)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("prepare database: %w", err)
-		}
+	if err := s.exec(ctx, s.engine.prepare); err != nil {
+		return fmt.Errorf("prepare database: %w", err)
 	}
 	p, err := goose.NewProvider(s.engine.dialect, s.write, dir,
 		goose.WithGoMigrations(goose.NewGoMigration(4, &goose.GoFunc{RunTx: carryOver}, nil)))
@@ -48,7 +42,21 @@ func (s *Store) migrate(ctx context.Context) error {
 	for _, m := range done {
 		s.log.InfoContext(ctx, "store migrated", "version", m.Source.Version)
 	}
+	if err := s.exec(ctx, s.engine.tune); err != nil {
+		return fmt.Errorf("tune database: %w", err)
+	}
 	return nil
+}
+
+// exec runs a statement that an engine may have.
+func (s *Store) exec(ctx context.Context, statement string) error {
+	if statement == "" {
+		return nil
+	}
+	return s.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement)
+		return err
+	})
 }
 
 // worded is a directory of texts with one word in the place of another.

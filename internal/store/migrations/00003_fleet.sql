@@ -19,7 +19,8 @@
 -- finding          One row for each package and advisory. Those of an image follow by join.
 -- content          Counts distinct advisories: vul_num = vul_critical + vul_high + vul_medium + vul_low + vul_unknown,
 --                  each advisory by the worst severity among the counted packages of the content. They agree with
---                  finding after every transaction.
+--                  finding after every transaction. revision is the number of the transaction that last changed its
+--                  images, hosts, containers or parts: what the index in memory follows (see internal/store/index.go).
 -- coverage         What of an inventory decides whether the advisories cover it. warned follows the generation; an
 --                  image without findings is called safe only if it is 0 and content.unread is 0.
 -- matching         One row (id 1): the generation that the findings follow, and the re-match under way. Every package
@@ -125,6 +126,8 @@ ALTER TABLE content ADD COLUMN vul_unknown BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE content ADD COLUMN unread BIGINT NOT NULL DEFAULT 0; -- 1: software may be there that no report tells of
 ALTER TABLE content ADD COLUMN coverage_id BIGINT NOT NULL DEFAULT 0; -- 0 before the first scan
 CREATE INDEX content_coverage ON content (coverage_id);
+ALTER TABLE content ADD COLUMN revision BIGINT NOT NULL DEFAULT 0; -- grows when its images, hosts, containers or parts change
+CREATE INDEX content_revision ON content (revision);
 
 CREATE TABLE coverage (
     id        BIGINT PRIMARY KEY,
@@ -177,9 +180,10 @@ CREATE TABLE matching (
     total      BIGINT NOT NULL, -- packages queued
     changed    BIGINT NOT NULL, -- findings that came, went or were rated anew
     started_at BIGINT NOT NULL,
-    ended_at   BIGINT NOT NULL
+    ended_at   BIGINT NOT NULL,
+    revision   BIGINT NOT NULL  -- the highest that a content was given
 );
-INSERT INTO matching (id, from_gen, generation, rules, state, total, changed, started_at, ended_at) VALUES (1, '', '', '', 'done', 0, 0, 0, 0);
+INSERT INTO matching (id, from_gen, generation, rules, state, total, changed, started_at, ended_at, revision) VALUES (1, '', '', '', 'done', 0, 0, 0, 0, 0);
 
 CREATE TABLE rematch_queue (
     package_id BIGINT PRIMARY KEY
