@@ -18,10 +18,10 @@ const (
 	// sqlCountContent counts from the ground up: distinct advisories, each
 	// by its worst severity in the content.
 	sqlCountContent = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0
-FROM (SELECT COUNT(*) AS n, COUNT(CASE v.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE v.severity WHEN 3 THEN 1 END) AS n3,
-COUNT(CASE v.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE v.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE v.severity WHEN 0 THEN 1 END) AS n0
+FROM (SELECT COUNT(*) AS n, COUNT(CASE worst.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE worst.severity WHEN 3 THEN 1 END) AS n3,
+COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE worst.severity WHEN 0 THEN 1 END) AS n0
 FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
-JOIN finding f ON f.package_id = pp.package_id WHERE cp.content_id = $1 GROUP BY f.vul_id) v) t
+JOIN finding f ON f.package_id = pp.package_id WHERE cp.content_id = $1 GROUP BY f.vul_id) worst) t
 WHERE content.id = $2`
 	sqlLevelOfOne = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id = $1`
 	sqlVulNum     = `SELECT vul_num FROM content WHERE id = $1`
@@ -29,30 +29,31 @@ WHERE content.id = $2`
 	// sqlApplyChange adds to the counters of all contents what the rows of
 	// rematch_change make of them. For the advisories in them, the findings
 	// that did not change stand beside those that did, so that the worst
-	// before and the worst after are known for each content.
+	// before and the worst after are known for each content. A cross join
+	// keeps SQLite to the order of the tables; PostgreSQL knows the sizes.
 	sqlApplyChange = `UPDATE content SET vul_num = vul_num + d.n, vul_critical = vul_critical + d.n4, vul_high = vul_high + d.n3,
 vul_medium = vul_medium + d.n2, vul_low = vul_low + d.n1, vul_unknown = vul_unknown + d.n0,
 severity_level = CASE WHEN latest_scan_time = 0 THEN '' WHEN vul_critical + d.n4 + vul_high + d.n3 > 0 THEN 'High'
 WHEN vul_medium + d.n2 > 0 THEN 'Medium' WHEN vul_low + d.n1 + vul_unknown + d.n0 > 0 THEN 'Low'
 WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END
-FROM (SELECT e.content_id,
-COUNT(CASE WHEN e.is_now >= 0 THEN 1 END) - COUNT(CASE WHEN e.was >= 0 THEN 1 END) AS n,
-COUNT(CASE e.is_now WHEN 4 THEN 1 END) - COUNT(CASE e.was WHEN 4 THEN 1 END) AS n4,
-COUNT(CASE e.is_now WHEN 3 THEN 1 END) - COUNT(CASE e.was WHEN 3 THEN 1 END) AS n3,
-COUNT(CASE e.is_now WHEN 2 THEN 1 END) - COUNT(CASE e.was WHEN 2 THEN 1 END) AS n2,
-COUNT(CASE e.is_now WHEN 1 THEN 1 END) - COUNT(CASE e.was WHEN 1 THEN 1 END) AS n1,
-COUNT(CASE e.is_now WHEN 0 THEN 1 END) - COUNT(CASE e.was WHEN 0 THEN 1 END) AS n0
-FROM (SELECT cp.content_id, s.vul_id, MAX(s.was) AS was, MAX(s.is_now) AS is_now
-FROM (SELECT pp.part_id, r.vul_id, MAX(r.was) AS was, MAX(r.is_now) AS is_now
-FROM (SELECT c.package_id, c.vul_id, c.was, c.is_now FROM rematch_change c
-UNION ALL SELECT f.package_id, f.vul_id, f.severity, f.severity FROM finding f WHERE f.vul_id IN (SELECT c.vul_id FROM rematch_change c)
-AND NOT EXISTS (SELECT 1 FROM rematch_change c WHERE c.vul_id = f.vul_id AND c.package_id = f.package_id)) r
-JOIN part_package pp ON pp.package_id = r.package_id AND pp.counted = 1
-GROUP BY pp.part_id, r.vul_id) s
-JOIN content_part cp ON cp.part_id = s.part_id
-GROUP BY cp.content_id, s.vul_id
-HAVING MAX(s.was) <> MAX(s.is_now)) e
-GROUP BY e.content_id) d
+FROM (SELECT by_content.content_id,
+COUNT(CASE WHEN by_content.is_now >= 0 THEN 1 END) - COUNT(CASE WHEN by_content.was >= 0 THEN 1 END) AS n,
+COUNT(CASE by_content.is_now WHEN 4 THEN 1 END) - COUNT(CASE by_content.was WHEN 4 THEN 1 END) AS n4,
+COUNT(CASE by_content.is_now WHEN 3 THEN 1 END) - COUNT(CASE by_content.was WHEN 3 THEN 1 END) AS n3,
+COUNT(CASE by_content.is_now WHEN 2 THEN 1 END) - COUNT(CASE by_content.was WHEN 2 THEN 1 END) AS n2,
+COUNT(CASE by_content.is_now WHEN 1 THEN 1 END) - COUNT(CASE by_content.was WHEN 1 THEN 1 END) AS n1,
+COUNT(CASE by_content.is_now WHEN 0 THEN 1 END) - COUNT(CASE by_content.was WHEN 0 THEN 1 END) AS n0
+FROM (SELECT cp.content_id, by_part.vul_id, MAX(by_part.was) AS was, MAX(by_part.is_now) AS is_now
+FROM (SELECT pp.part_id, concerned.vul_id, MAX(concerned.was) AS was, MAX(concerned.is_now) AS is_now
+FROM (SELECT rc.package_id, rc.vul_id, rc.was, rc.is_now FROM rematch_change rc
+UNION ALL SELECT f.package_id, f.vul_id, f.severity, f.severity FROM finding f WHERE f.vul_id IN (SELECT rc.vul_id FROM rematch_change rc)
+AND NOT EXISTS (SELECT 1 FROM rematch_change rc WHERE rc.vul_id = f.vul_id AND rc.package_id = f.package_id)) concerned
+CROSS JOIN part_package pp WHERE pp.package_id = concerned.package_id AND pp.counted = 1
+GROUP BY pp.part_id, concerned.vul_id) by_part
+CROSS JOIN content_part cp WHERE cp.part_id = by_part.part_id
+GROUP BY cp.content_id, by_part.vul_id
+HAVING MAX(by_part.was) <> MAX(by_part.is_now)) by_content
+GROUP BY by_content.content_id) d
 WHERE content.id = d.content_id`
 )
 

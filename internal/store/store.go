@@ -66,6 +66,7 @@ type Store struct {
 	wake  *waker
 	// engine is what differs between the two databases.
 	engine engine
+	index  index
 	// rematching is held by the one re-match that runs.
 	rematching sync.Mutex
 }

@@ -1,0 +1,339 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxRevised is how many contents an index takes in one by one; if more have
+// changed it reads all of them, which is quicker then.
+const maxRevised = 5_000
+
+// An index keeps in memory who has what: the contents of each part, and the
+// images, hosts and containers of each content. With it the question which
+// hosts are concerned is one pass over small numbers, however many there are;
+// in SQL it is a join of the whole fleet. It follows the database by the
+// revisions of contents, so that other processes may write as well. The zero
+// value is empty; it is safe for concurrent use.
+type index struct {
+	refreshing sync.Mutex // held by the one refresh that runs
+
+	mu       sync.RWMutex
+	loaded   bool
+	revision int64
+	slots    []slot
+	byID     map[int64]int32 // content id to its slot
+	parts    map[int64][]int32
+	projects map[string]int32
+	agents   []string // by their numbers
+	agentNum map[string]int32
+}
+
+// A slot is one content.
+type slot struct {
+	content int64
+	project int32
+	images  int32
+	running int32 // containers
+	parts   []int64
+	hosts   []int32 // numbers of agents
+}
+
+const (
+	sqlRevision       = `SELECT revision FROM matching WHERE id = 1`
+	sqlRevised        = `SELECT c.id, c.project_id FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
+	sqlIndexContents  = `SELECT id, project_id FROM content`
+	sqlIndexParts     = `SELECT content_id, part_id FROM content_part {which}`
+	sqlIndexImages    = `SELECT content_id, COUNT(*) FROM image {which} GROUP BY content_id`
+	sqlIndexHosts     = `SELECT DISTINCT content_id, h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id {which}`
+	sqlIndexContainer = `SELECT t.content_id, COUNT(*) FROM (SELECT DISTINCT content_id, k.agent_id, k.engine, k.container_id FROM image i JOIN container k ON k.image_id = i.id AND k.running = 1 {which}) t GROUP BY t.content_id`
+)
+
+// refresh takes in what has changed since the last time.
+func (x *index) refresh(ctx context.Context, s *Store) error {
+	var revision int64
+	if err := s.read.QueryRowContext(ctx, sqlRevision).Scan(&revision); err != nil {
+		return fmt.Errorf("read revision: %w", err)
+	}
+	if x.at(revision) {
+		return nil
+	}
+	x.refreshing.Lock()
+	defer x.refreshing.Unlock()
+	return s.inView(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, sqlRevision).Scan(&revision); err != nil {
+			return fmt.Errorf("read revision: %w", err)
+		}
+		if x.at(revision) {
+			return nil
+		}
+		whole := !x.loaded
+		var changed []slot
+		var names []string // of projects
+		if !whole {
+			err := each(ctx, tx, sqlRevised, []any{x.revision, maxRevised + 1}, scanContent(&changed, &names))
+			if err != nil {
+				return fmt.Errorf("read changed contents: %w", err)
+			}
+			whole = len(changed) > maxRevised
+		}
+		if whole {
+			changed, names = nil, nil
+			if err := each(ctx, tx, sqlIndexContents, nil, scanContent(&changed, &names)); err != nil {
+				return fmt.Errorf("read contents: %w", err)
+			}
+		}
+		hosts, err := readSlots(ctx, tx, changed, whole)
+		if err != nil {
+			return fmt.Errorf("read fleet: %w", err)
+		}
+		x.take(changed, names, hosts, whole, revision)
+		return nil
+	})
+}
+
+// which puts a condition into a query.
+func which(query, condition string) string { return strings.Replace(query, "{which}", condition, 1) }
+
+func (x *index) at(revision int64) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.loaded && x.revision == revision
+}
+
+func scanContent(to *[]slot, projects *[]string) func(*sql.Rows) error {
+	return func(r *sql.Rows) error {
+		var s slot
+		var project string
+		err := r.Scan(&s.content, &project)
+		*to, *projects = append(*to, s), append(*projects, project)
+		return err
+	}
+}
+
+// readSlots fills in some contents, or all. It returns the agents of each.
+func readSlots(ctx context.Context, tx *sql.Tx, changed []slot, whole bool) ([][]string, error) {
+	byID := make(map[int64]int, len(changed))
+	ids := make([]int64, len(changed))
+	for i := range changed {
+		ids[i] = changed[i].content
+		byID[ids[i]] = i
+	}
+	hosts := make([][]string, len(changed))
+	agents := map[string]string{} // one copy of each id
+	for query, scan := range map[string]func(*sql.Rows) error{
+		sqlIndexParts: func(r *sql.Rows) error {
+			var content, part int64
+			err := r.Scan(&content, &part)
+			if i, ok := byID[content]; ok {
+				changed[i].parts = append(changed[i].parts, part)
+			}
+			return err
+		},
+		sqlIndexImages: func(r *sql.Rows) error {
+			var content int64
+			var n int32
+			err := r.Scan(&content, &n)
+			if i, ok := byID[content]; ok {
+				changed[i].images = n
+			}
+			return err
+		},
+		sqlIndexHosts: func(r *sql.Rows) error {
+			var content int64
+			var agent string
+			err := r.Scan(&content, &agent)
+			if i, ok := byID[content]; ok {
+				known, ok := agents[agent]
+				if !ok {
+					known = agent
+					agents[agent] = agent
+				}
+				hosts[i] = append(hosts[i], known)
+			}
+			return err
+		},
+		sqlIndexContainer: func(r *sql.Rows) error {
+			var content int64
+			var n int32
+			err := r.Scan(&content, &n)
+			if i, ok := byID[content]; ok {
+				changed[i].running = n
+			}
+			return err
+		},
+	} {
+		var err error
+		if whole {
+			err = each(ctx, tx, which(query, ""), nil, scan)
+		} else {
+			err = eachIn(ctx, tx, which(query, "WHERE content_id IN {in}"), ids, scan)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return hosts, nil
+}
+
+// take makes changed contents part of the index.
+func (x *index) take(changed []slot, projects []string, hosts [][]string, whole bool, revision int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if whole {
+		x.slots, x.byID, x.parts = nil, make(map[int64]int32, len(changed)), map[int64][]int32{}
+		x.projects, x.agents, x.agentNum = map[string]int32{}, nil, map[string]int32{}
+	}
+	for i, c := range changed {
+		n, ok := x.projects[projects[i]]
+		if !ok {
+			n = int32(len(x.projects))
+			x.projects[projects[i]] = n
+		}
+		c.project = n
+		for _, agent := range hosts[i] {
+			n, ok := x.agentNum[agent]
+			if !ok {
+				n = int32(len(x.agents))
+				x.agents = append(x.agents, agent)
+				x.agentNum[agent] = n
+			}
+			c.hosts = append(c.hosts, n)
+		}
+		at, ok := x.byID[c.content]
+		if !ok {
+			at = int32(len(x.slots))
+			x.byID[c.content] = at
+			x.slots = append(x.slots, slot{})
+		}
+		for _, p := range x.slots[at].parts {
+			if !slices.Contains(c.parts, p) {
+				x.parts[p] = slices.DeleteFunc(x.parts[p], func(s int32) bool { return s == at })
+				if len(x.parts[p]) == 0 {
+					delete(x.parts, p)
+				}
+			}
+		}
+		for _, p := range c.parts {
+			if !slices.Contains(x.slots[at].parts, p) {
+				x.parts[p] = append(x.parts[p], at)
+			}
+		}
+		x.slots[at] = c
+	}
+	x.revision, x.loaded = revision, true
+}
+
+// any reports whether someone in a project has one of some parts.
+func (x *index) any(project string, parts []int64) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	number, ok := x.projects[project]
+	return ok && slices.ContainsFunc(parts, func(p int64) bool {
+		return slices.ContainsFunc(x.parts[p], func(at int32) bool { return x.slots[at].project == number && x.slots[at].images > 0 })
+	})
+}
+
+// holders is who has one of some parts.
+type holders struct {
+	Images, Hosts, Containers int64
+	contents                  []weighed // by id
+	agents                    []string  // sorted
+}
+
+// weighed is a content with its numbers of images and running containers.
+type weighed struct {
+	id              int64
+	images, running int64
+}
+
+// holders finds who in a project has one of some parts. Contents that no host
+// has any more do not count.
+func (x *index) holders(project string, parts []int64) holders {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var out holders
+	number, ok := x.projects[project]
+	if !ok {
+		return out
+	}
+	seen := newBitmap(len(x.slots))
+	agents := newBitmap(len(x.agents))
+	for _, p := range parts {
+		for _, at := range x.parts[p] {
+			s := &x.slots[at]
+			if s.project != number || s.images == 0 || !seen.set(at) {
+				continue
+			}
+			out.Images += int64(s.images)
+			out.Containers += int64(s.running)
+			out.contents = append(out.contents, weighed{s.content, int64(s.images), int64(s.running)})
+			for _, h := range s.hosts {
+				if agents.set(h) {
+					out.Hosts++
+				}
+			}
+		}
+	}
+	slices.SortFunc(out.contents, func(a, b weighed) int {
+		switch {
+		case a.id < b.id:
+			return -1
+		case a.id > b.id:
+			return 1
+		}
+		return 0
+	})
+	out.agents = make([]string, 0, out.Hosts)
+	agents.each(func(n int) { out.agents = append(out.agents, x.agents[n]) })
+	slices.Sort(out.agents)
+	return out
+}
+
+// slice finds the contents that hold a page of images, or of containers, and
+// how many of theirs come before it.
+func (h holders) slice(p Page, weight func(weighed) int64) (ids []int64, skip int64) {
+	at := int64(0)
+	for _, c := range h.contents {
+		n := weight(c)
+		if n == 0 {
+			continue
+		}
+		if at+n > p.Offset && at < p.Offset+p.Limit {
+			if len(ids) == 0 {
+				skip = p.Offset - at
+			}
+			ids = append(ids, c.id)
+		}
+		at += n
+	}
+	return ids, skip
+}
+
+// A bitmap is a set of small numbers.
+type bitmap []uint64
+
+func newBitmap(n int) bitmap { return make(bitmap, (n+63)/64) }
+
+// set adds n and reports whether it was not there.
+func (b bitmap) set(n int32) bool {
+	w, m := &b[n/64], uint64(1)<<(n%64)
+	if *w&m != 0 {
+		return false
+	}
+	*w |= m
+	return true
+}
+
+func (b bitmap) each(do func(n int)) {
+	for i, w := range b {
+		for ; w != 0; w &= w - 1 {
+			do(i*64 + bits.TrailingZeros64(w))
+		}
+	}
+}
