@@ -167,6 +167,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
+			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users}),
 			explain: query.Explain(query.ExplainConfig{Images: st, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
@@ -343,7 +344,7 @@ type router struct {
 	auth                          *auth.Authenticator
 	agents, tokens, projects, api http.Handler
 	advisories                    *advisories
-	explain                       http.Handler // beside what HSS has
+	own, explain                  http.Handler // beside what HSS has
 }
 
 func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -352,6 +353,8 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.api.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/v1/") && strings.HasSuffix(path, "/explain"):
 		h.explain.ServeHTTP(w, r)
+	case strings.HasPrefix(path, query.Prefix):
+		h.own.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/agent/v1/"):
 		h.agents.ServeHTTP(w, r)
 	case path == auth.PathTokens && r.Method == http.MethodPost:

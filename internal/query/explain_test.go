@@ -2,7 +2,6 @@ package query_test
 
 import (
 	"archive/zip"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,13 +58,12 @@ func explainDB(t *testing.T) *advisory.DB {
 // An image is asked about over HTTP, by its owner and by others, before it is
 // scanned and after.
 func TestExplain(t *testing.T) {
-	m := match.New(explainDB(t))
+	db := explainDB(t)
+	m := match.New(db)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	st, err := store.Open(t.Context(), store.Config{
 		DataDir: t.TempDir(), SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
-		Match: func(_ context.Context, inv report.Inventory, commands map[string]string) ([]report.Finding, []string, error) {
-			return m.Inventory(inv, commands)
-		},
+		Advisories: store.OneGeneration(db),
 	})
 	if err != nil {
 		t.Fatal(err)

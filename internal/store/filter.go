@@ -152,7 +152,12 @@ type where struct {
 
 func (w *where) add(condition string, args ...any) {
 	w.parts = append(w.parts, condition)
-	w.args = append(w.args, args...)
+	for _, a := range args {
+		if s, ok := a.(string); ok {
+			a = text(s) // as what is looked for is kept
+		}
+		w.args = append(w.args, a)
+	}
 }
 
 // equal adds nothing for the empty value.

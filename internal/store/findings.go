@@ -190,7 +190,7 @@ func listVuls(project string, f VulFilter, p Page) (string, []any) {
 // any other is fault.NotFound.
 func (s *Store) CVEs(ctx context.Context, project, advisory string, p Page) (out []VulCVE, total int64, err error) {
 	var one int
-	err = s.read.QueryRowContext(ctx, sqlVulKnown, project, advisory).Scan(&one)
+	err = s.read.QueryRowContext(ctx, sqlVulKnown, project, text(advisory)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, fault.New(fault.NotFound, "vulnerability %s was not found in any image", advisory)
 	}

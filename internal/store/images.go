@@ -207,7 +207,7 @@ func (s *Store) Apps(ctx context.Context, project, imageID, name string, p Page)
 
 // contentOf finds the content of an image of a project.
 func (s *Store) contentOf(ctx context.Context, project, imageID string) (content int64, err error) {
-	err = s.read.QueryRowContext(ctx, sqlFindImage, imageID, project).Scan(&content)
+	err = s.read.QueryRowContext(ctx, sqlFindImage, text(imageID), project).Scan(&content)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, fault.New(fault.NotFound, "there is no image %s", imageID)
 	}

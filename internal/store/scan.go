@@ -266,7 +266,7 @@ func (s *Store) StopTask(ctx context.Context, project, taskID string) error {
 	now := s.now().UnixMilli()
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		var state string
-		err := tx.QueryRowContext(ctx, sqlTaskState, taskID, project).Scan(&state)
+		err := tx.QueryRowContext(ctx, sqlTaskState, text(taskID), project).Scan(&state)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && state != taskRunning {
 			return fault.New(fault.NotFound, "there is no running scan task %s", taskID)
 		}

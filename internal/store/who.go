@@ -100,7 +100,7 @@ func (s *Store) WhoHas(ctx context.Context, project, name string, list Whose, p 
 	var out Who
 	err := s.inView(ctx, func(tx *sql.Tx) error {
 		advisories := map[int64]string{}
-		err := each(ctx, tx, sqlVulsNamed, []any{name, name}, func(r *sql.Rows) error {
+		err := each(ctx, tx, sqlVulsNamed, []any{text(name), text(name)}, func(r *sql.Rows) error {
 			var id int64
 			var advisory string
 			err := r.Scan(&id, &advisory)
@@ -215,7 +215,7 @@ func (s *Store) WhoHasPackage(ctx context.Context, project string, q PackageQues
 func inRange(ctx context.Context, tx *sql.Tx, q PackageQuestion, bounds []bound) (in map[string][]int64, ids []int64, odd map[string][]int64, err error) {
 	in, odd = map[string][]int64{}, map[string][]int64{}
 	n := 0
-	err = each(ctx, tx, sqlNamed, []any{q.Name, maxVersions + 1}, func(r *sql.Rows) error {
+	err = each(ctx, tx, sqlNamed, []any{text(q.Name), maxVersions + 1}, func(r *sql.Rows) error {
 		var id int64
 		var typ, v string
 		if err := r.Scan(&id, &typ, &v); err != nil {
