@@ -20,18 +20,10 @@ var migrations embed.FS
 // migrate brings the schema up to date. The text of the migrations is
 // SQLite's; PostgreSQL has another word for BLOB, and lacks instr.
 func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrate store: %w", err)
-	}
-	if s.engine.dialect == goose.DialectPostgres {
-		dir = worded{dir, "BLOB", "BYTEA"}
-	}
 	if err := s.exec(ctx, s.engine.prepare); err != nil {
 		return fmt.Errorf("prepare database: %w", err)
 	}
-	p, err := goose.NewProvider(s.engine.dialect, s.write, dir,
-		goose.WithGoMigrations(goose.NewGoMigration(4, &goose.GoFunc{RunTx: carryOver}, nil)))
+	p, err := s.migrator()
 	if err != nil {
 		return fmt.Errorf("migrate store: %w", err)
 	}
@@ -46,6 +38,18 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("tune database: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) migrator() (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if s.engine.dialect == goose.DialectPostgres {
+		dir = worded{dir, "BLOB", "BYTEA"}
+	}
+	return goose.NewProvider(s.engine.dialect, s.write, dir,
+		goose.WithGoMigrations(goose.NewGoMigration(4, &goose.GoFunc{RunTx: carryOver}, nil)))
 }
 
 // exec runs a statement that an engine may have.
