@@ -20,8 +20,8 @@ const (
 	sqlCountContent = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0
 FROM (SELECT COUNT(*) AS n, COUNT(CASE worst.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE worst.severity WHEN 3 THEN 1 END) AS n3,
 COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE worst.severity WHEN 0 THEN 1 END) AS n0
-FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
-JOIN finding f ON f.package_id = pp.package_id WHERE cp.content_id = $1 GROUP BY f.vul_id) worst) t
+FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
+WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND cp.content_id = $1 GROUP BY f.vul_id) worst) t
 WHERE content.id = $2`
 	sqlLevelOfOne = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id = $1`
 	sqlVulNum     = `SELECT vul_num FROM content WHERE id = $1`

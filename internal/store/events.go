@@ -59,11 +59,14 @@ func (s *Store) Events(ctx context.Context, project, name string, before, limit 
 		if err != nil {
 			return err
 		}
-		parts := map[int64][]int64{}
+		parts := map[int64]hits{}
 		err = eachIn(ctx, tx, sqlPartsOfPackages, distinctInts(packages), func(r *sql.Rows) error {
 			var pkg, part int64
 			err := r.Scan(&pkg, &part)
-			parts[pkg] = append(parts[pkg], part)
+			if parts[pkg] == nil {
+				parts[pkg] = newHits()
+			}
+			parts[pkg].add(part, pkg)
 			return err
 		})
 		if err != nil {

@@ -106,7 +106,7 @@ func (f ImageFilter) where(project string) *where {
 	f.hosts(w)
 	f.containers(w)
 	if f.AppName != "" {
-		w.add("EXISTS (SELECT 1 FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE cp.content_id = c.id AND pp.declared = 0 AND instr(p.name, ?) > 0)", f.AppName)
+		w.add("EXISTS (SELECT 1 FROM content_part cp CROSS JOIN part_package pp CROSS JOIN package p WHERE cp.content_id = c.id AND pp.part_id = cp.part_id AND p.id = pp.package_id AND pp.declared = 0 AND instr(p.name, ?) > 0)", f.AppName)
 	}
 	return w
 }
@@ -202,12 +202,12 @@ func (w *where) in(column string, values []int64) {
 
 func (w *where) text() string { return strings.Join(w.parts, " AND ") }
 
-// clause is the whole WHERE clause, empty without conditions.
-func (w *where) clause() string {
+// more is the conditions as they follow others, empty without any.
+func (w *where) more() string {
 	if len(w.parts) == 0 {
 		return ""
 	}
-	return "WHERE " + w.text()
+	return "AND " + w.text()
 }
 
 // query puts the conditions into a statement in the place of "{where}" and

@@ -36,28 +36,31 @@ type VulFilter struct {
 }
 
 const (
-	sqlCountFindings = `SELECT COUNT(*) FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
-JOIN finding f ON f.package_id = pp.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE {where}`
+	// Cross joins keep SQLite, which knows nothing of sizes, to the order of
+	// the tables: from what is asked for to what has it. PostgreSQL takes them
+	// for what they are, joins with conditions.
+	sqlCountFindings = `SELECT COUNT(*) FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f CROSS JOIN vulnerability v
+WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND v.id = f.vul_id AND {where}`
 	sqlListFindings = `SELECT v.advisory, f.severity, v.summary, v.url, pt.layer, p.name, p.version, pp.path, f.vul_type, f.fix_state, f.fixed_version
-FROM content_part cp JOIN part pt ON pt.id = cp.part_id JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
-JOIN finding f ON f.package_id = pp.package_id JOIN package p ON p.id = f.package_id JOIN vulnerability v ON v.id = f.vul_id
-WHERE {where} ORDER BY f.severity DESC, v.advisory, p.name, p.version, pp.path, pt.layer, f.package_id LIMIT ? OFFSET ?`
+FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN finding f CROSS JOIN package p CROSS JOIN vulnerability v
+WHERE pt.id = cp.part_id AND pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND p.id = f.package_id AND v.id = f.vul_id AND {where}
+ORDER BY f.severity DESC, v.advisory, p.name, p.version, pp.path, pt.layer, f.package_id LIMIT ? OFFSET ?`
 	// hasImage holds for packages that count in an image of a project.
 	// Findings of images that have left the fleet are kept for a while and
 	// not listed.
-	hasImage = `EXISTS (SELECT 1 FROM part_package px JOIN content_part cx ON cx.part_id = px.part_id JOIN image ix ON ix.content_id = cx.content_id
-WHERE px.package_id = f.package_id AND px.counted = 1 AND ix.project_id = ?)`
-	sqlCountVuls = `SELECT COUNT(DISTINCT f.vul_id) FROM project_package pj JOIN finding f ON f.package_id = pj.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE {where}`
+	hasImage = `EXISTS (SELECT 1 FROM part_package px CROSS JOIN content_part cx CROSS JOIN image ix
+WHERE px.package_id = f.package_id AND px.counted = 1 AND cx.part_id = px.part_id AND ix.content_id = cx.content_id AND ix.project_id = ?)`
+	sqlCountVuls = `SELECT COUNT(DISTINCT f.vul_id) FROM project_package pj CROSS JOIN finding f CROSS JOIN vulnerability v
+WHERE f.package_id = pj.package_id AND v.id = f.vul_id AND {where}`
 	// Filters other than of the project hold for the findings that are
 	// summed up; the images are those of the same findings.
 	sqlListVuls = `SELECT v.advisory, t.vul_type, t.severity, t.fixed, COUNT(DISTINCT i.id), MAX(c.latest_scan_time), v.score, v.summary, v.url
 FROM (SELECT f.vul_id, MIN(f.vul_type) AS vul_type, MAX(f.severity) AS severity, MAX(CASE f.fix_state WHEN 'fixed' THEN 1 ELSE 0 END) AS fixed
-FROM project_package pj JOIN finding f ON f.package_id = pj.package_id JOIN vulnerability v ON v.id = f.vul_id
-WHERE {where} GROUP BY f.vul_id, v.advisory ORDER BY 3 DESC, v.advisory LIMIT ? OFFSET ?) t
-JOIN vulnerability v ON v.id = t.vul_id JOIN finding f ON f.vul_id = t.vul_id
-JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1 JOIN content_part cp ON cp.part_id = pp.part_id
-JOIN content c ON c.id = cp.content_id JOIN image i ON i.content_id = c.id AND i.project_id = ?
-{again}
+FROM project_package pj CROSS JOIN finding f CROSS JOIN vulnerability v
+WHERE f.package_id = pj.package_id AND v.id = f.vul_id AND {where} GROUP BY f.vul_id, v.advisory ORDER BY 3 DESC, v.advisory LIMIT ? OFFSET ?) t
+CROSS JOIN vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN content c CROSS JOIN image i
+WHERE v.id = t.vul_id AND f.vul_id = t.vul_id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id
+AND c.id = cp.content_id AND i.content_id = c.id AND i.project_id = ? {again}
 GROUP BY v.advisory, t.vul_type, t.severity, t.fixed, v.score, v.summary, v.url ORDER BY t.severity DESC, v.advisory`
 	sqlVulCVEs   = `SELECT e.cve_id, e.score, e.published, e.description FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE v.advisory = $1 ORDER BY e.cve_id`
 	sqlPageCVEs  = `SELECT e.cve_id, e.score, e.published, e.description FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE {where} ORDER BY e.cve_id LIMIT ? OFFSET ?`
@@ -65,16 +68,16 @@ GROUP BY v.advisory, t.vul_type, t.severity, t.fixed, v.score, v.summary, v.url 
 	// One that concerns contents whose images have left is known as well.
 	sqlVulKnown = `SELECT 1 FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN project_package pj ON pj.package_id = f.package_id
 WHERE pj.project_id = $1 AND v.advisory = $2 LIMIT 1`
-	sqlCountAffected = `SELECT COUNT(DISTINCT i.id) FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1
-JOIN content_part cp ON cp.part_id = pp.part_id JOIN image i ON i.content_id = cp.content_id WHERE {where}`
+	sqlCountAffected = `SELECT COUNT(DISTINCT i.id) FROM vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN image i
+WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id AND i.content_id = cp.content_id AND {where}`
 	sqlListAffected = `SELECT t.id, t.name, t.version, c.config_digest, t.size, c.latest_scan_time, t.severity,
 CASE WHEN t.first_seen > c.first_scan_time THEN t.first_seen ELSE c.first_scan_time END,
 (SELECT COUNT(*) FROM container k WHERE k.image_id = t.id),
 COALESCE((SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id), '')
 FROM (SELECT i.id, i.name, i.version, i.content_id, i.size, MAX(f.severity) AS severity, MIN(f.first_seen) AS first_seen
-FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1
-JOIN content_part cp ON cp.part_id = pp.part_id JOIN image i ON i.content_id = cp.content_id
-WHERE {where} GROUP BY i.id, i.name, i.version, i.content_id, i.size ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
+FROM vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN image i
+WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id AND i.content_id = cp.content_id AND {where}
+GROUP BY i.id, i.name, i.version, i.content_id, i.size ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
 JOIN content c ON c.id = t.content_id ORDER BY t.name, t.version, t.id`
 )
 
@@ -182,7 +185,7 @@ func vulnerabilitiesWhere(project string, f VulFilter) *where {
 func listVuls(project string, f VulFilter, p Page) (string, []any) {
 	again := &where{}
 	f.add(again)
-	statement := strings.Replace(sqlListVuls, "{again}", again.clause(), 1)
+	statement := strings.Replace(sqlListVuls, "{again}", again.more(), 1)
 	return vulnerabilitiesWhere(project, f).query(statement, append([]any{p.Limit, p.Offset, project}, again.args...)...)
 }
 

@@ -51,10 +51,11 @@ WHERE {where} ORDER BY a.host_name, a.id, h.engine LIMIT ? OFFSET ?`
 	sqlCountContainers = `SELECT COUNT(*) FROM (SELECT DISTINCT k.agent_id, k.engine, k.container_id FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = k.agent_id WHERE {where}) t`
 	sqlListContainers  = `SELECT DISTINCT k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = k.agent_id
 WHERE {where} ORDER BY k.container_id, k.agent_id, k.engine LIMIT ? OFFSET ?`
-	sqlCountApps = `SELECT COUNT(*) FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE {where}) t`
+	sqlCountApps = `SELECT COUNT(*) FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_part cp CROSS JOIN part_package pp CROSS JOIN package p WHERE pp.part_id = cp.part_id AND p.id = pp.package_id AND {where}) t`
 	sqlListApps  = `SELECT t.type, t.name, t.version, COALESCE(counted.n, 0)
-FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_part cp JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE {where} ORDER BY p.name, p.type, p.version LIMIT ? OFFSET ?) t
-LEFT JOIN (SELECT q.type, q.name, q.version, COUNT(DISTINCT f.vul_id) AS n FROM content_part cq JOIN part_package pq ON pq.part_id = cq.part_id AND pq.counted = 1 JOIN package q ON q.id = pq.package_id JOIN finding f ON f.package_id = pq.package_id WHERE cq.content_id = ? GROUP BY q.type, q.name, q.version) counted
+FROM (SELECT DISTINCT p.type, p.name, p.version FROM content_part cp CROSS JOIN part_package pp CROSS JOIN package p WHERE pp.part_id = cp.part_id AND p.id = pp.package_id AND {where} ORDER BY p.name, p.type, p.version LIMIT ? OFFSET ?) t
+LEFT JOIN (SELECT q.type, q.name, q.version, COUNT(DISTINCT f.vul_id) AS n FROM content_part cq CROSS JOIN part_package pq CROSS JOIN package q CROSS JOIN finding f
+WHERE pq.part_id = cq.part_id AND pq.counted = 1 AND q.id = pq.package_id AND f.package_id = pq.package_id AND cq.content_id = ? GROUP BY q.type, q.name, q.version) counted
 ON counted.type = t.type AND counted.name = t.name AND counted.version = t.version
 ORDER BY t.name, t.type, t.version`
 )

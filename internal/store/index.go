@@ -230,13 +230,32 @@ func (x *index) take(changed []slot, projects []string, hosts [][]string, whole 
 }
 
 // any reports whether someone in a project has one of some parts.
-func (x *index) any(project string, parts []int64) bool {
+func (x *index) any(project string, parts hits) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	number, ok := x.projects[project]
-	return ok && slices.ContainsFunc(parts, func(p int64) bool {
-		return slices.ContainsFunc(x.parts[p], func(at int32) bool { return x.slots[at].project == number && x.slots[at].images > 0 })
-	})
+	if !ok {
+		return false
+	}
+	for p := range parts {
+		if slices.ContainsFunc(x.parts[p], func(at int32) bool { return x.slots[at].project == number && x.slots[at].images > 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+// partsOf are the parts of some contents.
+func (x *index) partsOf(contents []int64) map[int64][]int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	out := map[int64][]int64{}
+	for _, c := range contents {
+		if at, ok := x.byID[c]; ok {
+			out[c] = x.slots[at].parts
+		}
+	}
+	return out
 }
 
 // holders is who has one of some parts.
@@ -254,7 +273,7 @@ type weighed struct {
 
 // holders finds who in a project has one of some parts. Contents that no host
 // has any more do not count.
-func (x *index) holders(project string, parts []int64) holders {
+func (x *index) holders(project string, parts hits) holders {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var out holders
@@ -264,7 +283,7 @@ func (x *index) holders(project string, parts []int64) holders {
 	}
 	seen := newBitmap(len(x.slots))
 	agents := newBitmap(len(x.agents))
-	for _, p := range parts {
+	for p := range parts {
 		for _, at := range x.parts[p] {
 			s := &x.slots[at]
 			if s.project != number || s.images == 0 || !seen.set(at) {

@@ -79,8 +79,8 @@ func plans(project string) map[string]struct {
 	for name, statement := range map[string]string{
 		"known parts": sqlKnownParts, "matched of": sqlMatchedOf, "set matched": sqlSetMatched, "vulnerabilities of": sqlVulsOf,
 		"cves of": sqlCVEsOf, "queue vulnerabilities": sqlQueueVuls, "queue done": sqlQueueDone, "findings of": sqlFindingsOf,
-		"parts of vulnerability": sqlVulParts, "parts of package": sqlPkgParts, "images of": sqlWhoImages, "vulnerabilities in": sqlWhoVuls,
-		"packages in": sqlWhoPackages, "hosts of": sqlWhoHosts, "containers of": sqlWhoContainers, "parts of packages": sqlPartsOfPackages,
+		"parts of vulnerability": sqlVulParts, "parts of package": sqlPkgParts, "images of": sqlWhoImages, "findings in": sqlWhoFindings,
+		"packages in": sqlWhoPlaces, "hosts of": sqlWhoHosts, "containers of": sqlWhoContainers, "parts of packages": sqlPartsOfPackages,
 		"cve names": sqlCVENames, "queue keys": sqlQueueKeys, "stored cves": sqlStoredCVEs,
 		"index parts":      which(sqlIndexParts, "WHERE content_id IN {in}"),
 		"index images":     which(sqlIndexImages, "WHERE content_id IN {in}"),

@@ -68,7 +68,6 @@ const (
 	sqlDropFinding  = `DELETE FROM finding WHERE package_id = $1 AND vul_id = $2`
 	sqlPutChange    = `INSERT INTO rematch_change (vul_id, package_id, was, is_now) VALUES`
 	sqlDropChanges  = `DELETE FROM rematch_change`
-	sqlKnowChanges  = `ANALYZE rematch_change`
 	sqlLastEvent    = `SELECT COALESCE(MAX(id), 0) FROM finding_event`
 	sqlPutEvent     = `INSERT INTO finding_event (id, at, generation, kind, vul_id, package_id, was, is_now) VALUES`
 	sqlForgetEvents = `DELETE FROM finding_event WHERE id <= $1`
@@ -293,7 +292,7 @@ func (s *Store) rematchBatch(ctx context.Context, g Generation, distros map[int6
 			_, err := tx.ExecContext(ctx, sqlEndRematch, now)
 			return err
 		}
-		return applyBatch(ctx, tx, g, found, now)
+		return s.applyBatch(ctx, tx, g, found, now)
 	})
 }
 
@@ -350,7 +349,7 @@ type change struct {
 
 // applyBatch makes the findings of some packages what they are now, and the
 // counters and events with them.
-func applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched, nowMS int64) error {
+func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched, nowMS int64) error {
 	changes, vuls, err := compareBatch(ctx, tx, g, batch)
 	if err != nil {
 		return err
@@ -381,7 +380,7 @@ func applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched, 
 	if err := putRows(ctx, tx, sqlPutKey, onConflictKey, keys); err != nil {
 		return fmt.Errorf("store keys of packages: %w", err)
 	}
-	n, err := applyChanges(ctx, tx, changes)
+	n, err := s.applyChanges(ctx, tx, changes)
 	if err != nil {
 		return err
 	}
@@ -454,7 +453,7 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 
 // applyChanges makes the counters of all contents follow and returns how many
 // findings came, went or are rated anew.
-func applyChanges(ctx context.Context, tx *sql.Tx, changes []change) (int64, error) {
+func (s *Store) applyChanges(ctx context.Context, tx *sql.Tx, changes []change) (int64, error) {
 	var rows [][]any
 	for _, c := range changes {
 		if c.was != c.isNow {
@@ -467,7 +466,10 @@ func applyChanges(ctx context.Context, tx *sql.Tx, changes []change) (int64, err
 	if err := putRows(ctx, tx, sqlPutChange, "", rows); err != nil {
 		return 0, fmt.Errorf("store changes: %w", err)
 	}
-	for _, q := range []string{sqlKnowChanges, sqlApplyChange, sqlDropChanges} {
+	for _, q := range []string{s.engine.count, sqlApplyChange, sqlDropChanges} {
+		if q == "" {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, q); err != nil {
 			return 0, fmt.Errorf("apply changes to counters: %w", err)
 		}

@@ -75,6 +75,10 @@ func (s *Store) follow(ctx context.Context) {
 			s.log.InfoContext(ctx, "re-match done", "from", r.From, "to", r.To, "packages", r.Packages,
 				"changes", r.Changes, "whole", r.Whole, "elapsed", r.Elapsed)
 		}
+		// Whoever asks finds the index warm.
+		if err := s.index.refresh(ctx, s); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "refresh the index of the fleet", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -73,18 +73,17 @@ type WhoContainer struct {
 
 const (
 	sqlVulsNamed = `SELECT v.id, v.advisory FROM vulnerability v WHERE v.advisory = $1 UNION SELECT v.id, v.advisory FROM vulnerability_cve e JOIN vulnerability v ON v.id = e.vul_id WHERE e.cve_id = $2`
-	sqlVulParts  = `SELECT DISTINCT pp.part_id, f.vul_id FROM finding f JOIN part_package pp ON pp.package_id = f.package_id AND pp.counted = 1 WHERE f.vul_id IN {in}`
+	sqlVulParts  = `SELECT pp.part_id, pp.package_id, f.vul_id FROM finding f CROSS JOIN part_package pp WHERE f.vul_id IN {in} AND pp.package_id = f.package_id AND pp.counted = 1`
 	sqlNamed     = `SELECT p.id, p.type, p.version FROM package p WHERE p.name = $1 ORDER BY p.type, p.version, p.id LIMIT $2`
-	sqlPkgParts  = `SELECT DISTINCT pp.part_id FROM part_package pp WHERE pp.package_id IN {in} AND pp.declared = 0`
+	sqlPkgParts  = `SELECT pp.part_id, pp.package_id FROM part_package pp WHERE pp.package_id IN {in} AND pp.declared = 0`
 
 	sqlWhoImages = `SELECT i.content_id, i.id, i.name, i.version, c.config_digest FROM image i JOIN content c ON c.id = i.content_id WHERE i.content_id IN {in} ORDER BY i.content_id, i.name, i.version, i.id`
-	sqlWhoVuls   = `SELECT cp.content_id, p.type, p.name, p.version, pp.path, pt.layer, v.advisory, f.fix_state, f.fixed_version, f.severity
-FROM content_part cp JOIN part pt ON pt.id = cp.part_id JOIN part_package pp ON pp.part_id = cp.part_id AND pp.counted = 1
-JOIN finding f ON f.package_id = pp.package_id JOIN vulnerability v ON v.id = f.vul_id JOIN package p ON p.id = pp.package_id
-WHERE cp.content_id IN {in} AND f.vul_id IN {these} ORDER BY cp.content_id, p.type, p.name, p.version, pp.path, v.advisory`
-	sqlWhoPackages = `SELECT cp.content_id, p.type, p.name, p.version, pp.path, pt.layer, '', '', '', 0
-FROM content_part cp JOIN part pt ON pt.id = cp.part_id JOIN part_package pp ON pp.part_id = cp.part_id AND pp.declared = 0 JOIN package p ON p.id = pp.package_id
-WHERE cp.content_id IN {in} AND p.id IN {these} ORDER BY cp.content_id, p.type, p.name, p.version, pp.path`
+	sqlWhoPlaces = `SELECT pp.part_id, pp.package_id, pp.counted, p.type, p.name, p.version, pp.path, pt.layer
+FROM part pt CROSS JOIN part_package pp CROSS JOIN package p
+WHERE pt.id IN {in} AND pp.part_id = pt.id AND pp.declared = 0 AND pp.package_id IN {these} AND p.id = pp.package_id
+ORDER BY pp.part_id, p.type, p.name, p.version, pp.path`
+	sqlWhoFindings = `SELECT f.package_id, v.advisory, f.fix_state, f.fixed_version, f.severity FROM finding f CROSS JOIN vulnerability v
+WHERE f.package_id IN {in} AND f.vul_id IN {these} AND v.id = f.vul_id ORDER BY f.package_id, v.advisory`
 	sqlWhoHosts      = `SELECT id, host_id, host_name, private_ip, last_seen FROM agent WHERE id IN {in} ORDER BY id`
 	sqlWhoContainers = `SELECT DISTINCT i.content_id, k.agent_id, a.host_name, k.engine, k.container_id, k.name, k.pod_name
 FROM image i JOIN container k ON k.image_id = i.id AND k.running = 1 JOIN agent a ON a.id = k.agent_id
@@ -110,33 +109,31 @@ func (s *Store) WhoHas(ctx context.Context, project, name string, list Whose, p 
 		if err != nil {
 			return err
 		}
-		parts := map[int64][]int64{} // by advisory
+		hits := map[int64]hits{} // by advisory
 		ids := slices.Sorted(maps.Keys(advisories))
 		err = eachIn(ctx, tx, sqlVulParts, ids, func(r *sql.Rows) error {
-			var part, vul int64
-			err := r.Scan(&part, &vul)
-			parts[vul] = append(parts[vul], part)
+			var part, pkg, vul int64
+			err := r.Scan(&part, &pkg, &vul)
+			if hits[vul] == nil {
+				hits[vul] = newHits()
+			}
+			hits[vul].add(part, pkg)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		var all []int64
-		for vul, of := range parts {
-			if len(advisories) == 1 || s.index.any(project, of) {
+		all := newHits()
+		var vuls []int64
+		for _, vul := range ids {
+			if s.index.any(project, hits[vul]) {
 				out.Advisories = append(out.Advisories, advisories[vul])
-				all = append(all, of...)
+				all.join(hits[vul])
+				vuls = append(vuls, vul)
 			}
 		}
 		slices.Sort(out.Advisories)
-		found := s.index.holders(project, all)
-		if found.Images == 0 {
-			out.Advisories = nil
-		}
-		details := strings.Replace(sqlWhoVuls, "{these}", numbers(ids), 1)
-		return fillWho(ctx, tx, &out, found, list, p, func(contents []int64, scan func(*sql.Rows) error) error {
-			return eachIn(ctx, tx, details, contents, scan)
-		})
+		return s.fillWho(ctx, tx, &out, question{project, all, vuls, list, p})
 	})
 	if err != nil {
 		return Who{}, fmt.Errorf("who has %s: %w", name, err)
@@ -164,23 +161,22 @@ func (s *Store) WhoHasPackage(ctx context.Context, project string, q PackageQues
 	}
 	var out Who
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		in, ids, odd, err := inRange(ctx, tx, q, bounds)
+		in, odd, err := inRange(ctx, tx, q, bounds)
 		if err != nil {
 			return err
 		}
-		var all []int64
-		parts := map[int64]bool{}
+		all := newHits()
 		for _, group := range []struct {
 			versions map[string][]int64
 			to       *[]string
 			counts   bool
 		}{{in, &out.Versions, true}, {odd, &out.Incomparable, false}} {
 			for v, ids := range group.versions {
-				var of []int64
+				of := newHits()
 				err := eachIn(ctx, tx, sqlPkgParts, ids, func(r *sql.Rows) error {
-					var part int64
-					err := r.Scan(&part)
-					of = append(of, part)
+					var part, pkg int64
+					err := r.Scan(&part, &pkg)
+					of.add(part, pkg)
 					return err
 				})
 				if err != nil {
@@ -190,19 +186,13 @@ func (s *Store) WhoHasPackage(ctx context.Context, project string, q PackageQues
 					continue // of another project, or of nobody any more
 				}
 				*group.to = append(*group.to, v)
-				for _, part := range of {
-					if group.counts && !parts[part] {
-						parts[part] = true
-						all = append(all, part)
-					}
+				if group.counts {
+					all.join(of)
 				}
 			}
 			slices.Sort(*group.to)
 		}
-		details := strings.Replace(sqlWhoPackages, "{these}", numbers(ids), 1)
-		return fillWho(ctx, tx, &out, s.index.holders(project, all), list, p, func(contents []int64, scan func(*sql.Rows) error) error {
-			return eachIn(ctx, tx, details, contents, scan)
-		})
+		return s.fillWho(ctx, tx, &out, question{project, all, nil, list, p})
 	})
 	if err != nil {
 		return Who{}, fmt.Errorf("who has package %s: %w", q.Name, err)
@@ -212,7 +202,7 @@ func (s *Store) WhoHasPackage(ctx context.Context, project string, q PackageQues
 
 // inRange finds the packages of a question by their versions: those within the
 // range, and those that cannot be compared with it.
-func inRange(ctx context.Context, tx *sql.Tx, q PackageQuestion, bounds []bound) (in map[string][]int64, ids []int64, odd map[string][]int64, err error) {
+func inRange(ctx context.Context, tx *sql.Tx, q PackageQuestion, bounds []bound) (in, odd map[string][]int64, err error) {
 	in, odd = map[string][]int64{}, map[string][]int64{}
 	n := 0
 	err = each(ctx, tx, sqlNamed, []any{text(q.Name), maxVersions + 1}, func(r *sql.Rows) error {
@@ -233,21 +223,53 @@ func inRange(ctx context.Context, tx *sql.Tx, q PackageQuestion, bounds []bound)
 			odd[v] = append(odd[v], id)
 		case holds:
 			in[v] = append(in[v], id)
-			ids = append(ids, id)
 		}
 		return nil
 	})
-	return in, ids, odd, err
+	return in, odd, err
 }
 
-// fillWho fills in the numbers and one page of one list. details reads what in
-// some contents was asked for.
-func fillWho(ctx context.Context, tx *sql.Tx, out *Who, h holders, list Whose, p Page, details func([]int64, func(*sql.Rows) error) error) error {
+// hits are packages by the parts that have them.
+type hits map[int64]map[int64]bool
+
+func newHits() hits { return hits{} }
+
+func (h hits) add(part, pkg int64) {
+	if h[part] == nil {
+		h[part] = map[int64]bool{}
+	}
+	h[part][pkg] = true
+}
+
+func (h hits) join(o hits) {
+	for part, packages := range o {
+		for pkg := range packages {
+			h.add(part, pkg)
+		}
+	}
+}
+
+// A question is what is asked of the index.
+type question struct {
+	project string
+	hits    hits
+	vuls    []int64 // whose findings are shown with packages
+	list    Whose
+	page    Page
+}
+
+// fillWho fills in the numbers and one page of one list.
+func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) error {
+	h, p := s.index.holders(q.project, q.hits), q.page
 	out.Images, out.Hosts, out.Containers = h.Images, h.Hosts, h.Containers
-	switch list {
+	switch q.list {
 	case WhoseImages:
 		contents, skip := h.slice(p, func(c weighed) int64 { return c.images })
-		return listImages(ctx, tx, out, contents, skip, p.Limit, details)
+		packages, err := s.packagesIn(ctx, tx, q, contents)
+		if err != nil {
+			return err
+		}
+		return listImages(ctx, tx, out, contents, packages, skip, p.Limit)
 	case WhoseHosts:
 		from := min(max(0, p.Offset), int64(len(h.agents)))
 		to := min(from+p.Limit, int64(len(h.agents)))
@@ -269,11 +291,59 @@ func fillWho(ctx context.Context, tx *sql.Tx, out *Who, h holders, list Whose, p
 		out.ContainerList = window(out.ContainerList, skip, p.Limit)
 		return err
 	default:
-		return fault.New(fault.Invalid, "list %q: want images, hosts or containers", list)
+		return fault.New(fault.Invalid, "list %q: want images, hosts or containers", q.list)
 	}
 }
 
-func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, skip, limit int64, details func([]int64, func(*sql.Rows) error) error) error {
+// packagesIn tells what in some contents was asked for.
+func (s *Store) packagesIn(ctx context.Context, tx *sql.Tx, q question, contents []int64) (map[int64][]WhoPackage, error) {
+	parts, packages := map[int64]bool{}, map[int64]bool{}
+	of := s.index.partsOf(contents)
+	for _, list := range of {
+		for _, part := range list {
+			for pkg := range q.hits[part] {
+				parts[part], packages[pkg] = true, true
+			}
+		}
+	}
+	ids := slices.Sorted(maps.Keys(packages))
+	findings := map[int64][]WhoPackage{} // without the package
+	err := eachIn(ctx, tx, strings.Replace(sqlWhoFindings, "{these}", numbers(q.vuls), 1), ids, func(r *sql.Rows) error {
+		var pkg int64
+		var f WhoPackage
+		err := r.Scan(&pkg, &f.Advisory, &f.FixState, &f.FixedVersion, &f.Severity)
+		findings[pkg] = append(findings[pkg], f)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	places := map[int64][]WhoPackage{}
+	err = eachIn(ctx, tx, strings.Replace(sqlWhoPlaces, "{these}", numbers(ids), 1), slices.Sorted(maps.Keys(parts)), func(r *sql.Rows) error {
+		var part, pkg, counted int64
+		var w WhoPackage
+		err := r.Scan(&part, &pkg, &counted, &w.Type, &w.Name, &w.Version, &w.Path, &w.Layer)
+		switch {
+		case len(q.vuls) == 0:
+			places[part] = append(places[part], w)
+		case counted != 0:
+			for _, f := range findings[pkg] {
+				w.Advisory, w.FixState, w.FixedVersion, w.Severity = f.Advisory, f.FixState, f.FixedVersion, f.Severity
+				places[part] = append(places[part], w)
+			}
+		}
+		return err
+	})
+	out := map[int64][]WhoPackage{}
+	for content, list := range of {
+		for _, part := range list {
+			out[content] = append(out[content], places[part]...)
+		}
+	}
+	return out, err
+}
+
+func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, packages map[int64][]WhoPackage, skip, limit int64) error {
 	type row struct {
 		content int64
 		image   WhoImage
@@ -285,25 +355,11 @@ func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, ski
 		rows = append(rows, w)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	packages := map[int64][]WhoPackage{}
-	err = details(contents, func(r *sql.Rows) error {
-		var content int64
-		var w WhoPackage
-		err := r.Scan(&content, &w.Type, &w.Name, &w.Version, &w.Path, &w.Layer, &w.Advisory, &w.FixState, &w.FixedVersion, &w.Severity)
-		packages[content] = append(packages[content], w)
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	for _, w := range window(rows, skip, limit) {
 		w.image.Packages = packages[w.content]
 		out.ImageList = append(out.ImageList, w.image)
 	}
-	return nil
+	return err
 }
 
 // window is a part of a list.
