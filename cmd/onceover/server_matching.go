@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"github.com/onceover/onceover/internal/advisory"
@@ -39,8 +40,32 @@ func (a *advisories) Acquire() (store.Generation, error) {
 	return store.GenerationOf(db, a.matchers.of(db), release), nil
 }
 
-// Diff implements store.Advisories. A generation that was replaced is not at
-// hand any more.
-func (a *advisories) Diff(context.Context, string, string) (*advisory.Diff, error) {
-	return nil, nil
+// Diff implements store.Advisories. The generation before is one of those that
+// are kept beside the file; if it is not, everything is matched again.
+func (a *advisories) Diff(ctx context.Context, from, to string) (*advisory.Diff, error) {
+	db, release := a.holder.Acquire()
+	defer release()
+	if db == nil || db.Meta().ID != to {
+		return nil, nil // replaced meanwhile: the store asks anew
+	}
+	a.mu.Lock()
+	path := a.path
+	a.mu.Unlock()
+	if path == "" {
+		return nil, nil
+	}
+	kept, err := advisory.Kept(path, from)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	before, err := advisory.Open(kept)
+	if err != nil {
+		slog.WarnContext(ctx, "former generation cannot be read, everything is matched again", "path", kept, "error", err)
+		return nil, nil
+	}
+	defer before.Close()
+	return advisory.Compare(ctx, before, db)
 }

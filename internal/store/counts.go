@@ -23,6 +23,19 @@ COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WH
 FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
 WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND cp.content_id = $1 GROUP BY f.vul_id) worst) t
 WHERE content.id = $2`
+	// sqlCountContents does the same for many: those whose ids lie above one
+	// and not above another.
+	sqlCountContents = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0,
+severity_level = CASE WHEN latest_scan_time = 0 THEN '' WHEN t.n4 + t.n3 > 0 THEN 'High' WHEN t.n2 > 0 THEN 'Medium' WHEN t.n1 + t.n0 > 0 THEN 'Low'
+WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END
+FROM (SELECT c.id, COUNT(v.vul_id) AS n, COUNT(CASE v.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE v.severity WHEN 3 THEN 1 END) AS n3,
+COUNT(CASE v.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE v.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE v.severity WHEN 0 THEN 1 END) AS n0
+FROM content c LEFT JOIN (SELECT cp.content_id, s.vul_id, MAX(s.severity) AS severity
+FROM content_part cp JOIN (SELECT pp.part_id, f.vul_id, MAX(f.severity) AS severity FROM part_package pp JOIN finding f ON f.package_id = pp.package_id
+WHERE pp.counted = 1 AND pp.part_id IN (SELECT x.part_id FROM content_part x WHERE x.content_id > $1 AND x.content_id <= $2) GROUP BY pp.part_id, f.vul_id) s ON s.part_id = cp.part_id
+WHERE cp.content_id > $3 AND cp.content_id <= $4 GROUP BY cp.content_id, s.vul_id) v ON v.content_id = c.id
+WHERE c.id > $5 AND c.id <= $6 GROUP BY c.id) t
+WHERE content.id = t.id`
 	sqlLevelOfOne = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id = $1`
 	sqlVulNum     = `SELECT vul_num FROM content WHERE id = $1`
 

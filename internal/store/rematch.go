@@ -28,6 +28,17 @@ const (
 const (
 	rematchDone    = "done"
 	rematchRunning = "running"
+	// rematchCounting is a re-match of so much that images are counted from
+	// the ground up at its end, and not with every batch.
+	rematchCounting = "counting"
+)
+
+const (
+	// maxCounted is how many packages are matched again with counters that
+	// follow every batch. Above it most images are touched by most batches.
+	maxCounted = 30_000
+	// countBatch is how many images are counted in one transaction.
+	countBatch = 5_000
 )
 
 // Kinds of an event.
@@ -56,9 +67,10 @@ const (
 	sqlQueueLength  = `SELECT COUNT(*) FROM rematch_queue`
 	sqlQueueNext    = `SELECT q.package_id, p.type, p.name, p.version, p.arch, p.source, p.source_version, p.module, p.vendor, p.distro_id FROM (SELECT package_id FROM rematch_queue ORDER BY package_id LIMIT $1) q JOIN package p ON p.id = q.package_id`
 	sqlQueueDone    = `DELETE FROM rematch_queue WHERE package_id IN {in}`
-	sqlBeginRematch = `UPDATE matching SET from_gen = generation, generation = $1, rules = $2, state = 'running', total = $3, changed = 0, started_at = $4, ended_at = 0 WHERE id = 1`
+	sqlBeginRematch = `UPDATE matching SET from_gen = generation, generation = $1, rules = $2, state = CASE WHEN state = 'counting' THEN state ELSE $3 END, total = $4, changed = 0, started_at = $5, ended_at = 0 WHERE id = 1`
 	sqlCountChanges = `UPDATE matching SET changed = changed + $1 WHERE id = 1`
 	sqlEndRematch   = `UPDATE matching SET state = 'done', ended_at = $1 WHERE id = 1`
+	sqlNextContents = `SELECT id FROM content WHERE id > $1 ORDER BY id LIMIT $2`
 	sqlRematched    = `SELECT from_gen, generation, total, changed FROM matching WHERE id = 1`
 	sqlDistros      = `SELECT id, body FROM distro`
 	sqlCoverages    = `SELECT id, inventory, warned FROM coverage`
@@ -135,10 +147,63 @@ func (s *Store) rematch(ctx context.Context, g Generation) (did, whole bool, err
 	if err != nil {
 		return false, whole, err
 	}
+	if err := s.read.QueryRowContext(ctx, sqlMatching).Scan(&generation, &rules, &state); err != nil {
+		return false, whole, fmt.Errorf("read state: %w", err)
+	}
 	for {
-		n, err := s.rematchBatch(ctx, g, distros)
-		if err != nil || n == 0 {
+		n, err := s.rematchBatch(ctx, g, distros, state == rematchCounting)
+		if err != nil {
 			return true, whole, err
+		}
+		if n == 0 {
+			return true, whole, s.endRematch(ctx, g, state == rematchCounting)
+		}
+	}
+}
+
+// endRematch counts what was not counted on the way.
+func (s *Store) endRematch(ctx context.Context, g Generation, count bool) error {
+	if count {
+		if err := s.countAll(ctx); err != nil {
+			return err
+		}
+	}
+	return s.inTx(ctx, func(tx *sql.Tx) error {
+		if err := s.inUse(g.ID); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, sqlEndRematch, s.now().UnixMilli())
+		return err
+	})
+}
+
+// countAll counts every content from the ground up, some thousand at a time.
+func (s *Store) countAll(ctx context.Context) error {
+	last := int64(-1)
+	for {
+		var ids []int64
+		err := s.inView(ctx, func(tx *sql.Tx) error {
+			return each(ctx, tx, sqlNextContents, []any{last, countBatch}, func(r *sql.Rows) error {
+				var id int64
+				err := r.Scan(&id)
+				ids = append(ids, id)
+				return err
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("read contents: %w", err)
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		from := last
+		last = ids[len(ids)-1]
+		err = s.inTx(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, sqlCountContents, from, last, from, last, from, last)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("count findings: %w", err)
 		}
 	}
 }
@@ -166,7 +231,11 @@ func (s *Store) beginRematch(ctx context.Context, g Generation, from string, dif
 		if err := renewCoverage(ctx, tx, g); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, sqlBeginRematch, g.ID, rulesNow, total, now); err != nil {
+		state := rematchRunning
+		if diff == nil || total > maxCounted {
+			state = rematchCounting
+		}
+		if _, err := tx.ExecContext(ctx, sqlBeginRematch, g.ID, rulesNow, state, total, now); err != nil {
 			return fmt.Errorf("store state: %w", err)
 		}
 		s.log.InfoContext(ctx, "re-match begins", "from", from, "to", g.ID, "packages", total, "whole", diff == nil)
@@ -274,25 +343,20 @@ func (s *Store) distros(ctx context.Context) (map[int64]report.Distro, error) {
 
 // rematchBatch matches the next packages of the queue and applies what is
 // different. It returns how many there were.
-func (s *Store) rematchBatch(ctx context.Context, g Generation, distros map[int64]report.Distro) (int, error) {
+func (s *Store) rematchBatch(ctx context.Context, g Generation, distros map[int64]report.Distro, counting bool) (int, error) {
 	batch, err := s.nextBatch(ctx, distros)
 	if err != nil {
 		return 0, err
 	}
 	found, err := matchAll(ctx, g, batch)
-	if err != nil {
+	if err != nil || len(batch) == 0 {
 		return 0, err
 	}
 	return len(batch), s.inTx(ctx, func(tx *sql.Tx) error {
 		if err := s.inUse(g.ID); err != nil {
 			return err
 		}
-		now := s.now().UnixMilli()
-		if len(batch) == 0 {
-			_, err := tx.ExecContext(ctx, sqlEndRematch, now)
-			return err
-		}
-		return s.applyBatch(ctx, tx, g, found, now)
+		return s.applyBatch(ctx, tx, g, found, counting, s.now().UnixMilli())
 	})
 }
 
@@ -349,7 +413,7 @@ type change struct {
 
 // applyBatch makes the findings of some packages what they are now, and the
 // counters and events with them.
-func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched, nowMS int64) error {
+func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched, counting bool, nowMS int64) error {
 	changes, vuls, err := compareBatch(ctx, tx, g, batch)
 	if err != nil {
 		return err
@@ -380,7 +444,7 @@ func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch 
 	if err := putRows(ctx, tx, sqlPutKey, onConflictKey, keys); err != nil {
 		return fmt.Errorf("store keys of packages: %w", err)
 	}
-	n, err := s.applyChanges(ctx, tx, changes)
+	n, err := s.applyChanges(ctx, tx, changes, counting)
 	if err != nil {
 		return err
 	}
@@ -453,15 +517,15 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 
 // applyChanges makes the counters of all contents follow and returns how many
 // findings came, went or are rated anew.
-func (s *Store) applyChanges(ctx context.Context, tx *sql.Tx, changes []change) (int64, error) {
+func (s *Store) applyChanges(ctx context.Context, tx *sql.Tx, changes []change, counting bool) (int64, error) {
 	var rows [][]any
 	for _, c := range changes {
 		if c.was != c.isNow {
 			rows = append(rows, []any{c.vul, c.pkg, c.was, c.isNow})
 		}
 	}
-	if len(rows) == 0 {
-		return 0, nil
+	if len(rows) == 0 || counting {
+		return int64(len(rows)), nil
 	}
 	if err := putRows(ctx, tx, sqlPutChange, "", rows); err != nil {
 		return 0, fmt.Errorf("store changes: %w", err)

@@ -36,6 +36,8 @@ func main() {
 		switch args[0] {
 		case "peers":
 			do, args = peers, args[1:]
+		case "fleet":
+			do, args = fleet, args[1:]
 		case "match":
 			do, args = matching, args[1:]
 		case "advisories":
