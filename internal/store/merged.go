@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/onceover/onceover/internal/fault"
@@ -12,7 +14,7 @@ import (
 )
 
 const (
-	sqlScanned     = `SELECT analyzers, diff_ids, config FROM content WHERE id = $1`
+	sqlScanned     = `SELECT analyzers, diff_ids, config FROM content_detail WHERE content_id = $1`
 	sqlRunsOfImage = `SELECT COUNT(*) FROM container WHERE image_id = $1 AND running = 1`
 )
 
@@ -34,7 +36,8 @@ func (s *Store) Merged(ctx context.Context, project, imageID string) (*Merged, e
 	}
 	var analyzers, list string
 	var raw []byte
-	if err := s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&analyzers, &list, &raw); err != nil {
+	err = s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&analyzers, &list, &raw)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read scan of image: %w", err)
 	}
 	if len(raw) == 0 || list == "" {
