@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test binaries check format lint race unit contract e2e hostile matrix oracle fuzz bench bench-peers generate clean
+.PHONY: help build demo test binaries check format lint race unit contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,7 +44,7 @@ race: ## unit tests with the race detector, short of engines and fixtures
 	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
 
 unit: ## every unit test, engines included, without the race detector
-	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine ./test/overlay
+	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine ./test/overlay ./test/fleetmodel ./test/vunnel
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...
@@ -69,6 +69,15 @@ bench: build ## CPU, wall, memory and bytes read beside syft and grype
 
 bench-peers: ## large images beside syft, grype, osv-scanner, and trivy if it is there
 	$(GO) run ./test/bench peers $(PEERS)
+
+bench-advisories: ## compile, size, look-ups and memory of the advisory database, and of one ten times as large
+	$(GO) run ./test/bench advisories $(ADVISORIES)
+
+bench-match: build ## matching beside grype on its own database of the same records
+	$(GO) run ./test/bench match $(MATCH)
+
+bench-fleet: ## a fleet of 10,000 hosts: re-match of a difference, who has CVE-X (FLEET='-database sqlite')
+	$(GO) run ./test/bench fleet $(FLEET)
 
 generate: ## write the generated code anew
 	$(GO) generate ./...
