@@ -70,7 +70,7 @@ func New() *Feed { return &Feed{newer: map[string]bool{}, deleted: map[string]ti
 func (*Feed) Info() feed.Info {
 	return feed.Info{
 		Name: "redhat", Title: "Red Hat CSAF VEX", Licence: "CC-BY-4.0",
-		Replaces: []string{"Red Hat"}, Documents: true,
+		Replaces: []string{"Red Hat"}, Documents: true, Large: true,
 	}
 }
 

@@ -46,7 +46,7 @@ func New() *Feed { return &Feed{} }
 func (*Feed) Info() feed.Info {
 	return feed.Info{
 		Name: "suse", Title: "SUSE and openSUSE CSAF", Licence: "CC-BY-4.0",
-		Replaces: []string{"SUSE", "openSUSE"}, Documents: true,
+		Replaces: []string{"SUSE", "openSUSE"}, Documents: true, Large: true,
 	}
 }
 
