@@ -32,7 +32,8 @@ type Generation struct {
 	Release func()
 }
 
-// A Matcher finds what is wrong with packages; match.Matcher is one.
+// A Matcher finds what is wrong with packages; match.Matcher is one. It is safe
+// for concurrent use.
 type Matcher interface {
 	// Package returns the findings of one package in an image of
 	// distribution d. They depend on nothing else: not on Path, Layer and

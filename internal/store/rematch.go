@@ -8,8 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/report"
@@ -388,19 +392,29 @@ func (s *Store) nextBatch(ctx context.Context, distros map[int64]report.Distro) 
 	return batch, nil
 }
 
-// matchAll matches packages one after the other.
+// matchAll matches packages, as many at a time as there are processors.
 func matchAll(ctx context.Context, g Generation, batch []*distinct) ([]matched, error) {
 	out := make([]matched, len(batch))
-	for i, d := range batch {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var err error
-		if out[i], err = matchPackage(g, d); err != nil {
-			return nil, err
-		}
+	workers, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(batch) {
+					return nil
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				var err error
+				if out[i], err = matchPackage(g, batch[i]); err != nil {
+					return err
+				}
+			}
+		})
 	}
-	return out, nil
+	return out, workers.Wait()
 }
 
 // A change is one finding that came, went, or says something else.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -348,9 +349,10 @@ func testManyRematches(t *testing.T) {
 		w.Store.cfg.rematchBatch = 1 + rnd.IntN(4)
 		if rnd.IntN(3) == 0 {
 			ctx, cancel := context.WithCancel(t.Context())
-			n := rnd.IntN(4)
+			var n atomic.Int64
+			n.Store(rnd.Int64N(4))
 			w.table.asked = func() {
-				if n--; n < 0 {
+				if n.Add(-1) < 0 {
 					cancel()
 				}
 			}
