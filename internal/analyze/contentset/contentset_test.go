@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/analyze/analyzetest"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -24,6 +25,11 @@ func TestWants(t *testing.T) {
 			t.Errorf("%s: %v", p, got)
 		}
 	}
+}
+
+func TestSuite(t *testing.T) {
+	analyzetest.Suite(t, New(), "/root/buildinfo/content_manifests/ubi9-container-9.4-947.json",
+		[]byte(`{"metadata":{"icm_version":1},"content_sets":["rhel-9-for-x86_64-appstream-rpms","rhel-9-for-x86_64-baseos-eus-rpms"]}`))
 }
 
 func TestAnalyze(t *testing.T) {
