@@ -63,39 +63,13 @@ type almaAdvisory struct {
 }
 
 func (alma) Read(ctx context.Context, f feed.File, emit func(feed.Record) error) error {
-	s := feed.NewJSONStream(f)
-	listed := false
-	err := s.Object(func(key string) error {
-		if key != "data" {
-			var other any
-			return s.Decode(&other)
+	return readList(ctx, f, "data", emit, func(a *almaAdvisory) (feed.Record, error) {
+		r, err := a.record(f.Name)
+		if err != nil {
+			return r, fmt.Errorf("advisory %.60q: %w", a.ID, err)
 		}
-		listed = true
-		return s.Array(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			var a almaAdvisory
-			if err := s.Decode(&a); err != nil {
-				return err
-			}
-			r, err := a.record(f.Name)
-			if err != nil {
-				return fmt.Errorf("advisory %.60q: %w", a.ID, err)
-			}
-			if len(r.CVEs) == 0 {
-				return nil
-			}
-			return emit(r)
-		})
+		return r, nil
 	})
-	if err == nil {
-		err = s.End()
-	}
-	if err == nil && !listed {
-		err = feed.Errorf(f.Name, s.Line(), "no data")
-	}
-	return err
 }
 
 var (

@@ -80,39 +80,13 @@ type rockyAdvisory struct {
 }
 
 func (rocky) Read(ctx context.Context, f feed.File, emit func(feed.Record) error) error {
-	s := feed.NewJSONStream(f)
-	listed := false
-	err := s.Object(func(key string) error {
-		if key != "advisories" {
-			var other any
-			return s.Decode(&other)
+	return readList(ctx, f, "advisories", emit, func(a *rockyAdvisory) (feed.Record, error) {
+		r, err := a.record()
+		if err != nil {
+			return r, fmt.Errorf("advisory %.60q: %w", a.Name, err)
 		}
-		listed = true
-		return s.Array(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			var a rockyAdvisory
-			if err := s.Decode(&a); err != nil {
-				return err
-			}
-			r, err := a.record()
-			if err != nil {
-				return fmt.Errorf("advisory %.60q: %w", a.Name, err)
-			}
-			if len(r.CVEs) == 0 {
-				return nil
-			}
-			return emit(r)
-		})
+		return r, nil
 	})
-	if err == nil {
-		err = s.End()
-	}
-	if err == nil && !listed {
-		err = feed.Errorf(f.Name, s.Line(), "no advisories")
-	}
-	return err
 }
 
 func (a *rockyAdvisory) record() (feed.Record, error) {
