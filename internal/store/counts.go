@@ -10,30 +10,38 @@ import (
 // severity counts as low. One without findings is called safe only if there is
 // no doubt about the advisories and the reading, and one that no scan has read
 // to its end has none.
-const levelNow = `CASE WHEN latest_scan_time = 0 THEN '' ` +
-	`WHEN vul_critical + vul_high > 0 THEN 'High' WHEN vul_medium > 0 THEN 'Medium' WHEN vul_low + vul_unknown > 0 THEN 'Low' ` +
-	`WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END`
+const (
+	levelNow = levelScanned +
+		`WHEN vul_critical + vul_high > 0 THEN 'High' WHEN vul_medium > 0 THEN 'Medium' WHEN vul_low + vul_unknown > 0 THEN 'Low' ` + levelSafe
+	levelScanned = `CASE WHEN latest_scan_time = 0 THEN '' `
+	levelSafe    = `WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END`
+)
+
+// What is counted of the advisories of a content, each by its worst severity
+// in the table "worst", and where it goes.
+const (
+	countWorst = `COUNT(CASE worst.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE worst.severity WHEN 3 THEN 1 END) AS n3,
+COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE worst.severity WHEN 0 THEN 1 END) AS n0`
+	setCounts = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0`
+)
 
 const (
 	// sqlCountContent counts from the ground up: distinct advisories, each
 	// by its worst severity in the content.
-	sqlCountContent = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0
-FROM (SELECT COUNT(*) AS n, COUNT(CASE worst.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE worst.severity WHEN 3 THEN 1 END) AS n3,
-COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE worst.severity WHEN 0 THEN 1 END) AS n0
+	sqlCountContent = setCounts + `
+FROM (SELECT COUNT(*) AS n, ` + countWorst + `
 FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
 WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND cp.content_id = $1 GROUP BY f.vul_id) worst) t
 WHERE content.id = $2`
 	// sqlCountContents does the same for many: those whose ids lie above one
 	// and not above another.
-	sqlCountContents = `UPDATE content SET vul_num = t.n, vul_critical = t.n4, vul_high = t.n3, vul_medium = t.n2, vul_low = t.n1, vul_unknown = t.n0,
-severity_level = CASE WHEN latest_scan_time = 0 THEN '' WHEN t.n4 + t.n3 > 0 THEN 'High' WHEN t.n2 > 0 THEN 'Medium' WHEN t.n1 + t.n0 > 0 THEN 'Low'
-WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END
-FROM (SELECT c.id, COUNT(v.vul_id) AS n, COUNT(CASE v.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE v.severity WHEN 3 THEN 1 END) AS n3,
-COUNT(CASE v.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE v.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE v.severity WHEN 0 THEN 1 END) AS n0
+	sqlCountContents = setCounts + `,
+severity_level = ` + levelScanned + `WHEN t.n4 + t.n3 > 0 THEN 'High' WHEN t.n2 > 0 THEN 'Medium' WHEN t.n1 + t.n0 > 0 THEN 'Low' ` + levelSafe + `
+FROM (SELECT c.id, COUNT(worst.vul_id) AS n, ` + countWorst + `
 FROM content c LEFT JOIN (SELECT cp.content_id, s.vul_id, MAX(s.severity) AS severity
 FROM content_part cp JOIN (SELECT pp.part_id, f.vul_id, MAX(f.severity) AS severity FROM part_package pp JOIN finding f ON f.package_id = pp.package_id
 WHERE pp.counted = 1 AND pp.part_id IN (SELECT x.part_id FROM content_part x WHERE x.content_id > $1 AND x.content_id <= $2) GROUP BY pp.part_id, f.vul_id) s ON s.part_id = cp.part_id
-WHERE cp.content_id > $3 AND cp.content_id <= $4 GROUP BY cp.content_id, s.vul_id) v ON v.content_id = c.id
+WHERE cp.content_id > $3 AND cp.content_id <= $4 GROUP BY cp.content_id, s.vul_id) worst ON worst.content_id = c.id
 WHERE c.id > $5 AND c.id <= $6 GROUP BY c.id) t
 WHERE content.id = t.id`
 	sqlLevelOfOne = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id = $1`
@@ -46,9 +54,8 @@ WHERE content.id = t.id`
 	// keeps SQLite to the order of the tables; PostgreSQL knows the sizes.
 	sqlApplyChange = `UPDATE content SET vul_num = vul_num + d.n, vul_critical = vul_critical + d.n4, vul_high = vul_high + d.n3,
 vul_medium = vul_medium + d.n2, vul_low = vul_low + d.n1, vul_unknown = vul_unknown + d.n0,
-severity_level = CASE WHEN latest_scan_time = 0 THEN '' WHEN vul_critical + d.n4 + vul_high + d.n3 > 0 THEN 'High'
-WHEN vul_medium + d.n2 > 0 THEN 'Medium' WHEN vul_low + d.n1 + vul_unknown + d.n0 > 0 THEN 'Low'
-WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END
+severity_level = ` + levelScanned + `WHEN vul_critical + d.n4 + vul_high + d.n3 > 0 THEN 'High'
+WHEN vul_medium + d.n2 > 0 THEN 'Medium' WHEN vul_low + d.n1 + vul_unknown + d.n0 > 0 THEN 'Low' ` + levelSafe + `
 FROM (SELECT by_content.content_id,
 COUNT(CASE WHEN by_content.is_now >= 0 THEN 1 END) - COUNT(CASE WHEN by_content.was >= 0 THEN 1 END) AS n,
 COUNT(CASE by_content.is_now WHEN 4 THEN 1 END) - COUNT(CASE by_content.was WHEN 4 THEN 1 END) AS n4,

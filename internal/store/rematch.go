@@ -141,8 +141,12 @@ func (s *Store) rematch(ctx context.Context, g Generation) (did, whole bool, err
 			}
 		}
 		whole = diff == nil
-		if err := s.beginRematch(ctx, g, generation, diff); err != nil {
+		begun, err := s.beginRematch(ctx, g, generation, diff)
+		if err != nil {
 			return false, whole, err
+		}
+		if state != rematchCounting { // what was not counted before still is to be
+			state = begun
 		}
 	} else if state == rematchDone {
 		return false, false, nil
@@ -150,9 +154,6 @@ func (s *Store) rematch(ctx context.Context, g Generation) (did, whole bool, err
 	distros, err := s.distros(ctx)
 	if err != nil {
 		return false, whole, err
-	}
-	if err := s.read.QueryRowContext(ctx, sqlMatching).Scan(&generation, &rules, &state); err != nil {
-		return false, whole, fmt.Errorf("read state: %w", err)
 	}
 	for {
 		n, err := s.rematchBatch(ctx, g, distros, state == rematchCounting)
@@ -212,10 +213,11 @@ func (s *Store) countAll(ctx context.Context) error {
 	}
 }
 
-// beginRematch queues the packages that a difference concerns.
-func (s *Store) beginRematch(ctx context.Context, g Generation, from string, diff *advisory.Diff) error {
+// beginRematch queues the packages that a difference concerns, and tells in
+// which state that is.
+func (s *Store) beginRematch(ctx context.Context, g Generation, from string, diff *advisory.Diff) (state string, err error) {
 	now := s.now().UnixMilli()
-	return s.inTx(ctx, func(tx *sql.Tx) error {
+	err = s.inTx(ctx, func(tx *sql.Tx) error {
 		if err := s.inUse(g.ID); err != nil {
 			return err
 		}
@@ -235,7 +237,7 @@ func (s *Store) beginRematch(ctx context.Context, g Generation, from string, dif
 		if err := renewCoverage(ctx, tx, g); err != nil {
 			return err
 		}
-		state := rematchRunning
+		state = rematchRunning
 		if diff == nil || total > maxCounted {
 			state = rematchCounting
 		}
@@ -245,6 +247,7 @@ func (s *Store) beginRematch(ctx context.Context, g Generation, from string, dif
 		s.log.InfoContext(ctx, "re-match begins", "from", from, "to", g.ID, "packages", total, "whole", diff == nil)
 		return nil
 	})
+	return state, err
 }
 
 // queueDiff queues the packages whose names are in a difference, and those of
