@@ -53,6 +53,11 @@ func Compare(ecosystem, a, b string) (int, error) {
 		return compareBitnami(a, b)
 	case schemeComposer:
 		return compareSemantic("Packagist", a, b)
+	case schemePyPI:
+		if c, ok := comparePyPI(a, b); ok {
+			return c, nil
+		}
+		return compareSemantic("PyPI", a, b)
 	case schemeNative:
 		return compareSemantic(base, a, b)
 	default:
@@ -85,6 +90,7 @@ const (
 	schemeGem
 	schemeComposer
 	schemeBitnami
+	schemePyPI
 	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
 )
 
@@ -117,7 +123,9 @@ func schemeOf(base string) scheme {
 		return schemeGem
 	case "Packagist":
 		return schemeComposer
-	case "CRAN", "Hackage", "Maven", "NuGet", "Pub", "PyPI":
+	case "PyPI":
+		return schemePyPI
+	case "CRAN", "Hackage", "Maven", "NuGet", "Pub":
 		return schemeNative
 	default:
 		return schemeNone
