@@ -229,7 +229,7 @@ func (m *Matcher) vetoed(id string) ([]string, error) {
 	if cve := cveIn(id); cve != "" {
 		return []string{id, cve}, nil
 	}
-	v, err := m.db.Vuln(id)
+	v, err := m.records.vuln(id)
 	if err != nil || v == nil {
 		return []string{id}, err
 	}

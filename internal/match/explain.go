@@ -179,7 +179,7 @@ func (m *Matcher) about(ctx context.Context, e *Explanation) (map[string]bool, e
 		e.Records = append(e.Records, About{ID: v.ID, Aliases: v.Aliases, CVEs: v.CVEs, Summary: v.Summary, URL: v.URL,
 			Severity: v.Severity, Score: v.Score, Vector: v.Vector, Modified: date(v.Modified), Licence: v.Licence})
 	}
-	c, err := m.db.CVE(e.ID)
+	c, err := m.records.cve(e.ID)
 	if err != nil || c == nil {
 		return ids, err
 	}

@@ -96,13 +96,14 @@ func (m *Matcher) describe(f *report.Finding, g group) error {
 		}
 	}
 	if g.advisory != "" && !g.own(g.parts[0]) {
-		v, err := m.db.Vuln(g.advisory)
+		v, err := m.records.vuln(g.advisory)
 		if err != nil {
 			return err
 		}
 		if v != nil {
-			v.Aliases = nil
-			add(v, true)
+			named := *v
+			named.Aliases = nil
+			add(&named, true)
 		}
 	}
 	for _, p := range g.parts {
@@ -137,7 +138,7 @@ type rating struct {
 func (m *Matcher) rate(f *report.Finding, g group) error {
 	cves := make([]*advisory.CVE, 0, len(f.CVEs))
 	for _, id := range f.CVEs {
-		c, err := m.db.CVE(id)
+		c, err := m.records.cve(id)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ const Rules = "1"
 // use and valid until the generation is closed.
 type Matcher struct {
 	db         *advisory.DB
+	records    *recordReader
 	ecosystems []string // of the database, sorted
 	now        func() time.Time
 	memo       *memo
@@ -31,7 +32,7 @@ type Matcher struct {
 
 // New makes a matcher for db, which the caller keeps open.
 func New(db *advisory.DB) *Matcher {
-	m := &Matcher{db: db, now: time.Now, memo: &memo{}}
+	m := &Matcher{db: db, records: &recordReader{db: db}, now: time.Now, memo: &memo{}}
 	for e := range db.Meta().Ecosystems {
 		m.ecosystems = append(m.ecosystems, e)
 	}
@@ -199,7 +200,7 @@ func (m *Matcher) hits(ls []lookup, p report.Package, t *tracer) (hits []hit, er
 		}
 	}
 	for i := range hits {
-		v, err := m.db.Vuln(hits[i].affected.ID)
+		v, err := m.records.vuln(hits[i].affected.ID)
 		if err != nil {
 			return nil, err
 		}

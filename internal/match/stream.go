@@ -97,7 +97,7 @@ func (m *Matcher) dropSettled(hits []hit, decided []veto, t *tracer) ([]hit, err
 	}
 	by := map[string]veto{} // by any name of the vulnerability
 	for _, d := range decided {
-		v, err := m.db.Vuln(d.id)
+		v, err := m.records.vuln(d.id)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func (m *Matcher) proFixes(d report.Distro, findings []report.Finding) (int, err
 			if !hasFix(&a) {
 				continue
 			}
-			v, err := m.db.Vuln(a.ID)
+			v, err := m.records.vuln(a.ID)
 			if err != nil {
 				return 0, err
 			}
