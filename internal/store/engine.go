@@ -19,9 +19,8 @@ type engine struct {
 	prepare string
 	// tune runs after the migrations; "" for nothing.
 	tune string
-	// count tells the planner how long the work table of a re-match is; "" for
-	// SQLite, whose planner does worse with the sizes of one table than of none.
-	count string
+	// arrays says that a parameter may be an array.
+	arrays bool
 	// view are the options of a transaction that reads.
 	view *sql.TxOptions
 	// exclude makes the transaction that runs it the only one that writes
@@ -40,7 +39,7 @@ var postgresEngine = engine{
 	// Room in each page lets a re-match write counters without touching the
 	// indexes: a third of the time.
 	tune:    `ALTER TABLE content SET (fillfactor = 50)`,
-	count:   `ANALYZE rematch_change`,
+	arrays:  true,
 	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
 }
@@ -64,8 +63,8 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	}
 	// What the URL says stands. Compiling takes longer than any query of
 	// ours; a plan that is good for one advisory is bad for one that concerns
-	// half of the fleet; and a re-match groups as many rows as there are
-	// images times changed advisories.
+	// half of the fleet; and a re-match of everything groups all findings of
+	// thousands of images.
 	for name, value := range map[string]string{"application_name": "onceover", "jit": "off", "plan_cache_mode": "force_custom_plan", "work_mem": "64MB"} {
 		if cfg.RuntimeParams[name] == "" {
 			cfg.RuntimeParams[name] = value

@@ -20,6 +20,7 @@ type matched struct {
 	*distinct
 	names    []string // under which it is looked up, sorted
 	findings []report.Finding
+	rows     []findingRow // of findings, in their order
 }
 
 // matchPackage asks a generation about one package.
@@ -33,6 +34,12 @@ func matchPackage(g Generation, d *distinct) (matched, error) {
 	var err error
 	if out.findings, err = g.Matcher.Package(d.distro, d.pkg); err != nil {
 		return out, fmt.Errorf("match package %s: %w", d.pkg.Name, err)
+	}
+	out.rows = make([]findingRow, len(out.findings))
+	for i, f := range out.findings {
+		if out.rows[i], err = newFindingRow(d, f); err != nil {
+			return out, err
+		}
 	}
 	return out, nil
 }
@@ -147,12 +154,9 @@ func putMatched(ctx context.Context, tx *sql.Tx, g Generation, all []matched, no
 		for _, name := range m.names {
 			keys = append(keys, []any{text(name), m.id})
 		}
-		for _, f := range m.findings {
+		for i, f := range m.findings {
 			vuls.add(f)
-			row, err := newFindingRow(m.distinct, f)
-			if err != nil {
-				return err
-			}
+			row := m.rows[i]
 			findings = append(findings, []any{m.id, vulID(f.ID), row.vulType, row.severity, row.fixState, row.fixedVersion, row.evidence, nowMS})
 		}
 	}

@@ -16,13 +16,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/onceover/onceover/internal/advisory"
+	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
 )
 
 const (
 	// rematchBatch is how many packages are matched and written at a time.
-	// Large enough that most differences are one batch: an advisory that
-	// is in two of them has its images counted twice over.
+	// Large enough that most differences are one batch: an image that is
+	// in two of them is written twice.
 	rematchBatch = 10_000
 	// maxEvents is how many events are kept.
 	maxEvents = 100_000
@@ -82,8 +83,6 @@ const (
 
 	sqlFindingsOf   = `SELECT package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen FROM finding WHERE package_id IN {in}`
 	sqlDropFinding  = `DELETE FROM finding WHERE package_id = $1 AND vul_id = $2`
-	sqlPutChange    = `INSERT INTO rematch_change (vul_id, package_id, was, is_now) VALUES`
-	sqlDropChanges  = `DELETE FROM rematch_change`
 	sqlLastEvent    = `SELECT COALESCE(MAX(id), 0) FROM finding_event`
 	sqlPutEvent     = `INSERT INTO finding_event (id, at, generation, kind, vul_id, package_id, was, is_now) VALUES`
 	sqlForgetEvents = `DELETE FROM finding_event WHERE id <= $1`
@@ -397,6 +396,9 @@ func (s *Store) nextBatch(ctx context.Context, distros map[int64]report.Distro) 
 
 // matchAll matches packages, as many at a time as there are processors.
 func matchAll(ctx context.Context, g Generation, batch []*distinct) ([]matched, error) {
+	if m, ok := g.Matcher.(*match.Matcher); ok {
+		g.Matcher = m.Batch()
+	}
 	out := make([]matched, len(batch))
 	workers, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
@@ -461,9 +463,10 @@ func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch 
 	if err := putRows(ctx, tx, sqlPutKey, onConflictKey, keys); err != nil {
 		return fmt.Errorf("store keys of packages: %w", err)
 	}
-	n, err := s.applyChanges(ctx, tx, changes, counting)
-	if err != nil {
-		return err
+	if !counting {
+		if err := s.shiftCounts(ctx, tx, changes); err != nil {
+			return err
+		}
 	}
 	if err := putEvents(ctx, tx, g.ID, changes, nowMS); err != nil {
 		return err
@@ -471,7 +474,7 @@ func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch 
 	if err := execIn(ctx, tx, sqlQueueDone, ids); err != nil {
 		return fmt.Errorf("shorten queue: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, sqlCountChanges, n); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlCountChanges, rated(changes)); err != nil {
 		return fmt.Errorf("store state: %w", err)
 	}
 	return nil
@@ -498,12 +501,9 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 	var changes []change
 	vuls := newVulnerabilities(g)
 	for _, m := range batch {
-		for _, f := range m.findings {
+		for i, f := range m.findings {
 			vuls.add(f)
-			row, err := newFindingRow(m.distinct, f)
-			if err != nil {
-				return nil, nil, err
-			}
+			row := m.rows[i]
 			k := key{m.id, vulID(f.ID)}
 			was, ok := stored[k]
 			delete(stored, k)
@@ -532,30 +532,14 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 	return changes, vuls, nil
 }
 
-// applyChanges makes the counters of all contents follow and returns how many
-// findings came, went or are rated anew.
-func (s *Store) applyChanges(ctx context.Context, tx *sql.Tx, changes []change, counting bool) (int64, error) {
-	var rows [][]any
+// rated is how many findings came, went or have another severity.
+func rated(changes []change) (n int64) {
 	for _, c := range changes {
 		if c.was != c.isNow {
-			rows = append(rows, []any{c.vul, c.pkg, c.was, c.isNow})
+			n++
 		}
 	}
-	if len(rows) == 0 || counting {
-		return int64(len(rows)), nil
-	}
-	if err := putRows(ctx, tx, sqlPutChange, "", rows); err != nil {
-		return 0, fmt.Errorf("store changes: %w", err)
-	}
-	for _, q := range []string{s.engine.count, sqlApplyChange, sqlDropChanges} {
-		if q == "" {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, q); err != nil {
-			return 0, fmt.Errorf("apply changes to counters: %w", err)
-		}
-	}
-	return int64(len(rows)), nil
+	return n
 }
 
 func putEvents(ctx context.Context, tx *sql.Tx, generation string, changes []change, nowMS int64) error {
