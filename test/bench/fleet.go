@@ -497,8 +497,9 @@ func (r *fleetRun) ranges(ctx context.Context) (took []time.Duration, err error)
 
 // touched is how many images the difference concerned.
 func (r *fleetRun) touched(ctx context.Context) (n int64, err error) {
-	err = r.raw.QueryRowContext(ctx, `SELECT COUNT(DISTINCT cp.content_id) FROM finding_event e JOIN matching m ON m.id = 1 AND m.generation = e.generation
-JOIN part_package pp ON pp.package_id = e.package_id AND pp.counted = 1 JOIN content_part cp ON cp.part_id = pp.part_id`).Scan(&n)
+	err = r.raw.QueryRowContext(ctx, `SELECT COUNT(DISTINCT cp.content_id) FROM content_part cp WHERE cp.part_id IN (
+SELECT pp.part_id FROM part_package pp WHERE pp.counted = 1 AND pp.package_id IN (
+SELECT e.package_id FROM finding_event e JOIN matching m ON m.id = 1 AND m.generation = e.generation))`).Scan(&n)
 	return n, err
 }
 
