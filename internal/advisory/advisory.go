@@ -177,6 +177,9 @@ type FeedMeta struct {
 // FileMeta is one file that went into a generation.
 type FileMeta struct {
 	Name string `json:"name"`
+	// More is how many further files of the feed are counted in with this
+	// one.
+	More int `json:"more,omitempty"`
 	// Feed names the feed that it is part of.
 	Feed    string `json:"feed,omitempty"`
 	Bytes   int64  `json:"bytes"`

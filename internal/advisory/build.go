@@ -176,6 +176,8 @@ type builder struct {
 	// spoken has the ecosystems, with release, that feeds with ByRelease
 	// speak of.
 	spoken map[string]bool
+	// named counts the files of each feed.
+	named map[string]int
 
 	mu   sync.Mutex
 	meta Meta
@@ -201,6 +203,7 @@ func newBuilder(o BuildOptions) (*builder, error) {
 		spool:    newSpool(work.dir, spoolBytes),
 		replaced: map[string]feed.Info{},
 		spoken:   map[string]bool{},
+		named:    map[string]int{},
 		meta: Meta{Schema: Schema, Source: o.Source, Left: map[string]int64{}, Ecosystems: map[string]EcosystemMeta{},
 			Feeds: map[string]FeedMeta{}},
 	}, nil

@@ -429,13 +429,36 @@ func (r *feedRun) affected(in *feed.Affected, id string) (Affected, error) {
 	return a, nil
 }
 
+// maxNamedFiles is how many files of one feed a generation names. Red Hat and
+// SUSE publish a file for each advisory: the rest stands together under the
+// name of the last, with FileMeta.More.
+const maxNamedFiles = 1_000
+
 // fed notes one file of a feed.
 func (b *builder) fed(name, title, licence string, m FileMeta) {
-	b.meta.Files = append(b.meta.Files, m)
+	if b.named[name]++; b.named[name] <= maxNamedFiles {
+		b.meta.Files = append(b.meta.Files, m)
+	} else {
+		i := len(b.meta.Files) - 1
+		for b.meta.Files[i].Feed != m.Feed {
+			i--
+		}
+		b.meta.Files[i].join(m)
+	}
 	f := b.meta.Feeds[name]
 	f.Title, f.Licence = title, licence
 	f.Records += m.Records
 	f.Date = max(f.Date, m.Newest)
 	b.meta.Feeds[name] = f
 	b.meta.DataDate = max(b.meta.DataDate, m.Newest)
+}
+
+// join adds what another file says.
+func (m *FileMeta) join(o FileMeta) {
+	m.More += 1 + o.More
+	m.Bytes += o.Bytes
+	m.Records += o.Records
+	m.Bad += o.Bad
+	m.Newest = max(m.Newest, o.Newest)
+	m.Licences = sortedSet(slices.Concat(m.Licences, o.Licences))
 }
