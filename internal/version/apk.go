@@ -11,6 +11,10 @@ import "strings"
 // "2.9-r1" is older than "2.9.0-r0", and "2.9" older than "2.9-r0": the two
 // cases in which osv-scalibr/semantic fills up missing parts with zeros
 // instead.
+//
+// What no apk-tools takes for a version ("1-ruff", "1.2_blah") is older than
+// what can be read of it, as the OSV project's fixtures have it. What 2.10 and
+// 2.14 take outside of the grammar ("0.r1", "0r2") is ordered as they do.
 func compareAPK(a, b string) int {
 	ta, tb := apkScanner{rest: a}, apkScanner{rest: b}
 	ta.first()
@@ -95,7 +99,7 @@ func (t *apkScanner) next() {
 			n++
 		}
 		t.kind, t.value, t.rest = apkHash, t.rest[1:n], t.rest[n:]
-	case strings.HasPrefix(t.rest, "-r") && before < apkRevision:
+	case strings.HasPrefix(t.rest, "-r") && before < apkRevision && (len(t.rest) == 2 || !isAlpha(t.rest[2])):
 		t.kind, t.rest = apkRevision, t.rest[2:]
 		t.number()
 	default:

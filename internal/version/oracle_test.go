@@ -449,6 +449,88 @@ func TestPackagistOracle(t *testing.T) {
 	}.run(t)
 }
 
+// mavenJar is where Debian's package libmaven3-core-java has Maven's own
+// ComparableVersion, which can be run.
+const mavenJar = "/usr/share/java/maven3-artifact.jar"
+
+// askMaven holds each version against the one behind it.
+func askMaven(t *testing.T, java string, versions []string) (said []string) {
+	t.Helper()
+	var args strings.Builder
+	fmt.Fprintf(&args, "-cp %s org.apache.maven.artifact.versioning.ComparableVersion\n", mavenJar)
+	for _, v := range versions {
+		fmt.Fprintf(&args, "%q\n", v)
+	}
+	file := filepath.Join(t.TempDir(), "args") // more than a command line takes
+	if err := os.WriteFile(file, []byte(args.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The class writes two lines a version; the quick compiler saves more than
+	// the slow one gains.
+	cmd := exec.Command(java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "@"+file)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", java, err, stderr.Bytes())
+	}
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "   ") {
+			continue // how it reads one version
+		}
+		part := strings.Fields(line)
+		i := len(said)
+		if len(part) != 3 || i+1 >= len(versions) || part[0] != versions[i] || part[2] != versions[i+1] {
+			t.Fatalf("after %d answers Maven says %q", i, line)
+		}
+		said = append(said, strings.Replace(part[1], "==", "=", 1))
+	}
+	if len(said) != len(versions)-1 {
+		t.Fatalf("Maven answered %d of %d: %s", len(said), len(versions)-1, stderr.Bytes())
+	}
+	return said
+}
+
+func TestMavenOracle(t *testing.T) {
+	java := need(t, "java")
+	needFile(t, mavenJar, "libmaven3-core-java")
+	o := oracle{
+		known: []string{"1.0", "1.0.0", "2.17.1", "5.3.20.RELEASE", "5.0.0.Final", "4.1.0.Beta5", "1.5.9.RC1", "1.5.9-RC1", "1.0-SNAPSHOT", "1.2.8.sec10_noneautotype", "31.1-jre",
+			"1.0.0-alpha-2", "1.0-beta9", "9.4.43.v20210629", "1.0.1.redhat-00001", "1.0.0.CR2", "2.0-m3", "1-ga-1", "1.0.sp1-redhat-1", "2.3.0-20240101.123456-7", "1.1.0-01-glassfish", "1.0.0.20200101000000000001"},
+		pieces: []string{"0", "1", "9", "10", "01", ".", "-", "_", "a", "b", "m", "alpha", "beta", "milestone", "rc", "cr", "RC", "snapshot", "ga", "final", "release", "sp", "x", "v", "jre", "+", ".0", "-0", "-1", ".RC1"},
+	}
+	const seed = 20261127
+	var versions []string
+	for _, p := range o.pairs(rand.New(rand.NewPCG(seed, 9)), pairsWanted()) {
+		versions = append(versions, p[0], p[1])
+	}
+	for _, d := range fixtureDisputed["Maven"] {
+		versions = append(versions, d.a, d.b)
+	}
+	// Every other answer is for a pair; those between hold two that have
+	// nothing to do with each other.
+	said := askMaven(t, java, versions)
+	differ := 0
+	for i, op := range said {
+		got, err := Compare("Maven", versions[i], versions[i+1])
+		if err != nil || got != operators[op] {
+			if differ++; differ <= 20 {
+				t.Errorf("%s against %s: got %d, %v, Maven says %s", versions[i], versions[i+1], got, err, op)
+			}
+		}
+	}
+	t.Logf("%d pairs, %d differ (seed %d)", len(said), differ, seed)
+	if differ > 0 {
+		t.Errorf("%d pairs differ", differ)
+	}
+	at := len(versions) - 2*len(fixtureDisputed["Maven"])
+	for i, d := range fixtureDisputed["Maven"] {
+		if op := said[at+2*i]; op != d.tool {
+			t.Errorf("%s against %s: Maven says %s, the table of disputed pairs %s", d.a, d.b, op, d.tool)
+		}
+	}
+}
+
 // apk compares what is installed with what a repository offers: one run
 // answers for as many packages as there are pairs.
 func TestAPKOracle(t *testing.T) {
@@ -460,18 +542,28 @@ func TestAPKOracle(t *testing.T) {
 		t.Run(image, func(t *testing.T) {
 			apk := unpackAPK(t, filepath.Join(data, "images", "alpine-minirootfs-"+image+"-x86_64.tar.gz"))
 			r := rand.New(rand.NewPCG(5, 6))
-			pairs := [][2]string{
-				{"2.9-r1", "2.9.0-r0"}, {"1.2.3", "1.2.3-r0"}, {"0.r1", "0r2"},
-				{"0.8.21.r2", "0.8.21r2"}, {"1", "1-ruff"},
-			}
-			for _, p := range pairs { // malformed ones among them
-				out, err := apk("version", "-t", p[0], p[1])
+			one := func(a, b string) string {
+				out, err := apk("version", "-t", a, b)
 				if err != nil {
 					t.Fatal(err)
 				}
-				compareAPKWith(t, p, strings.TrimSpace(out))
+				op := strings.TrimSpace(out)
+				compareAPKWith(t, [2]string{a, b}, op)
+				return op
 			}
-			pairs = nil
+			one("2.9-r1", "2.9.0-r0")
+			one("1.2.3", "1.2.3-r0")
+			for _, d := range fixtureDisputed["Alpine"] {
+				if op := one(d.a, d.b); op != d.tool {
+					t.Errorf("%s against %s: apk says %s, the table of disputed pairs %s", d.a, d.b, op, d.tool)
+				}
+			}
+			for _, v := range []string{"1-ruff", "1--ruff1", "1.2_blah", "1.2.0A", "1-r-0"} {
+				if out, err := apk("version", "--check", v); err == nil {
+					t.Errorf("apk takes %s for a version: %s", v, out)
+				}
+			}
+			var pairs [][2]string
 			// apk-tools 2.14 answers every other one only.
 			for len(pairs) < 2*pairsWanted() {
 				a := randomAPK(r)
@@ -506,7 +598,7 @@ var apkZeroSuffix = regexp.MustCompile(`(^|\.)0+_`)
 
 func compareAPKWith(t *testing.T, p [2]string, op string) {
 	t.Helper()
-	want, ok := map[string]int{"<": -1, "=": 0, ">": 1}[op]
+	want, ok := operators[op]
 	if !ok {
 		t.Fatalf("apk says %q", op)
 	}

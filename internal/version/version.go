@@ -58,6 +58,8 @@ func Compare(ecosystem, a, b string) (int, error) {
 			return c, nil
 		}
 		return compareSemantic("PyPI", a, b)
+	case schemeMaven:
+		return compareMaven(a, b), nil
 	case schemeNative:
 		return compareSemantic(base, a, b)
 	default:
@@ -91,6 +93,7 @@ const (
 	schemeComposer
 	schemeBitnami
 	schemePyPI
+	schemeMaven
 	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
 )
 
@@ -125,7 +128,9 @@ func schemeOf(base string) scheme {
 		return schemeComposer
 	case "PyPI":
 		return schemePyPI
-	case "CRAN", "Hackage", "Maven", "NuGet", "Pub":
+	case "Maven":
+		return schemeMaven
+	case "CRAN", "Hackage", "NuGet", "Pub":
 		return schemeNative
 	default:
 		return schemeNone
