@@ -60,6 +60,16 @@ func Compare(ecosystem, a, b string) (int, error) {
 		return compareSemantic("PyPI", a, b)
 	case schemeMaven:
 		return compareMaven(a, b), nil
+	case schemeNuGet:
+		if c, ok := compareNuGet(a, b); ok {
+			return c, nil
+		}
+		return compareSemantic("NuGet", a, b)
+	case schemePub:
+		if c, ok := comparePub(a, b); ok {
+			return c, nil
+		}
+		return compareSemantic("Pub", a, b)
 	case schemeNative:
 		return compareSemantic(base, a, b)
 	default:
@@ -94,6 +104,8 @@ const (
 	schemeBitnami
 	schemePyPI
 	schemeMaven
+	schemeNuGet
+	schemePub
 	schemeNative // osv-scalibr/semantic knows the ecosystem by its own name
 )
 
@@ -130,7 +142,11 @@ func schemeOf(base string) scheme {
 		return schemePyPI
 	case "Maven":
 		return schemeMaven
-	case "CRAN", "Hackage", "NuGet", "Pub":
+	case "NuGet":
+		return schemeNuGet
+	case "Pub":
+		return schemePub
+	case "CRAN", "Hackage":
 		return schemeNative
 	default:
 		return schemeNone
