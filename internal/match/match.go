@@ -18,7 +18,7 @@ const OldAfter = 14 * 24 * time.Hour
 // Rules names the rules of this package. Change it whenever the same package and
 // the same generation would give other findings, or other Keys: whoever keeps
 // findings then matches everything again.
-const Rules = "1"
+const Rules = "2"
 
 // A Matcher matches packages against one generation. It is safe for concurrent
 // use and valid until the generation is closed.
