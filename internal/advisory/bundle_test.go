@@ -18,7 +18,6 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/minisign"
-	"github.com/onceover/onceover/test/shareddata"
 )
 
 func testKey(t testing.TB) *minisign.SecretKey {
@@ -59,16 +58,11 @@ func sameBytes(t *testing.T, a, b string) {
 
 // A generation that was carried over in a bundle is the file that it was.
 func TestBundleRoundTrip(t *testing.T) {
-	src := filepath.Join(shareddata.Dir(t), "osv")
 	dirs := [2]string{t.TempDir(), t.TempDir()}
 	files := [2][]string{{"Alpine.zip", "RubyGems.zip", "kev.json"}, {"Alpine.zip", "crates.io.zip", "kev.json"}}
 	var gens [2]string
 	for i, dir := range dirs {
-		for _, name := range files[i] {
-			if err := os.Symlink(filepath.Join(src, name), filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		sharedTo(t, dir, files[i]...)
 		gens[i] = filepath.Join(dir, "a.db")
 		if _, err := Build(t.Context(), BuildOptions{From: dir, To: gens[i]}); err != nil {
 			t.Fatal(err)

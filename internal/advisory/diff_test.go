@@ -14,8 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
-
-	"github.com/onceover/onceover/test/shareddata"
 )
 
 // seen is everything of a generation as a program sees it: by package what
@@ -220,21 +218,9 @@ func TestCompareEPSSTouchesNoPackage(t *testing.T) {
 
 // Real records, one ecosystem without a part of its own: as slowDiff says.
 func TestCompareRealRecords(t *testing.T) {
-	src := filepath.Join(shareddata.Dir(t), "osv")
 	dirA, dirB := t.TempDir(), t.TempDir()
-	for _, name := range []string{"Alpine.zip", "crates.io.zip"} {
-		for _, dir := range []string{dirA, dirB} {
-			if dir == dirB && name == "crates.io.zip" {
-				continue
-			}
-			if err := os.Symlink(filepath.Join(src, name), filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.Symlink(filepath.Join(src, "RubyGems.zip"), filepath.Join(dirB, "RubyGems.zip")); err != nil {
-		t.Fatal(err)
-	}
+	sharedTo(t, dirA, "Alpine.zip", "crates.io.zip")
+	sharedTo(t, dirB, "Alpine.zip", "RubyGems.zip")
 	a, _, _ := build(t, dirA)
 	b, _, _ := build(t, dirB)
 	got, err := Compare(t.Context(), a, b)
@@ -243,6 +229,9 @@ func TestCompareRealRecords(t *testing.T) {
 	}
 	if d := cmp.Diff(slowDiff(a, b, look(t, a), look(t, b)), got); d != "" {
 		t.Error(d)
+	}
+	if len(got.Packages) == 0 {
+		t.Error("nothing is touched")
 	}
 	for _, k := range got.Packages {
 		if k.Ecosystem != "crates.io" && k.Ecosystem != "RubyGems" {
