@@ -59,11 +59,45 @@ func (nothing) Package(report.Distro, report.Package) ([]report.Finding, error) 
 func (nothing) Keys(report.Distro, report.Package) []advisory.Key               { return nil }
 func (nothing) Warnings(report.Inventory) []string                              { return nil }
 
+// stores holds what emptyStore makes, for as long as the tests run.
+var stores string
+
+func TestMain(m *testing.M) {
+	var err error
+	if stores, err = os.MkdirTemp("", "onceover-agent-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(stores)
+	os.Exit(code)
+}
+
+// emptyStore is the directory of a store without anything in it. Each site has a
+// copy: making the tables takes half of the time of most tests.
+var emptyStore = sync.OnceValues(func() (string, error) {
+	st, err := store.Open(context.Background(), store.Config{
+		DataDir: stores, SealKey: bytes.Repeat([]byte{7}, 32), Log: slog.New(slog.DiscardHandler), Advisories: nothing{},
+	})
+	if err != nil {
+		return "", err
+	}
+	return stores, st.Close()
+})
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, log: slog.New(slog.NewTextHandler(testWriter{t}, nil))}
+	dir := t.TempDir()
+	empty, err := emptyStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(empty)); err != nil {
+		t.Fatal(err)
+	}
 	st, err := store.Open(t.Context(), store.Config{
-		DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: s.log,
+		DataDir: dir, SealKey: bytes.Repeat([]byte{7}, 32), Log: s.log,
 		Advisories: nothing{},
 	})
 	if err != nil {
@@ -281,6 +315,7 @@ func debianLayers(extra string) []map[string]string {
 }
 
 func TestAgentScans(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	dir := t.TempDir()
 	cfg := s.config(dir, layout(t, "web:1", debianLayers("1")...), layout(t, "web:2", debianLayers("2")...))
@@ -312,6 +347,7 @@ func TestAgentScans(t *testing.T) {
 }
 
 func TestAgentKeepsItsIdentity(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	dir := t.TempDir()
 	cfg := s.config(dir, layout(t, "web:1", debianLayers("1")...))
@@ -329,6 +365,7 @@ func TestAgentKeepsItsIdentity(t *testing.T) {
 
 // An agent whose key the server does not know enrols again.
 func TestAgentEnrolsAnew(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	dir := t.TempDir()
 	cfg := s.config(dir, layout(t, "web:1", debianLayers("1")...))
@@ -358,6 +395,7 @@ func TestAgentEnrolsAnew(t *testing.T) {
 }
 
 func TestAgentWithoutAKey(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for name, tt := range map[string]struct {
 		key  string
@@ -376,6 +414,7 @@ func TestAgentWithoutAKey(t *testing.T) {
 }
 
 func TestDamagedIdentity(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "agent.json"), []byte("{"), 0o600); err != nil {
@@ -388,6 +427,7 @@ func TestDamagedIdentity(t *testing.T) {
 
 // A new image, and one that is gone, reach the server without a restart.
 func TestAgentReportsChanges(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	var mu sync.Mutex
 	sources := []image.Source{layout(t, "web:1", debianLayers("1")...)}
@@ -435,6 +475,7 @@ func TestAgentReportsChanges(t *testing.T) {
 
 // A host without an image has a list too, and says it once.
 func TestNoImages(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(s.config(t.TempDir()))
 	before := s.syncs.Load()
@@ -469,6 +510,7 @@ func (f sourceFunc) Open(ctx context.Context, img image.Image) (*image.Opened, e
 }
 
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		open func(ctx context.Context, img image.Image) (*image.Opened, error)
@@ -502,6 +544,7 @@ func TestFailures(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			good := layout(t, "good:1", debianLayers("good")...)
 			cfg := s.config(t.TempDir(), &sourceFunc{Source: layout(t, "bad:1", debianLayers("bad")...), open: tt.open}, good)
@@ -522,6 +565,7 @@ func TestFailures(t *testing.T) {
 
 // What an engine says may hold anything, and must not silence the agent.
 func TestEngineWithUglyWords(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	cfg := s.config(t.TempDir(), layout(t, "web:1", debianLayers("1")...))
 	discover := cfg.Discover
@@ -541,6 +585,7 @@ func TestEngineWithUglyWords(t *testing.T) {
 // A job that ends calls for news, and must not cut off the answer that brings
 // the next ones: a lease that is lost on the way counts as an attempt.
 func TestNewsLosesNoLease(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.latency, s.leases = 50*time.Millisecond, map[string]int{}
 	const images = 60
@@ -571,6 +616,7 @@ func TestNewsLosesNoLease(t *testing.T) {
 
 // If one engine cannot open an image, another that holds it does.
 func TestSecondEngineStandsIn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
 	bad := &sourceFunc{Source: src, open: func(context.Context, image.Image) (*image.Opened, error) {
@@ -585,6 +631,7 @@ func TestSecondEngineStandsIn(t *testing.T) {
 
 // An engine that does not answer for a while keeps its images.
 func TestEngineThatIsAway(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	var away atomic.Bool
 	real := layout(t, "web:1", debianLayers("1")...)
@@ -603,6 +650,7 @@ func TestEngineThatIsAway(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	opened := make(chan struct{})
 	ended := make(chan error, 1)
@@ -636,6 +684,7 @@ func TestStop(t *testing.T) {
 
 // A server that is away for a moment costs nothing but the moment.
 func TestServerThatIsAway(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
 	slow := &sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {
@@ -652,6 +701,7 @@ func TestServerThatIsAway(t *testing.T) {
 
 // An agent that is cut off in the middle of a job does it again.
 func TestRestartInTheMiddle(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	dir := t.TempDir()
 	src := layout(t, "web:1", debianLayers("1")...)
@@ -680,6 +730,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 
 // A damaged layer does not lose what the others say, and is no success.
 func TestDamagedLayer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	src := layout(t, "web:1", debianLayers("1")...)
 	cut := &sourceFunc{Source: src, open: func(ctx context.Context, img image.Image) (*image.Opened, error) {

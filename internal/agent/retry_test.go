@@ -15,6 +15,7 @@ import (
 // A layer that was deleted while it was read is looked for again, at this
 // engine and at others, before the image counts as gone.
 func TestLayerDeletedInMidRead(t *testing.T) {
+	t.Parallel()
 	deleted := fault.New(fault.NotFound, "deleted while it was read")
 	for _, tt := range []struct {
 		name  string
@@ -27,6 +28,7 @@ func TestLayerDeletedInMidRead(t *testing.T) {
 		{"gone for good", 1 << 30, false, fleet.FailureImageGone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			real := layout(t, "web:1", debianLayers("1")...)
 			var reads atomic.Int64
@@ -62,6 +64,7 @@ func TestLayerDeletedInMidRead(t *testing.T) {
 
 // An engine that is restarted in the middle costs nothing but the moment.
 func TestEngineRestartInMidScan(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	real := layout(t, "web:1", debianLayers("1")...)
 	var down atomic.Bool
@@ -119,7 +122,7 @@ func (c *changing) Watch(ctx context.Context, changed func()) error {
 // A source that tells of its changes is listed after them and not otherwise; a
 // burst counts as one; after its end it is listed now and then, and listened to
 // again.
-func TestFollow(t *testing.T) {
+func TestFollow(t *testing.T) { // not beside others: it counts what happens in a second
 	s := newSite(t)
 	src := &changing{
 		sourceFunc: &sourceFunc{Source: layout(t, "web:1", debianLayers("1")...)},
