@@ -58,6 +58,10 @@ func (e *encoder) ranges(rs []Range) {
 type decoder struct {
 	s   string
 	bad bool
+	// left is how many values are still to come of which each has ranges;
+	// spare is room for those, to be cut off.
+	left  int
+	spare []Range
 }
 
 func (d *decoder) uint() uint64 {
@@ -129,7 +133,11 @@ func (d *decoder) ranges() []Range {
 	if n == 0 {
 		return nil
 	}
-	rs := make([]Range, n)
+	if n > len(d.spare) {
+		d.spare = make([]Range, max(n, d.left))
+	}
+	rs := d.spare[:n:n]
+	d.spare = d.spare[n:]
 	for i := range rs {
 		rs[i] = Range{d.string(), d.string(), d.string(), d.string()}
 	}

@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,10 +13,12 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/onceover/onceover/internal/fault"
 )
@@ -45,6 +48,15 @@ const (
 type DB struct {
 	bolt *bolt.DB
 	meta Meta
+
+	// mu is held for reading while tx is used, which is open until Close. To
+	// begin a transaction for each read takes longer than most reads.
+	mu       sync.RWMutex
+	tx       *bolt.Tx
+	packages table
+	vulns    table
+	cves     table
+
 	// reads since the map was released last; see touched.
 	reads atomic.Uint32
 }
@@ -98,8 +110,12 @@ func Open(path string) (*DB, error) {
 		b.Close()
 		return nil, damaged(path, err)
 	}
-	if db.meta.Schema != Schema {
+	if err := db.keep(); err != nil {
 		b.Close()
+		return nil, damaged(path, err)
+	}
+	if db.meta.Schema != Schema {
+		db.Close()
 		return nil, fault.New(fault.Unavailable,
 			"advisory database %s has schema %d, this program reads %d: get a new one with `onceover db update` or `onceover db build`", path, db.meta.Schema, Schema)
 	}
@@ -133,29 +149,83 @@ func (db *DB) load(fi fs.FileInfo) error {
 	})
 }
 
-// view runs fn in a read transaction. Damage that bbolt meets in the map (a
-// page that makes no sense, a file that was cut short under us) surfaces as a
-// panic or a memory fault, and becomes an error here.
-func (db *DB) view(fn func(*bolt.Tx) error) (err error) {
+// A table is a bucket that single values are read from.
+type table struct {
+	bucket *bolt.Bucket
+	// cursors that are at rest. One serves one read at a time.
+	cursors sync.Pool
+}
+
+// keep opens the transaction that single values are read in.
+func (db *DB) keep() (err error) {
+	if db.tx, err = db.bolt.Begin(false); err != nil {
+		return err
+	}
+	return guarded(func() error {
+		db.packages.bucket, db.vulns.bucket, db.cves.bucket = db.tx.Bucket(bucketPackages), db.tx.Bucket(bucketVulns), db.tx.Bucket(bucketCVE)
+		return nil
+	})
+}
+
+// read returns a copy of what stands at key, "" if nothing does.
+func (db *DB) read(from *table, key []byte) (raw string, err error) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.tx == nil {
+		return "", fmt.Errorf("read advisory database: %w", berrors.ErrDatabaseNotOpen)
+	}
+	db.touched() // while the transaction keeps the map from going away
+	err = guarded(func() error {
+		c, ok := from.cursors.Get().(*bolt.Cursor)
+		if !ok {
+			c = from.bucket.Cursor()
+		}
+		if k, v := c.Seek(key); bytes.Equal(k, key) {
+			raw = string(v)
+		}
+		from.cursors.Put(c)
+		return nil
+	})
+	return raw, err
+}
+
+// guarded runs fn, which reads the map. Damage that bbolt meets there (a page
+// that makes no sense, a file that was cut short under us) surfaces as a panic or
+// a memory fault, and becomes an error here.
+func guarded(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("read advisory database: %w: %v", errCorrupt, p)
+		}
+	}()
+	return fn()
+}
+
+// view runs fn in a read transaction of its own.
+func (db *DB) view(fn func(*bolt.Tx) error) (err error) {
 	tx, err := db.bolt.Begin(false)
 	if err != nil {
 		return fmt.Errorf("read advisory database: %w", err)
 	}
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read advisory database: %w: %v", errCorrupt, p)
-		}
 		if e := tx.Rollback(); e != nil && err == nil {
 			err = fmt.Errorf("read advisory database: %w", e)
 		}
 	}()
-	db.touched() // while the transaction keeps the map from going away
-	return fn(tx)
+	db.touched()
+	return guarded(func() error { return fn(tx) })
 }
 
 // Close closes the file. It waits for queries that are running.
 func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.tx != nil {
+		// It was opened for reading: there is nothing that could fail.
+		_ = db.tx.Rollback()
+		db.tx = nil
+	}
+	db.mu.Unlock()
 	if err := db.bolt.Close(); err != nil {
 		return fmt.Errorf("close advisory database: %w", err)
 	}
@@ -178,11 +248,7 @@ func (db *DB) HasEcosystem(ecosystem string) bool {
 // Affected returns what concerns a package, by advisory id; nil if nothing
 // does. The name is brought into the ecosystem's form first (see Name).
 func (db *DB) Affected(ecosystem, name string) ([]Affected, error) {
-	var raw string
-	err := db.view(func(tx *bolt.Tx) error {
-		raw = string(tx.Bucket(bucketPackages).Get(packageKey(ecosystem, name)))
-		return nil
-	})
+	raw, err := db.read(&db.packages, packageKey(ecosystem, name))
 	if err != nil || raw == "" {
 		return nil, err
 	}
@@ -193,6 +259,7 @@ func decodeAffected(ecosystem, name, raw string) ([]Affected, error) {
 	d := decoder{s: raw}
 	out := make([]Affected, d.count())
 	for i := range out {
+		d.left = len(out) - i
 		out[i] = d.affected()
 		out[i].Ecosystem, out[i].Name = ecosystem, name
 	}
@@ -208,7 +275,7 @@ func packageKey(ecosystem, name string) []byte {
 
 // Vuln returns an advisory by its id; nil if there is none.
 func (db *DB) Vuln(id string) (*Vuln, error) {
-	raw, err := db.get(bucketVulns, id)
+	raw, err := db.get(&db.vulns, id)
 	if err != nil || raw == "" {
 		return nil, err
 	}
@@ -221,7 +288,7 @@ func (db *DB) Vuln(id string) (*Vuln, error) {
 
 // CVE returns what is known about a CVE; nil if that is nothing.
 func (db *DB) CVE(id string) (*CVE, error) {
-	raw, err := db.get(bucketCVE, id)
+	raw, err := db.get(&db.cves, id)
 	if err != nil || raw == "" {
 		return nil, err
 	}
@@ -232,15 +299,11 @@ func (db *DB) CVE(id string) (*CVE, error) {
 	return &c, nil
 }
 
-func (db *DB) get(bucket []byte, key string) (raw string, err error) {
+func (db *DB) get(from *table, key string) (string, error) {
 	if key == "" {
 		return "", nil
 	}
-	err = db.view(func(tx *bolt.Tx) error {
-		raw = string(tx.Bucket(bucket).Get([]byte(key)))
-		return nil
-	})
-	return raw, err
+	return db.read(from, []byte(key))
 }
 
 // Verify reads everything and compares it with the id.

@@ -89,7 +89,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		{"import of a file", "import", next},
 		{"import of a bundle", "import", whole},
 		{"import of a delta", "import", delta},
-		{"update", "update", newServer(t, false).URL},
+		{"update", "update", serve(t, false, inFull).URL},
 	} {
 		t.Run(tc.name, func(t *testing.T) { killed(t, tc.do, tc.from, old, rounds) })
 	}

@@ -38,6 +38,11 @@ var served = map[string]string{"Ubuntu": "Ubuntu.zip", "Rocky Linux": "RockyLinu
 
 func newServer(t *testing.T, flat bool) *server {
 	t.Helper()
+	return serve(t, flat, shared)
+}
+
+func serve(t *testing.T, flat bool, read func(t testing.TB, name string) []byte) *server {
+	t.Helper()
 	files := map[string][]byte{}
 	list := ""
 	for eco, name := range served {
@@ -45,11 +50,11 @@ func newServer(t *testing.T, flat bool) *server {
 		if flat {
 			at = "/" + name
 		}
-		files[at] = shared(t, name)
+		files[at] = read(t, name)
 		list += eco + "\n" + eco + ":7\n"
 	}
 	files["/ecosystems.txt"] = []byte(list)
-	files["/kev.json"] = shared(t, FileKEV)
+	files["/kev.json"] = read(t, FileKEV)
 	s := &server{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w, status: 200}

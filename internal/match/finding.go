@@ -31,7 +31,6 @@ func (m *Matcher) findings(groups []group) ([]report.Finding, error) {
 			return nil, err
 		}
 		f.Priority = report.PriorityOf(f, false).Total
-		compact(&f)
 		out = append(out, f)
 	}
 	return out, nil

@@ -50,6 +50,7 @@ func (m *Matcher) Package(d report.Distro, p report.Package) ([]report.Finding, 
 	}
 	purl := report.PURL(p, d)
 	for i := range fs {
+		compact(&fs[i])
 		fs[i].Package, fs[i].PURL = p, purl
 	}
 	slices.SortFunc(fs, Compare)
@@ -64,7 +65,7 @@ func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]strin
 	distro := strings.Join(ecos, "\x00")
 	type matched struct {
 		p  *report.Package
-		fs []report.Finding
+		fs packed
 	}
 	var hits []matched
 	all := 0
@@ -73,26 +74,29 @@ func (m *Matcher) Inventory(inv report.Inventory, buildCommands map[string]strin
 		if p.Declared || p.OwnedBy != "" {
 			continue
 		}
-		k := memoKey{distro, p.Type, p.Name, p.Version, p.Source, p.SourceVersion, p.Module}
+		k := newMemoKey(distro, p)
 		fs, ok := m.memo.get(k)
 		if !ok {
-			if fs, err = m.match(ecos, *p, nil); err != nil {
+			own, err := m.match(ecos, *p, nil)
+			if err != nil {
 				return nil, nil, err
 			}
+			fs = pack(own)
 			m.memo.put(k, fs)
 		}
-		if len(fs) > 0 {
+		if n := fs.len(); n > 0 {
 			hits = append(hits, matched{p, fs})
-			all += len(fs)
+			all += n
 		}
 	}
-	// Findings are large: they are copied once.
+	// Findings are large: they are taken out into one place.
 	findings = slices.Grow(findings, all)
 	for _, h := range hits {
 		purl, command := report.PURL(*h.p, inv.Distro), buildCommands[h.p.Layer]
-		for i := range h.fs {
-			findings = append(findings, h.fs[i])
-			f := &findings[len(findings)-1]
+		from := len(findings)
+		findings = h.fs.appendTo(findings)
+		for i := range findings[from:] {
+			f := &findings[from+i]
 			f.Package, f.PURL, f.Evidence.BuildCommand = *h.p, purl, command
 		}
 	}
