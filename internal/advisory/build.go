@@ -437,12 +437,12 @@ func joinAffected(values [][]byte) ([]Affected, error) {
 	for _, v := range values {
 		d := decoder{s: string(v)}
 		id := d.string()
-		if d.bad || len(d.s) < 8 {
+		if d.bad || d.left() < 8 {
 			return nil, errCorrupt
 		}
-		e := entry{modified: binary.BigEndian.Uint64([]byte(d.s[:8])), raw: d.s[8:]}
-		d.s = d.s[8:]
-		e.a = d.affected()
+		e := entry{modified: binary.BigEndian.Uint64([]byte(d.s[d.at : d.at+8])), raw: d.s[d.at+8:]}
+		d.at += 8
+		d.affected(&e.a)
 		if err := d.err(); err != nil {
 			return nil, err
 		}

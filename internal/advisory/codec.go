@@ -56,31 +56,45 @@ func (e *encoder) ranges(rs []Range) {
 // A decoder remembers that it ran out of bytes and returns zeros from then
 // on. Strings are parts of the one string it was made from.
 type decoder struct {
-	s   string
+	s string
+	// at is how much of s has been read. It moves instead of the beginning of s:
+	// a pointer that is written for every byte costs while the memory is
+	// tidied up.
+	at  int
 	bad bool
-	// left is how many values are still to come of which each has ranges;
+	// more is how many values are still to come of which each has ranges;
 	// spare is room for those, to be cut off.
-	left  int
+	more  int
 	spare []Range
 }
 
 func (d *decoder) uint() uint64 {
+	if d.at < len(d.s) && d.s[d.at] < 0x80 { // as nearly all are
+		d.at++
+		return uint64(d.s[d.at-1])
+	}
+	return d.longUint()
+}
+
+func (d *decoder) longUint() uint64 {
 	var n uint64
-	for shift := 0; shift < 64; shift += 7 {
-		if d.s == "" {
-			break
-		}
-		c := d.s[0]
-		d.s = d.s[1:]
+	for shift := 0; shift < 64 && d.at < len(d.s); shift += 7 {
+		c := d.s[d.at]
+		d.at++
 		n |= uint64(c&0x7f) << shift
 		if c < 0x80 {
 			return n
 		}
 	}
-	d.bad = true
-	d.s = ""
+	d.fail()
 	return 0
 }
+
+// fail leaves nothing to read.
+func (d *decoder) fail() { d.bad, d.at = true, len(d.s) }
+
+// left is how many bytes have not been read.
+func (d *decoder) left() uint64 { return uint64(len(d.s) - d.at) }
 
 func (d *decoder) int() int64 {
 	n := d.uint()
@@ -89,22 +103,19 @@ func (d *decoder) int() int64 {
 
 func (d *decoder) string() string {
 	n := d.uint()
-	if n > uint64(len(d.s)) {
-		d.bad = true
-		d.s = ""
+	if n > d.left() {
+		d.fail()
 		return ""
 	}
-	s := d.s[:n]
-	d.s = d.s[n:]
-	return s
+	d.at += int(n)
+	return d.s[d.at-int(n) : d.at]
 }
 
 // count is a length that the rest of the value can hold.
 func (d *decoder) count() int {
 	n := d.uint()
-	if n > uint64(len(d.s)) {
-		d.bad = true
-		d.s = ""
+	if n > d.left() {
+		d.fail()
 		return 0
 	}
 	return int(n)
@@ -134,7 +145,7 @@ func (d *decoder) ranges() []Range {
 		return nil
 	}
 	if n > len(d.spare) {
-		d.spare = make([]Range, max(n, d.left))
+		d.spare = make([]Range, max(n, d.more))
 	}
 	rs := d.spare[:n:n]
 	d.spare = d.spare[n:]
@@ -145,7 +156,7 @@ func (d *decoder) ranges() []Range {
 }
 
 func (d *decoder) err() error {
-	if d.bad || d.s != "" {
+	if d.bad || d.at < len(d.s) {
 		return errCorrupt
 	}
 	return nil
@@ -166,21 +177,20 @@ func (e *encoder) affected(a Affected) {
 	e.string(a.Vector)
 }
 
-func (d *decoder) affected() Affected {
-	return Affected{
-		ID:       d.string(),
-		Ranges:   d.ranges(),
-		Custom:   d.ranges(),
-		Versions: d.strings(),
-		Stream:   d.string(),
-		State:    State(d.uint()),
-		Advisory: d.string(),
-		Note:     d.string(),
-		Source:   d.string(),
-		Severity: d.string(),
-		Score:    d.fixed(1),
-		Vector:   d.string(),
-	}
+// affected fills a in, but for where it stands.
+func (d *decoder) affected(a *Affected) {
+	a.ID = d.string()
+	a.Ranges = d.ranges()
+	a.Custom = d.ranges()
+	a.Versions = d.strings()
+	a.Stream = d.string()
+	a.State = State(d.uint())
+	a.Advisory = d.string()
+	a.Note = d.string()
+	a.Source = d.string()
+	a.Severity = d.string()
+	a.Score = d.fixed(1)
+	a.Vector = d.string()
 }
 
 func encodeVuln(v Vuln) []byte {

@@ -259,8 +259,8 @@ func decodeAffected(ecosystem, name, raw string) ([]Affected, error) {
 	d := decoder{s: raw}
 	out := make([]Affected, d.count())
 	for i := range out {
-		d.left = len(out) - i
-		out[i] = d.affected()
+		d.more = len(out) - i
+		d.affected(&out[i])
 		out[i].Ecosystem, out[i].Name = ecosystem, name
 	}
 	if err := d.err(); err != nil {

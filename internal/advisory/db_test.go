@@ -272,7 +272,7 @@ func FuzzDecode(f *testing.F) {
 		decodeVuln("A", s)
 		decodeCVE("A", s)
 		d := decoder{s: s}
-		d.affected()
+		d.affected(new(Affected))
 	})
 }
 

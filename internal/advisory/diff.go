@@ -140,7 +140,8 @@ func names(raw []byte, advisories map[string]bool) (bool, error) {
 	d := decoder{s: string(raw)}
 	found := false
 	for range d.count() {
-		if advisories[d.affected().ID] {
+		var a Affected
+		if d.affected(&a); advisories[a.ID] {
 			found = true
 		}
 	}

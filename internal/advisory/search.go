@@ -78,8 +78,9 @@ func (db *DB) Concerned(ctx context.Context, records map[string]bool, notice str
 			}
 			eco, name, _ := strings.Cut(string(k), "\x00")
 			d := decoder{s: string(raw)}
+			var a Affected
 			for range d.count() {
-				if a := d.affected(); records[a.ID] || notice != "" && a.Advisory == notice {
+				if d.affected(&a); records[a.ID] || notice != "" && a.Advisory == notice {
 					out = append(out, Concern{eco, name})
 					break
 				}
