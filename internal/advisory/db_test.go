@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -290,4 +291,62 @@ func FuzzRecord(f *testing.F) {
 		}
 		r.packages(func(string) {})
 	})
+}
+
+// Many read at once, until the generation is closed under them: each answer is
+// right or an error.
+func TestReadWhileClosed(t *testing.T) {
+	dir := t.TempDir()
+	const packages = 200
+	var records [][2]string
+	for i := range packages {
+		id := fmt.Sprintf("A-%d", i)
+		records = append(records, [2]string{id + ".json", simple(id, "npm", fmt.Sprint("p", i), "")})
+	}
+	writeZip(t, filepath.Join(dir, "npm.zip"), records...)
+	built, _, _ := build(t, dir)
+	db, err := Open(built.bolt.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var read atomic.Int64
+	began := make(chan struct{}, 8)
+	const readers = 4
+	for range readers {
+		wg.Go(func() {
+			defer func() { began <- struct{}{} }()
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("A-%d", i%packages)
+				as, err := db.Affected("npm", fmt.Sprint("p", i%packages))
+				if err == nil && (len(as) != 1 || as[0].ID != id || len(as[0].Ranges) != 1) {
+					t.Errorf("%s: got %+v", id, as)
+				}
+				if err == nil {
+					var v *Vuln
+					if v, err = db.Vuln(id); err == nil && (v == nil || v.ID != id) {
+						t.Errorf("%s: got %+v", id, v)
+					}
+				}
+				if err != nil {
+					return // closed
+				}
+				read.Add(1)
+				if i == packages {
+					began <- struct{}{}
+				}
+			}
+		})
+	}
+	for range readers {
+		<-began
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if _, err := db.CVE("CVE-2026-1000"); err == nil {
+		t.Error("a closed generation answers")
+	}
+	t.Logf("%d reads", read.Load())
 }
