@@ -24,7 +24,7 @@ import (
 
 const testAnalyzers = "0123456789abcdef"
 
-// A rule is a fact that the tests match with: DSA-5764-1 and DSA-5532-1 are
+// A rule is a fact that the tests match with, its CVEs with commas between them: DSA-5764-1 and DSA-5532-1 are
 // real, CVE-2023-45853 has no fix in Debian 12.
 type rule struct {
 	id, cve, typ, source, ecosystem, fixed, severity string
@@ -92,7 +92,7 @@ func (m tableMatcher) Package(_ report.Distro, p report.Package) ([]report.Findi
 			continue
 		}
 		f := report.Finding{
-			ID: a.id, CVEs: []string{a.cve}, Severity: a.severity, Score: a.score, Package: p,
+			ID: a.id, CVEs: strings.Split(a.cve, ","), Severity: a.severity, Score: a.score, Package: p,
 			Summary: "about " + a.source, URL: "https://example.org/" + a.id, Published: 1725235200000,
 			FixState: report.FixNone, Evidence: report.Evidence{Ecosystem: a.ecosystem, Name: a.source},
 		}

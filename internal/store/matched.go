@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/match"
@@ -61,6 +62,7 @@ type findingRow struct {
 	severity                         int64
 	fixState, fixedVersion, evidence string
 	firstSeen                        int64
+	cves                             string // with commas between them
 }
 
 func newFindingRow(d *distinct, f report.Finding) (findingRow, error) {
@@ -72,6 +74,7 @@ func newFindingRow(d *distinct, f report.Finding) (findingRow, error) {
 	return findingRow{
 		vulType: vulType(d.pkg), severity: int64(report.SeverityRank(f.Severity)),
 		fixState: f.FixState, fixedVersion: text(f.FixedVersion), evidence: text(string(b)),
+		cves: text(strings.Join(f.CVEs, ",")),
 	}, nil
 }
 
@@ -79,7 +82,7 @@ const (
 	sqlMatchedOf  = `SELECT id FROM package WHERE matched = 1 AND id IN {in}`
 	sqlSetMatched = `UPDATE package SET matched = 1 WHERE id IN {in}`
 	sqlPutKey     = `INSERT INTO package_key (name, package_id) VALUES`
-	sqlPutFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen) VALUES`
+	sqlPutFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen, cves) VALUES`
 	sqlMatching   = `SELECT generation, rules, state FROM matching WHERE id = 1`
 
 	onConflictKey     = `ON CONFLICT (name, package_id) DO NOTHING`
@@ -157,7 +160,7 @@ func putMatched(ctx context.Context, tx *sql.Tx, g Generation, all []matched, no
 		for i, f := range m.findings {
 			vuls.add(f)
 			row := m.rows[i]
-			findings = append(findings, []any{m.id, vulID(f.ID), row.vulType, row.severity, row.fixState, row.fixedVersion, row.evidence, nowMS})
+			findings = append(findings, []any{m.id, vulID(f.ID), row.vulType, row.severity, row.fixState, row.fixedVersion, row.evidence, nowMS, row.cves})
 		}
 	}
 	if err := vuls.put(ctx, tx); err != nil {
@@ -168,6 +171,9 @@ func putMatched(ctx context.Context, tx *sql.Tx, g Generation, all []matched, no
 	}
 	if err := putRows(ctx, tx, sqlPutFinding, onConflictFinding, findings); err != nil {
 		return fmt.Errorf("store findings: %w", err)
+	}
+	if err := dropCVEs(ctx, tx, vuls.doubtful); err != nil {
+		return fmt.Errorf("drop CVEs: %w", err)
 	}
 	if err := execIn(ctx, tx, sqlSetMatched, fresh); err != nil {
 		return fmt.Errorf("mark packages: %w", err)
@@ -205,6 +211,9 @@ type vulnerabilities struct {
 	g    Generation
 	byID map[int64]report.Finding
 	cves map[cveKey]CVE
+	// doubtful are advisories with stored CVEs that none of the findings
+	// here is about; set by put.
+	doubtful map[int64]bool
 }
 
 type cveKey struct {
@@ -213,7 +222,7 @@ type cveKey struct {
 }
 
 func newVulnerabilities(g Generation) *vulnerabilities {
-	return &vulnerabilities{g: g, byID: map[int64]report.Finding{}, cves: map[cveKey]CVE{}}
+	return &vulnerabilities{g: g, byID: map[int64]report.Finding{}, cves: map[cveKey]CVE{}, doubtful: map[int64]bool{}}
 }
 
 func (v *vulnerabilities) add(f report.Finding) {
@@ -249,10 +258,12 @@ func (c CVE) or(o CVE) CVE {
 }
 
 const (
-	sqlVulsOf = `SELECT id, severity_from, score, vector, summary, url, published, aliases FROM vulnerability WHERE id IN {in}`
-	sqlPutVul = `INSERT INTO vulnerability (id, advisory, severity_from, score, vector, summary, url, published, aliases) VALUES`
-	sqlCVEsOf = `SELECT vul_id, cve_id, score, published, description FROM vulnerability_cve WHERE vul_id IN {in}`
-	sqlPutCVE = `INSERT INTO vulnerability_cve (vul_id, cve_id, score, published, description) VALUES`
+	sqlVulsOf   = `SELECT id, severity_from, score, vector, summary, url, published, aliases FROM vulnerability WHERE id IN {in}`
+	sqlPutVul   = `INSERT INTO vulnerability (id, advisory, severity_from, score, vector, summary, url, published, aliases) VALUES`
+	sqlCVEsOf   = `SELECT vul_id, cve_id, score, published, description FROM vulnerability_cve WHERE vul_id IN {in}`
+	sqlCVEsHeld = `SELECT DISTINCT vul_id, cves FROM finding WHERE vul_id IN {in}`
+	sqlDropCVE  = `DELETE FROM vulnerability_cve WHERE vul_id = $1 AND cve_id = $2`
+	sqlPutCVE   = `INSERT INTO vulnerability_cve (vul_id, cve_id, score, published, description) VALUES`
 
 	onConflictVul = `ON CONFLICT (id) DO UPDATE SET severity_from = excluded.severity_from, score = excluded.score, vector = excluded.vector, summary = excluded.summary, url = excluded.url, published = excluded.published, aliases = excluded.aliases`
 	onConflictCVE = `ON CONFLICT (vul_id, cve_id) DO UPDATE SET score = excluded.score, published = excluded.published, description = excluded.description`
@@ -304,6 +315,9 @@ func (v *vulnerabilities) putCVEs(ctx context.Context, tx *sql.Tx, vuls []int64)
 	err := eachIn(ctx, tx, sqlCVEsOf, vuls, func(r *sql.Rows) error {
 		k, c, err := scanStoredCVE(r)
 		stored[k] = c
+		if _, ok := v.cves[k]; !ok {
+			v.doubtful[k.vul] = true
+		}
 		return err
 	})
 	if err != nil {
@@ -318,6 +332,48 @@ func (v *vulnerabilities) putCVEs(ctx context.Context, tx *sql.Tx, vuls []int64)
 	}
 	if err := putRows(ctx, tx, sqlPutCVE, onConflictCVE, rows); err != nil {
 		return fmt.Errorf("store CVEs: %w", err)
+	}
+	return nil
+}
+
+// dropCVEs takes from some advisories the CVEs that no finding is about any
+// more. An advisory without findings keeps its own: nobody has it, and events
+// name them.
+func dropCVEs(ctx context.Context, tx *sql.Tx, doubtful map[int64]bool) error {
+	vuls := slices.Sorted(maps.Keys(doubtful))
+	held := map[int64]map[string]bool{} // what the findings of an advisory are about
+	err := eachIn(ctx, tx, sqlCVEsHeld, vuls, func(r *sql.Rows) error {
+		var vul int64
+		var cves string
+		err := r.Scan(&vul, &cves)
+		if held[vul] == nil {
+			held[vul] = map[string]bool{}
+		}
+		for id := range strings.SplitSeq(cves, ",") {
+			held[vul][id] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var drop []cveKey
+	err = eachIn(ctx, tx, sqlCVEsOf, vuls, func(r *sql.Rows) error {
+		k, _, err := scanStoredCVE(r)
+		// Findings from before the column say nothing until they are
+		// matched again.
+		if held[k.vul] != nil && !held[k.vul][""] && !held[k.vul][k.id] {
+			drop = append(drop, k)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range drop {
+		if _, err := tx.ExecContext(ctx, sqlDropCVE, k.vul, k.id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -105,6 +105,8 @@ FROM old_content_package o JOIN old_package p ON p.id = o.package_id WHERE o.con
 	// called so until it is scanned again.
 	sqlKeepDoubt = `UPDATE content SET unread = 1 WHERE id = $1 AND latest_scan_time > 0 AND vul_num = 0 AND severity_level = ''`
 	sqlDropOld   = `DROP TABLE `
+	// sqlCarryFinding is what sqlPutFinding was when this migration was written.
+	sqlCarryFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen) VALUES`
 
 	onConflictEarlier = `ON CONFLICT (package_id, vul_id) DO UPDATE SET first_seen = CASE WHEN excluded.first_seen < finding.first_seen THEN excluded.first_seen ELSE finding.first_seen END`
 )
@@ -240,7 +242,7 @@ func carryContent(ctx context.Context, tx *sql.Tx, content int64, project string
 	if err != nil {
 		return err
 	}
-	if err := putRows(ctx, tx, sqlPutFinding, onConflictEarlier, findings); err != nil {
+	if err := putRows(ctx, tx, sqlCarryFinding, onConflictEarlier, findings); err != nil {
 		return err
 	}
 	if err := execIn(ctx, tx, sqlSetMatched, counted); err != nil {

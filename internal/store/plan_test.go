@@ -82,7 +82,7 @@ func plans(project string) map[string]struct {
 		"parts of vulnerability": sqlVulParts, "parts of package": sqlPkgParts, "images of": sqlWhoImages, "findings in": sqlWhoFindings,
 		"packages in": sqlWhoPlaces, "hosts of": sqlWhoHosts, "containers of": sqlWhoContainers, "parts of packages": sqlPartsOfPackages,
 		"cve names": sqlCVENames, "queue keys": sqlQueueKeys, "stored cves": sqlStoredCVEs,
-		"findings named": sqlFindingsNamed, "parts with": sqlPartsWith, "contents with": sqlContentsWith,
+		"findings named": sqlFindingsNamed, "cves held": sqlCVEsHeld, "parts with": sqlPartsWith, "contents with": sqlContentsWith,
 		"index parts":      which(sqlIndexParts, "WHERE content_id IN {in}"),
 		"index images":     which(sqlIndexImages, "WHERE content_id IN {in}"),
 		"index hosts":      which(sqlIndexHosts, "WHERE content_id IN {in}"),
@@ -92,6 +92,7 @@ func plans(project string) map[string]struct {
 		out[name] = q{strings.ReplaceAll(statement, "{these}", "(3, 4)"), []any{1, 2}}
 	}
 	for name, f := range map[string]q{
+		"drop cve":        {sqlDropCVE, []any{1, "c"}},
 		"shift one":       {sqlShiftOne, []any{1, 1, 1, 1, 1, 1}},
 		"count content":   {sqlCountContent, []any{1, 1}},
 		"level of all":    {sqlLevelOfAll, []any{1}},

@@ -81,13 +81,13 @@ const (
 	sqlCoverages    = `SELECT id, inventory, warned FROM coverage`
 	sqlStoredCVEs   = `SELECT vul_id, cve_id, score, published, description FROM vulnerability_cve WHERE cve_id IN {in}`
 
-	sqlFindingsOf   = `SELECT package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen FROM finding WHERE package_id IN {in}`
+	sqlFindingsOf   = `SELECT package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen, cves FROM finding WHERE package_id IN {in}`
 	sqlDropFinding  = `DELETE FROM finding WHERE package_id = $1 AND vul_id = $2`
 	sqlLastEvent    = `SELECT COALESCE(MAX(id), 0) FROM finding_event`
 	sqlPutEvent     = `INSERT INTO finding_event (id, at, generation, kind, vul_id, package_id, was, is_now) VALUES`
 	sqlForgetEvents = `DELETE FROM finding_event WHERE id <= $1`
 
-	onConflictRenew = `ON CONFLICT (package_id, vul_id) DO UPDATE SET vul_type = excluded.vul_type, severity = excluded.severity, fix_state = excluded.fix_state, fixed_version = excluded.fixed_version, evidence = excluded.evidence`
+	onConflictRenew = `ON CONFLICT (package_id, vul_id) DO UPDATE SET vul_type = excluded.vul_type, severity = excluded.severity, fix_state = excluded.fix_state, fixed_version = excluded.fixed_version, evidence = excluded.evidence, cves = excluded.cves`
 )
 
 // Rematch brings all findings and counters up to the generation in use. Only
@@ -455,13 +455,21 @@ func (s *Store) applyBatch(ctx context.Context, tx *sql.Tx, g Generation, batch 
 			}
 			continue
 		}
-		findings = append(findings, []any{c.pkg, c.vul, c.row.vulType, c.row.severity, c.row.fixState, c.row.fixedVersion, c.row.evidence, nowMS})
+		findings = append(findings, []any{c.pkg, c.vul, c.row.vulType, c.row.severity, c.row.fixState, c.row.fixedVersion, c.row.evidence, nowMS, c.row.cves})
 	}
 	if err := putRows(ctx, tx, sqlPutFinding, onConflictRenew, findings); err != nil {
 		return fmt.Errorf("store findings: %w", err)
 	}
 	if err := putRows(ctx, tx, sqlPutKey, onConflictKey, keys); err != nil {
 		return fmt.Errorf("store keys of packages: %w", err)
+	}
+	for _, c := range changes {
+		if c.isNow < 0 {
+			vuls.doubtful[c.vul] = true
+		}
+	}
+	if err := dropCVEs(ctx, tx, vuls.doubtful); err != nil {
+		return fmt.Errorf("drop CVEs: %w", err)
 	}
 	if !counting {
 		if err := s.shiftCounts(ctx, tx, changes); err != nil {
@@ -491,7 +499,7 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 	err := eachIn(ctx, tx, sqlFindingsOf, ids, func(r *sql.Rows) error {
 		var k key
 		var f findingRow
-		err := r.Scan(&k.pkg, &k.vul, &f.vulType, &f.severity, &f.fixState, &f.fixedVersion, &f.evidence, &f.firstSeen)
+		err := r.Scan(&k.pkg, &k.vul, &f.vulType, &f.severity, &f.fixState, &f.fixedVersion, &f.evidence, &f.firstSeen, &f.cves)
 		stored[k] = f
 		return err
 	})
@@ -510,9 +518,9 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 			row.firstSeen = was.firstSeen
 			switch {
 			case !ok:
-				changes = append(changes, change{k.pkg, k.vul, -1, row.severity, EventNew, row})
+				changes = append(changes, change{pkg: k.pkg, vul: k.vul, was: -1, isNow: row.severity, kind: EventNew, row: row})
 			case row != was:
-				c := change{k.pkg, k.vul, was.severity, row.severity, "", row}
+				c := change{pkg: k.pkg, vul: k.vul, was: was.severity, isNow: row.severity, row: row}
 				if row.severity != was.severity || row.fixState != was.fixState || row.fixedVersion != was.fixedVersion {
 					c.kind = EventChanged
 				}
@@ -521,7 +529,7 @@ func compareBatch(ctx context.Context, tx *sql.Tx, g Generation, batch []matched
 		}
 	}
 	for k, was := range stored {
-		changes = append(changes, change{k.pkg, k.vul, was.severity, -1, EventGone, was})
+		changes = append(changes, change{pkg: k.pkg, vul: k.vul, was: was.severity, isNow: -1, kind: EventGone, row: was})
 	}
 	slices.SortFunc(changes, func(a, b change) int {
 		if a.vul != b.vul {

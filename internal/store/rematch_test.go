@@ -57,7 +57,7 @@ func (w *world) check() {
 		w.t.Fatal(err)
 	}
 	worst := map[int64]map[string]int{}
-	findings := map[string]bool{}
+	findings, cves := map[string]bool{}, map[string]bool{}
 	for id := range w.counted() {
 		worst[id] = map[string]int{}
 	}
@@ -78,6 +78,9 @@ JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.pack
 				worst[content][f.ID] = rank
 			}
 			findings[fmt.Sprint(id, " ", f.ID, " ", rank, " ", f.FixState, " ", f.FixedVersion)] = true
+			for _, cve := range f.CVEs {
+				cves[f.ID+" "+cve] = true
+			}
 		}
 		return err
 	})
@@ -112,6 +115,16 @@ JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.pack
 	})
 	if d := gocmp.Diff(findings, stored); d != "" {
 		w.t.Errorf("findings: %s", d)
+	}
+	named := map[string]bool{}
+	w.rows(`SELECT v.advisory, e.cve_id FROM vulnerability_cve e JOIN vulnerability v ON v.id = e.vul_id WHERE EXISTS (SELECT 1 FROM finding f WHERE f.vul_id = v.id)`, func(r *sql.Rows) error {
+		var adv, cve string
+		err := r.Scan(&adv, &cve)
+		named[adv+" "+cve] = true
+		return err
+	})
+	if d := gocmp.Diff(cves, named); d != "" {
+		w.t.Errorf("CVEs of advisories: %s", d)
 	}
 	var left int64
 	if err := w.read.QueryRow(`SELECT COUNT(*) FROM rematch_queue`).Scan(&left); err != nil || left != 0 {
@@ -332,12 +345,12 @@ func testManyRematches(t *testing.T) {
 				continue
 			}
 			have = append(have, rule{
-				id: fmt.Sprintf("X-%d", rnd.IntN(8)) + name, cve: "CVE-1", typ: types[name], source: name, ecosystem: "PyPI",
+				id: fmt.Sprintf("X-%d", rnd.IntN(8)), cve: []string{"CVE-1", "CVE-1,CVE-2", "CVE-2,CVE-3"}[rnd.IntN(3)], typ: types[name], source: name, ecosystem: "PyPI",
 				fixed: []string{"", "2.30", "3.0.10"}[rnd.IntN(3)], severity: levels[rnd.IntN(len(levels))],
 			})
 		}
-		slices.SortFunc(have, func(a, b rule) int { return cmp.Compare(a.id, b.id) })
-		have = slices.CompactFunc(have, func(a, b rule) bool { return a.id == b.id })
+		slices.SortFunc(have, func(a, b rule) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.source, b.source)) })
+		have = slices.CompactFunc(have, func(a, b rule) bool { return a.id == b.id && a.source == b.source })
 		var diff *advisory.Diff
 		if rnd.IntN(4) > 0 {
 			diff = &advisory.Diff{}
