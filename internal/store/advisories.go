@@ -28,6 +28,9 @@ type Generation struct {
 	Matcher Matcher
 	// CVE looks up one CVE; ok is false if it is not known.
 	CVE func(id string) (cve CVE, ok bool)
+	// Exploits looks up what is known of attacks by one CVE, the zero value
+	// if nothing is. nil knows nothing.
+	Exploits func(id string) Exploits
 	// Release ends the use of all of it.
 	Release func()
 }
@@ -61,6 +64,33 @@ type CVE struct {
 	Description string
 }
 
+// Exploits is what is known of attacks that use a CVE. It is not stored with
+// findings, but asked of the generation in use.
+type Exploits struct {
+	// Known says that it is in CISA's catalogue of vulnerabilities known to
+	// be exploited, Since since when ("2021-12-10").
+	Known bool
+	Since string
+	// EPSS is the probability of exploitation in the next 30 days, and
+	// Percentile its rank, both from 0 to 1; 0 if unknown.
+	EPSS, Percentile float64
+}
+
+// orWorse is what is known of two CVEs together, as match rates a finding of
+// both: exploited since the earlier day, with the higher EPSS.
+func (e Exploits) orWorse(o Exploits) Exploits {
+	if o.Known {
+		if e.Since == "" || o.Since != "" && o.Since < e.Since {
+			e.Since = o.Since
+		}
+		e.Known = true
+	}
+	if o.EPSS > e.EPSS {
+		e.EPSS, e.Percentile = o.EPSS, o.Percentile
+	}
+	return e
+}
+
 // OneGeneration is the Advisories of a program that keeps to one generation.
 // The caller closes db when the store is closed.
 func OneGeneration(db *advisory.DB) Advisories {
@@ -88,6 +118,13 @@ func GenerationOf(db *advisory.DB, m Matcher, release func()) Generation {
 				return CVE{}, false
 			}
 			return CVE{Score: c.Score, Published: c.Published, Description: c.Description}, true
+		},
+		Exploits: func(id string) Exploits {
+			c, err := db.CVE(id)
+			if err != nil || c == nil {
+				return Exploits{}
+			}
+			return Exploits{Known: c.KEV, Since: c.KEVDate, EPSS: c.EPSS, Percentile: c.Percentile}
 		},
 	}
 }

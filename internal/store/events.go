@@ -81,7 +81,7 @@ func (s *Store) Events(ctx context.Context, project, name string, before, limit 
 			return err
 		})
 		for i := range out {
-			out[i].Images = s.index.holders(project, parts[packages[i]]).Images
+			out[i].Images = s.index.holders(project, parts[packages[i]], nil).Images
 			out[i].CVEs = cves[vuls[i]]
 		}
 		return err

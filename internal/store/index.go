@@ -272,8 +272,8 @@ type weighed struct {
 }
 
 // holders finds who in a project has one of some parts. Contents that no host
-// has any more do not count.
-func (x *index) holders(project string, parts hits) holders {
+// has any more do not count, nor do those that are excepted.
+func (x *index) holders(project string, parts hits, except map[int64]bool) holders {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var out holders
@@ -286,7 +286,7 @@ func (x *index) holders(project string, parts hits) holders {
 	for p := range parts {
 		for _, at := range x.parts[p] {
 			s := &x.slots[at]
-			if s.project != number || s.images == 0 || !seen.set(at) {
+			if s.project != number || s.images == 0 || except[s.content] || !seen.set(at) {
 				continue
 			}
 			out.Images += int64(s.images)

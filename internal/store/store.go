@@ -67,6 +67,9 @@ type Store struct {
 	// engine is what differs between the two databases.
 	engine engine
 	index  index
+	// dockets and ranks keep what answers are made of between questions.
+	dockets dockets
+	ranks   ranks
 	// rematching is held by the one re-match that runs.
 	rematching sync.Mutex
 }

@@ -38,12 +38,27 @@ type Who struct {
 	ContainerList []WhoContainer
 
 	// Advisories that were meant and concern something in the project,
-	// sorted. Of a question for advisories only.
+	// sorted. This and the next are of a question for advisories only.
 	Advisories []string
+	// Suppressed is the number of images in which VEX documents set all of
+	// it aside. They are not counted otherwise.
+	Suppressed int64
+	// Rating of the advisories; nil if nothing is concerned.
+	Rating *Rating
 	// Versions of the package that are in the range, and those that the
 	// rules of their ecosystem cannot compare with it, sorted. Of a
 	// question for packages only.
 	Versions, Incomparable []string
+}
+
+// A Rating is what is known of the worst of some advisories.
+type Rating struct {
+	Severity int64   // report.SeverityRank
+	Score    float64 // CVSS base score, 0 if there is none
+	Exploits Exploits
+	Fixable  bool
+	// Priority is that of Ranked.
+	Priority int
 }
 
 // A WhoImage is an image with what it was listed for.
@@ -58,6 +73,8 @@ type WhoPackage struct {
 	Type, Name, Version, Path, Layer string
 	Advisory, FixState, FixedVersion string
 	Severity                         int64 // report.SeverityRank
+	// Judgement is what VEX documents of the project say, nil for nothing.
+	Judgement *report.Judgement
 }
 
 // A WhoHost is a host that holds one of the images.
@@ -82,7 +99,7 @@ const (
 FROM part pt CROSS JOIN part_package pp CROSS JOIN package p
 WHERE pt.id IN {in} AND pp.part_id = pt.id AND pp.declared = 0 AND pp.package_id IN {these} AND p.id = pp.package_id
 ORDER BY pp.part_id, p.type, p.name, p.version, pp.path`
-	sqlWhoFindings = `SELECT f.package_id, v.advisory, f.fix_state, f.fixed_version, f.severity FROM finding f CROSS JOIN vulnerability v
+	sqlWhoFindings = `SELECT f.package_id, f.vul_id, v.advisory, f.fix_state, f.fixed_version, f.severity FROM finding f CROSS JOIN vulnerability v
 WHERE f.package_id IN {in} AND f.vul_id IN {these} AND v.id = f.vul_id ORDER BY f.package_id, v.advisory`
 	sqlWhoHosts      = `SELECT id, host_id, host_name, private_ip, last_seen FROM agent WHERE id IN {in} ORDER BY id`
 	sqlWhoContainers = `SELECT DISTINCT i.content_id, k.agent_id, a.host_name, k.engine, k.container_id, k.name, k.pod_name
@@ -91,33 +108,49 @@ WHERE i.content_id IN {in} ORDER BY i.content_id, k.agent_id, k.engine, k.contai
 )
 
 // WhoHas tells who has a vulnerability, named by a CVE or an advisory. One
-// that concerns nothing in the project gives zeros.
+// that concerns nothing in the project gives zeros. Images in which VEX
+// documents set all of it aside are neither counted nor listed.
 func (s *Store) WhoHas(ctx context.Context, project, name string, list Whose, p Page) (Who, error) {
+	return s.whoHas(ctx, project, name, list, p, false)
+}
+
+// WhoHasSuppressed is WhoHas with those images in its list; the numbers are the
+// same.
+func (s *Store) WhoHasSuppressed(ctx context.Context, project, name string, list Whose, p Page) (Who, error) {
+	return s.whoHas(ctx, project, name, list, p, true)
+}
+
+func (s *Store) whoHas(ctx context.Context, project, name string, list Whose, p Page, suppressed bool) (Who, error) {
 	if err := s.index.refresh(ctx, s); err != nil {
 		return Who{}, fmt.Errorf("who has %s: %w", name, err)
 	}
+	g, err := s.acquire()
+	if err != nil {
+		return Who{}, fmt.Errorf("who has %s: %w", name, err)
+	}
+	defer g.Release()
 	var out Who
-	err := s.inView(ctx, func(tx *sql.Tx) error {
-		advisories := map[int64]string{}
+	err = s.inView(ctx, func(tx *sql.Tx) error {
+		var named []int64
 		err := each(ctx, tx, sqlVulsNamed, []any{text(name), text(name)}, func(r *sql.Rows) error {
 			var id int64
 			var advisory string
 			err := r.Scan(&id, &advisory)
-			advisories[id] = advisory
+			named = append(named, id)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		hits := map[int64]hits{} // by advisory
-		ids := slices.Sorted(maps.Keys(advisories))
-		err = eachIn(ctx, tx, sqlVulParts, ids, func(r *sql.Rows) error {
+		found := map[int64]hits{} // by advisory
+		slices.Sort(named)
+		err = eachIn(ctx, tx, sqlVulParts, named, func(r *sql.Rows) error {
 			var part, pkg, vul int64
 			err := r.Scan(&part, &pkg, &vul)
-			if hits[vul] == nil {
-				hits[vul] = newHits()
+			if found[vul] == nil {
+				found[vul] = newHits()
 			}
-			hits[vul].add(part, pkg)
+			found[vul].add(part, pkg)
 			return err
 		})
 		if err != nil {
@@ -125,20 +158,92 @@ func (s *Store) WhoHas(ctx context.Context, project, name string, list Whose, p 
 		}
 		all := newHits()
 		var vuls []int64
-		for _, vul := range ids {
-			if s.index.any(project, hits[vul]) {
-				out.Advisories = append(out.Advisories, advisories[vul])
-				all.join(hits[vul])
+		for _, vul := range named {
+			if s.index.any(project, found[vul]) {
+				all.join(found[vul])
 				vuls = append(vuls, vul)
 			}
 		}
+		q := question{project: project, hits: all, vuls: vuls, list: list, page: p}
+		if len(vuls) == 0 {
+			return s.fillWho(ctx, tx, &out, q)
+		}
+		facts, err := readVulFacts(ctx, tx, vuls, g)
+		if err != nil {
+			return err
+		}
+		for _, v := range facts {
+			out.Advisories = append(out.Advisories, v.advisory)
+		}
 		slices.Sort(out.Advisories)
-		return s.fillWho(ctx, tx, &out, question{project, all, vuls, list, p})
+		if q.hearing, err = s.hear(ctx, tx, project, facts); err != nil {
+			return err
+		}
+		defer q.hearing.close()
+		if err := s.rate(&out, &q, facts, found); err != nil {
+			return err
+		}
+		q.listAll = suppressed
+		return s.fillWho(ctx, tx, &out, q)
 	})
 	if err != nil {
 		return Who{}, fmt.Errorf("who has %s: %w", name, err)
 	}
 	return out, nil
+}
+
+// rate counts the findings of a question, and finds the contents in which
+// nothing of it stands.
+func (s *Store) rate(out *Who, q *question, facts map[int64]*vulFact, found map[int64]hits) error {
+	x := &s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	partsOf := map[int64][]int64{}
+	for part, packages := range q.hits {
+		for pkg := range packages {
+			partsOf[pkg] = append(partsOf[pkg], part)
+		}
+	}
+	t := newTally(x, x.projects[q.project], q.hearing, partsOf)
+	standing, aside := map[int64]bool{}, map[int64]bool{} // contents
+	for _, vul := range q.vuls {
+		v := facts[vul]
+		if v == nil {
+			continue
+		}
+		c, err := t.count(v)
+		if err != nil {
+			return err
+		}
+		if out.Rating == nil {
+			out.Rating = &Rating{}
+		}
+		out.Rating.worse(v, c)
+		if q.hearing == nil {
+			continue
+		}
+		for _, at := range t.ofAll(v.findings).slots {
+			if content := x.slots[at].content; c.except[content] {
+				aside[content] = true
+			} else {
+				standing[content] = true
+			}
+		}
+	}
+	q.except = map[int64]bool{}
+	for content := range aside {
+		if !standing[content] {
+			q.except[content] = true
+			out.Suppressed += int64(x.slots[x.byID[content]].images)
+		}
+	}
+	return nil
+}
+
+// worse takes in one more advisory.
+func (r *Rating) worse(v *vulFact, c tallied) {
+	r.Severity, r.Score, r.Fixable, r.Priority = max(r.Severity, c.severity), max(r.Score, v.score), r.Fixable || c.fixed, max(r.Priority, c.priority)
+	r.Exploits = r.Exploits.orWorse(v.exploits)
 }
 
 // A PackageQuestion names packages: all types if Type is empty, all versions if
@@ -192,7 +297,7 @@ func (s *Store) WhoHasPackage(ctx context.Context, project string, q PackageQues
 			}
 			slices.Sort(*group.to)
 		}
-		return s.fillWho(ctx, tx, &out, question{project, all, nil, list, p})
+		return s.fillWho(ctx, tx, &out, question{project: project, hits: all, list: list, page: p})
 	})
 	if err != nil {
 		return Who{}, fmt.Errorf("who has package %s: %w", q.Name, err)
@@ -256,12 +361,20 @@ type question struct {
 	vuls    []int64 // whose findings are shown with packages
 	list    Whose
 	page    Page
+	// except are contents that do not count, and are listed only if listAll
+	// says so. hearing may be nil.
+	except  map[int64]bool
+	listAll bool
+	hearing *hearing
 }
 
 // fillWho fills in the numbers and one page of one list.
 func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) error {
-	h, p := s.index.holders(q.project, q.hits), q.page
+	h, p := s.index.holders(q.project, q.hits, q.except), q.page
 	out.Images, out.Hosts, out.Containers = h.Images, h.Hosts, h.Containers
+	if q.listAll && len(q.except) > 0 {
+		h = s.index.holders(q.project, q.hits, nil)
+	}
 	switch q.list {
 	case WhoseImages:
 		contents, skip := h.slice(p, func(c weighed) int64 { return c.images })
@@ -307,40 +420,58 @@ func (s *Store) packagesIn(ctx context.Context, tx *sql.Tx, q question, contents
 		}
 	}
 	ids := slices.Sorted(maps.Keys(packages))
-	findings := map[int64][]WhoPackage{} // without the package
+	type found struct {
+		vul int64
+		WhoPackage
+	}
+	findings := map[int64][]found{} // without the package
 	err := eachIn(ctx, tx, strings.Replace(sqlWhoFindings, "{these}", numbers(q.vuls), 1), ids, func(r *sql.Rows) error {
 		var pkg int64
-		var f WhoPackage
-		err := r.Scan(&pkg, &f.Advisory, &f.FixState, &f.FixedVersion, &f.Severity)
+		var f found
+		err := r.Scan(&pkg, &f.vul, &f.Advisory, &f.FixState, &f.FixedVersion, &f.Severity)
 		findings[pkg] = append(findings[pkg], f)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	places := map[int64][]WhoPackage{}
+	type place struct {
+		judgedKey
+		WhoPackage
+	}
+	places := map[int64][]place{} // by part
 	err = eachIn(ctx, tx, strings.Replace(sqlWhoPlaces, "{these}", numbers(ids), 1), slices.Sorted(maps.Keys(parts)), func(r *sql.Rows) error {
 		var part, pkg, counted int64
 		var w WhoPackage
 		err := r.Scan(&part, &pkg, &counted, &w.Type, &w.Name, &w.Version, &w.Path, &w.Layer)
 		switch {
 		case len(q.vuls) == 0:
-			places[part] = append(places[part], w)
+			places[part] = append(places[part], place{judgedKey{pkg, 0}, w})
 		case counted != 0:
 			for _, f := range findings[pkg] {
 				w.Advisory, w.FixState, w.FixedVersion, w.Severity = f.Advisory, f.FixState, f.FixedVersion, f.Severity
-				places[part] = append(places[part], w)
+				places[part] = append(places[part], place{judgedKey{pkg, f.vul}, w})
 			}
 		}
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	out := map[int64][]WhoPackage{}
 	for content, list := range of {
 		for _, part := range list {
-			out[content] = append(out[content], places[part]...)
+			for _, p := range places[part] {
+				if q.hearing != nil {
+					if p.Judgement, err = q.hearing.word(content, list, p.pkg, p.vul); err != nil {
+						return nil, err
+					}
+				}
+				out[content] = append(out[content], p.WhoPackage)
+			}
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, packages map[int64][]WhoPackage, skip, limit int64) error {

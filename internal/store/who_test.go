@@ -61,8 +61,8 @@ func testWhoHas(t *testing.T) {
 		}
 		for _, i := range got.ImageList {
 			want := []WhoPackage{
-				{report.TypeDeb, "libssl3", "3.0.9-1", "/var/lib/dpkg/status", i.Packages[0].Layer, rules[1].id, report.FixAvailable, rules[1].fixed, 3},
-				{report.TypeDeb, "openssl", "3.0.9-1", "/var/lib/dpkg/status", i.Packages[0].Layer, rules[1].id, report.FixAvailable, rules[1].fixed, 3},
+				{report.TypeDeb, "libssl3", "3.0.9-1", "/var/lib/dpkg/status", i.Packages[0].Layer, rules[1].id, report.FixAvailable, rules[1].fixed, 3, nil},
+				{report.TypeDeb, "openssl", "3.0.9-1", "/var/lib/dpkg/status", i.Packages[0].Layer, rules[1].id, report.FixAvailable, rules[1].fixed, 3, nil},
 			}
 			if d := cmp.Diff(want, i.Packages); d != "" {
 				t.Error(d)

@@ -27,9 +27,17 @@ type Document struct {
 	// Name for people: the name of the file.
 	Name string
 	// By is report.JudgedByVEX or report.JudgedByAttached.
-	By         string
+	By string
+	// Format is FormatOpenVEX or FormatCSAF.
+	Format     string
 	statements []statement
 }
+
+// Formats of a document.
+const (
+	FormatOpenVEX = "openvex"
+	FormatCSAF    = "csaf"
+)
 
 // Statements is how many statements the document makes.
 func (d *Document) Statements() int { return len(d.statements) }
@@ -90,8 +98,10 @@ func parse(name string, b []byte, by string) (*Document, error) {
 	var err error
 	switch {
 	case kind.Context != nil:
+		d.Format = FormatOpenVEX
 		d.statements, err = openVEX(b, by == report.JudgedByAttached)
 	case kind.Document != nil:
+		d.Format = FormatCSAF
 		d.statements, err = fromCSAF(b)
 	default:
 		return nil, fault.New(fault.Invalid, "neither OpenVEX (no @context) nor CSAF (no document)")

@@ -20,6 +20,9 @@ type Judge struct {
 
 	index map[string][]ref // statements by vulnerability id
 	built int
+	// images are the package URLs of images in the statements, by the last
+	// part of the name; nil until someone asks.
+	images map[string][]purl
 }
 
 // A ref is a statement of a document.
@@ -55,7 +58,7 @@ func (j *Judge) build() {
 	if j.index != nil && j.built == len(j.Documents) {
 		return
 	}
-	j.index, j.built = map[string][]ref{}, len(j.Documents)
+	j.index, j.built, j.images = map[string][]ref{}, len(j.Documents), nil
 	for i, d := range j.Documents {
 		for k, s := range d.statements {
 			for _, id := range s.ids {
