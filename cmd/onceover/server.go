@@ -168,7 +168,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
 			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users}),
-			explain: query.Explain(query.ExplainConfig{Images: st, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
+			explain: query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -351,7 +351,7 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/v5/"):
 		h.api.ServeHTTP(w, r)
-	case strings.HasPrefix(path, "/v1/") && strings.HasSuffix(path, "/explain"):
+	case strings.HasPrefix(path, query.Prefix) && strings.Contains(path, "/images/") && strings.HasSuffix(path, "/explain"):
 		h.explain.ServeHTTP(w, r)
 	case strings.HasPrefix(path, query.Prefix):
 		h.own.ServeHTTP(w, r)

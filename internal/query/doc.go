@@ -1,8 +1,9 @@
 // Package query is the API of our own for questions about the whole fleet, for
 // which HSS has no operation: who has a vulnerability, who has a package in a
-// range of versions, and what has changed since a new generation of advisories.
+// range of versions, which vulnerabilities come first, and what has changed since a
+// new generation of advisories.
 //
 // It stands beside package hss on the store, and is authenticated in the same
 // way. It reads parameters, asks, and writes JSON; what the answers mean is said
-// in docs/fleet.md. It changes nothing.
+// in docs/fleet.md. All that it changes are the VEX documents of a project.
 package query

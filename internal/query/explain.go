@@ -12,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/match"
+	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/wire"
 )
@@ -34,6 +35,9 @@ type Merged interface {
 // ExplainConfig is what the question is answered with.
 type ExplainConfig struct {
 	Images Merged
+	// Judged returns what applies the VEX documents of a project to findings of
+	// the image, nil if it has none: store.Store's. Without it there are none.
+	Judged func(ctx context.Context, project, imageID string, inv report.Inventory) (func(*report.Finding), error)
 	// Matcher returns the matcher of the generation in use, and a function
 	// that is called when the answer is made.
 	Matcher func() (m *match.Matcher, release func(), err error)
@@ -98,7 +102,15 @@ func (e explainer) explain(r *http.Request) (*match.Explanation, error) {
 		return nil, err
 	}
 	defer release()
-	return m.Explain(r.Context(), img.Inventory, layers, img.Running, id)
+	out, err := m.Explain(r.Context(), img.Inventory, layers, img.Running, id)
+	if err != nil || e.cfg.Judged == nil {
+		return out, err
+	}
+	judge, err := e.cfg.Judged(r.Context(), key.ProjectID, chi.URLParam(r, "image_id"), img.Inventory)
+	if err == nil && judge != nil {
+		out.Judge(judge)
+	}
+	return out, err
 }
 
 // explainStatuses are the HTTP statuses of coded errors; any other is a fault of

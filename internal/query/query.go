@@ -63,6 +63,7 @@ func New(cfg Config) http.Handler {
 		wire.WriteError(w, r, http.StatusMethodNotAllowed, "APIGW.0101", "the API does not know the method "+r.Method)
 	})
 	for path, f := range map[string]func(r *http.Request, project string) (any, error){
+		"vulnerabilities":      a.vulnerabilities,
 		"vulnerabilities/{id}": a.vulnerability,
 		"packages":             a.packages,
 		"files/{sha256}":       a.file,
@@ -70,6 +71,10 @@ func New(cfg Config) http.Handler {
 	} {
 		r.Get(Prefix+"{project_id}/fleet/"+path, a.serve(f))
 	}
+	r.Get(vexPath, a.serve(a.listVEX))
+	r.Get(vexPath+"/{name}", a.getVEX)
+	r.Put(vexPath+"/{name}", a.serve(a.putVEX))
+	r.Delete(vexPath+"/{name}", a.serve(a.dropVEX))
 	return r
 }
 
@@ -110,9 +115,11 @@ type who struct {
 	HostNum      int64 `json:"host_num"`
 	ContainerNum int64 `json:"running_container_num"`
 
-	Advisories   []string `json:"advisories,omitempty"`
-	Versions     []string `json:"versions,omitempty"`
-	Incomparable []string `json:"incomparable_versions,omitempty"`
+	SuppressedNum int64    `json:"suppressed_image_num,omitempty"`
+	*rating                // nil if nothing is concerned
+	Advisories    []string `json:"advisories,omitempty"`
+	Versions      []string `json:"versions,omitempty"`
+	Incomparable  []string `json:"incomparable_versions,omitempty"`
 
 	Images     *[]whoImage     `json:"images,omitempty"`
 	Hosts      *[]whoHost      `json:"hosts,omitempty"`
@@ -137,6 +144,9 @@ type whoPackage struct {
 	Severity     string `json:"severity,omitempty"`
 	FixState     string `json:"fix_state,omitempty"`
 	FixedVersion string `json:"fixed_version,omitempty"`
+	// Suppressed says that VEX sets the finding aside.
+	Suppressed bool              `json:"suppressed,omitempty"`
+	VEX        *report.Judgement `json:"vex,omitempty"`
 }
 
 type whoHost struct {
@@ -161,18 +171,31 @@ func (a *api) vulnerability(r *http.Request, project string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, page, err := listParams(r, "list", "offset", "limit")
+	list, page, err := listParams(r, "list", "offset", "limit", "show_suppressed")
+	if err != nil {
+		return nil, err
+	}
+	suppressed, err := yes(r, "show_suppressed")
 	if err != nil {
 		return nil, err
 	}
 	if len(id) > maxNameBytes {
 		return nil, fault.New(fault.Invalid, "an id of %d bytes: the limit is %d", len(id), maxNameBytes)
 	}
-	found, err := a.store.WhoHas(r.Context(), project, id, list, page)
+	ask := a.store.WhoHas
+	if suppressed != nil && *suppressed {
+		ask = a.store.WhoHasSuppressed
+	}
+	found, err := ask(r.Context(), project, id, list, page)
 	if err != nil {
 		return nil, err
 	}
-	return answerWho(found, list), nil
+	out := answerWho(found, list)
+	if rated := found.Rating; rated != nil {
+		out.SuppressedNum = found.Suppressed
+		out.rating = newRating(rated.Severity, rated.Score, rated.Exploits, rated.Fixable, rated.Priority)
+	}
+	return out, nil
 }
 
 func (a *api) packages(r *http.Request, project string) (any, error) {
@@ -219,7 +242,7 @@ func answerWho(found store.Who, list store.Whose) who {
 				if p.Advisory != "" {
 					severity = report.SeverityName(p.Severity)
 				}
-				image.Packages = append(image.Packages, whoPackage{p.Type, p.Name, p.Version, p.Path, p.Layer, p.Advisory, severity, p.FixState, p.FixedVersion})
+				image.Packages = append(image.Packages, whoPackage{p.Type, p.Name, p.Version, p.Path, p.Layer, p.Advisory, severity, p.FixState, p.FixedVersion, p.Judgement.Suppresses(), p.Judgement})
 			}
 			images = append(images, image)
 		}
@@ -327,6 +350,21 @@ func known(r *http.Request, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// yes reads a parameter that is true or false; nil if it is not given.
+func yes(r *http.Request, name string) (*bool, error) {
+	var out bool
+	switch s := r.URL.Query().Get(name); s {
+	case "":
+		return nil, nil
+	case "true":
+		out = true
+	case "false":
+	default:
+		return nil, fault.New(fault.Invalid, "%s %q: want true or false", name, s)
+	}
+	return &out, nil
 }
 
 func number(r *http.Request, name string, otherwise, least, most int64) (int64, error) {

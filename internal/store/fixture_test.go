@@ -47,6 +47,7 @@ type table struct {
 	warnings []string
 	diff     *advisory.Diff // to the generation in use
 	asked    func()         // before each package is matched, if not nil
+	exploits map[string]Exploits
 }
 
 func newTable() *table { return &table{id: "test", rules: rules} }
@@ -61,7 +62,9 @@ func (a *table) replace(id string, diff *advisory.Diff, rules ...rule) {
 func (a *table) Acquire() (Generation, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Generation{ID: a.id, Matcher: tableMatcher{a, a.rules, a.warnings}, Release: func() {}}, nil
+	exploits := a.exploits
+	return Generation{ID: a.id, Matcher: tableMatcher{a, a.rules, a.warnings}, Release: func() {},
+		Exploits: func(cve string) Exploits { return exploits[cve] }}, nil
 }
 
 func (a *table) Diff(context.Context, string, string) (*advisory.Diff, error) {

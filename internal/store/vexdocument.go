@@ -38,7 +38,7 @@ const (
 	sqlPutVEX     = `INSERT INTO vex_document (project_id, name, format, digest, size, statements, put_by, put_at, seq, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (project_id, name) DO UPDATE SET format = excluded.format, digest = excluded.digest, size = excluded.size, statements = excluded.statements,
 put_by = excluded.put_by, put_at = excluded.put_at, seq = excluded.seq, content = excluded.content`
-	sqlDropVEX = `DELETE FROM vex_document WHERE project_id = $1 AND name = $2`
+	sqlDropVEX = `DELETE FROM vex_document WHERE project_id = $1 AND name = $2 RETURNING digest`
 )
 
 // PutVEX keeps a VEX document of a project, in the place of one with the same
@@ -127,18 +127,19 @@ func (s *Store) VEXContent(ctx context.Context, project, name string) ([]byte, e
 	return out, nil
 }
 
-// DropVEX forgets a document; fault.NotFound if there is none.
-func (s *Store) DropVEX(ctx context.Context, project, name string) error {
-	return s.inTx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, sqlDropVEX, project, text(name))
-		if err != nil {
-			return fmt.Errorf("delete VEX document: %w", err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
-			return err
-		}
-		return noVEX(name)
+// DropVEX forgets a document and returns its digest; fault.NotFound if there is
+// none.
+func (s *Store) DropVEX(ctx context.Context, project, name string) (digest string, err error) {
+	err = s.inTx(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, sqlDropVEX, project, text(name)).Scan(&digest)
 	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", noVEX(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("delete VEX document: %w", err)
+	}
+	return digest, nil
 }
 
 func noVEX(name string) error { return fault.New(fault.NotFound, "there is no VEX document %q", name) }
