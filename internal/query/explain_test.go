@@ -74,7 +74,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := auth.New(auth.Config{Keys: st, Projects: st, Log: log})
-	handler := query.Explain(query.ExplainConfig{Images: st, Authenticate: a.Users, Log: log,
+	handler := query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Authenticate: a.Users, Log: log,
 		Matcher: func() (*match.Matcher, func(), error) { return m, func() {}, nil }})
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == auth.PathTokens {
@@ -175,6 +175,18 @@ func TestExplain(t *testing.T) {
 	}
 	if p := e.Packages[0]; p.Layer != 1 || p.BuildCommand != "COPY / /" || p.Findings[0].ID != "CVE-2023-45853" || p.Priority.Running != 10 || len(p.Records) != 1 {
 		t.Errorf("got %+v", p)
+	}
+	// A document that sets it aside, and one for another image.
+	for name, want := range map[string]string{"db": match.VerdictAffected, "web": match.VerdictSuppressed} {
+		doc := `{"@context":"https://openvex.dev/ns/v0.2.0","timestamp":"2026-01-01T00:00:00Z","statements":[{"vulnerability":{"name":"CVE-2023-45853"},
+			"products":[{"@id":"pkg:oci/` + name + `"}],"status":"not_affected","justification":"component_not_present"}]}`
+		if _, err := st.PutVEX(t.Context(), first.Project.ID, "doc", "AK", []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+		_, e, b := get(first.Project.ID, ask)
+		if e.Verdict != want || want == match.VerdictSuppressed && e.Packages[0].Because != "doc says not_affected, component_not_present" {
+			t.Errorf("with a document about %s: %s", name, b)
+		}
 	}
 	for _, tc := range []struct {
 		name, project, rest string

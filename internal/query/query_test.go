@@ -29,7 +29,13 @@ import (
 type zlib struct{ known *bool }
 
 func (z zlib) Acquire() (store.Generation, error) {
-	return store.Generation{ID: fmt.Sprint("known ", *z.known), Matcher: z, Release: func() {}}, nil
+	return store.Generation{ID: fmt.Sprint("known ", *z.known), Matcher: z, Release: func() {},
+		Exploits: func(cve string) store.Exploits {
+			if cve != "CVE-2023-45853" {
+				return store.Exploits{}
+			}
+			return store.Exploits{Known: true, Since: "2024-05-06", EPSS: 0.04, Percentile: 0.8}
+		}}, nil
 }
 
 func (z zlib) Diff(context.Context, string, string) (*advisory.Diff, error) { return nil, nil }
@@ -55,6 +61,11 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteLog(t, slog.New(slog.DiscardHandler))
+}
+
+func newSiteLog(t *testing.T, log *slog.Logger) *site {
+	t.Helper()
 	s := &site{t: t}
 	quiet := slog.New(slog.DiscardHandler)
 	st, err := store.Open(t.Context(), store.Config{DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: quiet, Advisories: zlib{&s.known}})
@@ -67,7 +78,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	a := auth.New(auth.Config{Keys: st, Projects: st, Log: quiet})
-	api, tokens := New(Config{Store: st, Authenticate: a.Users, Log: quiet}), a.Tokens()
+	api, tokens := New(Config{Store: st, Authenticate: a.Users, Log: log}), a.Tokens()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == auth.PathTokens {
 			tokens.ServeHTTP(w, r)

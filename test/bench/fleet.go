@@ -353,6 +353,10 @@ func (r *fleetRun) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ranked, err := r.ranked(ctx)
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s, %d hosts, %d images, %d distinct packages\n", r.s.engine, len(r.fleet.Hosts), len(r.fleet.Images), len(r.fleet.Packages))
 	fmt.Fprintf(w, "every package matched\t%d packages, %d findings\t%.1f s\n", first.Packages, first.Changes, first.Elapsed.Seconds())
@@ -360,6 +364,9 @@ func (r *fleetRun) measure(ctx context.Context) error {
 	fmt.Fprintf(w, "who has CVE-X, %d of them\t%s\n", len(who), percentiles(who))
 	fmt.Fprintf(w, "  the slowest\t%s\n", worst)
 	fmt.Fprintf(w, "who has package P in range R, %d of them\t%s\n", len(ranges), percentiles(ranges))
+	for _, line := range ranked {
+		fmt.Fprintln(w, line)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
