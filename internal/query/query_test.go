@@ -57,6 +57,8 @@ type site struct {
 	token string
 	store *store.Store
 	known bool
+	// packages of the image that is scanned
+	packages []report.Package
 }
 
 func newSite(t *testing.T) *site {
@@ -66,9 +68,26 @@ func newSite(t *testing.T) *site {
 
 func newSiteLog(t *testing.T, log *slog.Logger) *site {
 	t.Helper()
-	s := &site{t: t}
+	s := &site{t: t, packages: []report.Package{
+		{Type: report.TypeDeb, Name: "zlib1g", Version: "1:1.2.13.dfsg-1", Arch: "amd64", Source: "zlib", Path: "/var/lib/dpkg/status"},
+	}}
+	s.open(log, zlib{&s.known})
+	if _, err := s.store.Rematch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.known = true
+	if r, err := s.store.Rematch(t.Context()); err != nil || r.Changes != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	return s
+}
+
+// open starts the server and scans the image.
+func (s *site) open(log *slog.Logger, advisories store.Advisories) {
+	t := s.t
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	st, err := store.Open(t.Context(), store.Config{DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: quiet, Advisories: zlib{&s.known}})
+	st, err := store.Open(t.Context(), store.Config{DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte{7}, 32), Log: quiet, Advisories: advisories})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +117,6 @@ func newSiteLog(t *testing.T, log *slog.Logger) *site {
 	if s.token = resp.Header.Get("X-Subject-Token"); s.token == "" {
 		t.Fatalf("no token: %s", resp.Status)
 	}
-	return s
 }
 
 // scan brings a host with one image and a running container of it.
@@ -132,9 +150,7 @@ func (s *site) scan() {
 	layer := &report.LayerReport{
 		DiffID: string(diffID), Analyzers: "set", Complete: true,
 		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12"}},
-		Databases: []report.Database{{Path: "/var/lib/dpkg/status", Packages: []report.Package{
-			{Type: report.TypeDeb, Name: "zlib1g", Version: "1:1.2.13.dfsg-1", Arch: "amd64", Source: "zlib", Path: "/var/lib/dpkg/status"},
-		}}},
+		Databases: []report.Database{{Path: "/var/lib/dpkg/status", Packages: s.packages}},
 	}
 	if err := s.store.PutLayer(ctx, layer); err != nil {
 		t.Fatal(err)
@@ -143,13 +159,6 @@ func (s *site) scan() {
 		ConfigDigest: image.DigestOf(cfg), Analyzers: "set", DiffIDs: []image.Digest{diffID}, Config: cfg}}, now)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if _, err := s.store.Rematch(ctx); err != nil {
-		t.Fatal(err)
-	}
-	s.known = true
-	if r, err := s.store.Rematch(ctx); err != nil || r.Changes != 1 {
-		t.Fatalf("%+v, %v", r, err)
 	}
 }
 
