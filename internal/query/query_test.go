@@ -150,7 +150,7 @@ func (s *site) scan() {
 	layer := &report.LayerReport{
 		DiffID: string(diffID), Analyzers: "set", Complete: true,
 		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12"}},
-		Databases: []report.Database{{Path: "/var/lib/dpkg/status", Packages: s.packages}},
+		Databases:  []report.Database{{Path: "/var/lib/dpkg/status", Packages: s.packages}},
 	}
 	if err := s.store.PutLayer(ctx, layer); err != nil {
 		t.Fatal(err)
