@@ -11,9 +11,14 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/vex"
 )
+
+// maxSteps is how many statements an answer compares with findings, seconds of
+// work: a project's documents must not hold up the others.
+const maxSteps = 50_000_000
 
 // A docket is the VEX documents of a project, parsed, and the images that they
 // name. It is kept until the documents or the images change.
@@ -95,14 +100,15 @@ func (s *Store) docket(ctx context.Context, tx *sql.Tx, project string) (*docket
 // A hearing judges findings of a project within one view of the database. A nil
 // hearing has no documents and judges nothing.
 type hearing struct {
-	ctx      context.Context
-	tx       *sql.Tx
-	d        *docket
-	vuls     map[int64]*vulFact
-	reach    map[int64]vex.Reach
-	packages map[int64]judgedPackage
-	alone    map[judgedKey]*report.Judgement // without an image
-	have     map[int64][]string              // package URLs of a part
+	ctx        context.Context
+	tx         *sql.Tx
+	d          *docket
+	vuls       map[int64]*vulFact
+	reach      map[int64]vex.Reach
+	packages   map[int64]judgedPackage
+	alone      map[judgedKey]*report.Judgement // without an image
+	have       map[int64][]string              // package URLs of a part
+	from, most int64                           // steps of the judge at the start, and how many may follow
 }
 
 type judgedKey struct{ pkg, vul int64 }
@@ -120,7 +126,10 @@ func (s *Store) hear(ctx context.Context, tx *sql.Tx, project string, vuls map[i
 	}
 	d.mu.Lock()
 	h := &hearing{ctx: ctx, tx: tx, d: d, vuls: vuls, reach: map[int64]vex.Reach{}, packages: map[int64]judgedPackage{},
-		alone: map[judgedKey]*report.Judgement{}, have: map[int64][]string{}}
+		alone: map[judgedKey]*report.Judgement{}, have: map[int64][]string{}, from: d.judge.Steps(), most: s.cfg.vexSteps}
+	if h.most == 0 {
+		h.most = maxSteps
+	}
 	if err := h.readImages(project); err != nil {
 		h.close()
 		return nil, fmt.Errorf("read images that VEX documents name: %w", err)
@@ -235,6 +244,12 @@ func (h *hearing) word(content int64, parts []int64, pkg, vul int64) (*report.Ju
 	}
 	f := h.vuls[vul].finding()
 	f.Package, f.PURL = h.packages[pkg].pkg, h.packages[pkg].purl
+	if h.d.judge.Steps()-h.from > h.most {
+		return nil, fault.New(fault.TooLarge, "the VEX documents of the project say too much about the same images: more than %d comparisons", h.most)
+	}
+	if err := h.ctx.Err(); err != nil {
+		return nil, err
+	}
 	h.d.judge.Image(img)(&f)
 	if !named && !within {
 		h.alone[k] = f.Judgement

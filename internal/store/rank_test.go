@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
@@ -355,5 +357,81 @@ func TestVEXThatIsRefused(t *testing.T) {
 	}
 	if got := w.who(w.project(), "CVE-1", WhoseImages, Page{Limit: 1}); got.Images != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestRankedAtOnce asks, puts documents and changes generations all at the same
+// time; the race detector has the say.
+func TestRankedAtOnce(t *testing.T) {
+	w, neighbour := whoWorld(t)
+	var g errgroup.Group
+	for i := range 6 {
+		g.Go(func() error {
+			for n := range 15 {
+				project := []string{w.project(), neighbour}[n%2]
+				if _, _, _, err := w.Ranked(t.Context(), project, RankFilter{Suppressed: true}, []string{OrderPriority, OrderImages}[i%2], Page{Limit: 10}); err != nil {
+					return err
+				}
+				if _, err := w.WhoHasSuppressed(t.Context(), project, rules[2].cve, WhoseImages, Page{Limit: 10}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		for n := range 10 {
+			doc := openVEX(rules[2].cve, fmt.Sprintf(`{"@id":"pkg:oci/web?tag=%d"}`, n%4), notPresent)
+			if _, err := w.PutVEX(t.Context(), w.project(), "doc", "AK", doc); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for n := range 5 {
+			w.table.replace(fmt.Sprint("generation ", n), &advisory.Diff{Packages: key("zlib")}, rules...)
+			if _, err := w.Rematch(t.Context()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	// The last document is about web:1, whose content has a second name.
+	if d := cmp.Diff("DEBIAN-CVE-2023-45853 60 2/2/1-2", w.ranked(w.project(), RankFilter{}, OrderPriority)[0]); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestVEXThatSaysTooMuch: documents that take too long to judge by are an error
+// of their project, and of no other.
+func TestVEXThatSaysTooMuch(t *testing.T) {
+	w, neighbour := whoWorld(t)
+	statement := fmt.Sprintf(`{"vulnerability":%q,"products":["pkg:oci/web?tag=3"],"status":"fixed"},`, rules[2].cve)
+	w.putVEX("doc", []byte(`{"@context":"https://openvex.dev/ns/v0.0.1","timestamp":"2026-01-01T00:00:00Z","statements":[`+strings.TrimSuffix(strings.Repeat(statement, 1000), ",")+`]}`))
+	ask := func(project string) error {
+		_, _, _, err := w.Ranked(t.Context(), project, RankFilter{}, OrderPriority, Page{Limit: 10})
+		if _, other := w.WhoHas(t.Context(), project, rules[2].cve, WhoseImages, Page{Limit: 10}); fault.CodeOf(other) != fault.CodeOf(err) {
+			t.Errorf("%v, but %v", other, err)
+		}
+		return err
+	}
+	w.cfg.vexSteps = 1500
+	if err := ask(w.project()); err != nil {
+		t.Errorf("one image is within the limits: %v", err)
+	}
+	w.putVEX("doc", []byte(`{"@context":"https://openvex.dev/ns/v0.0.1","timestamp":"2026-01-01T00:00:00Z","statements":[`+strings.ReplaceAll(strings.TrimSuffix(strings.Repeat(statement, 1000), ","), "?tag=3", "")+`]}`))
+	if err := ask(w.project()); fault.CodeOf(err) != fault.TooLarge {
+		t.Errorf("three images: %v", err)
+	}
+	if err := ask(neighbour); err != nil {
+		t.Errorf("the neighbour: %v", err)
+	}
+	w.cfg.vexSteps = 0
+	if err := ask(w.project()); err != nil {
+		t.Errorf("with the usual limit: %v", err)
 	}
 }

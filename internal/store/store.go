@@ -52,7 +52,8 @@ type Config struct {
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 
-	rematchBatch int // 0 means the constant; for tests
+	rematchBatch int   // 0 means the constant; for tests
+	vexSteps     int64 // likewise
 }
 
 // A Store is an open database. It is safe for concurrent use.

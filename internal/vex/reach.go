@@ -34,8 +34,12 @@ func (j *Judge) Reach(f *report.Finding) Reach {
 	}
 	for _, ids := range [][]string{{f.ID}, f.CVEs, f.Aliases} {
 		for _, id := range ids {
-			for _, r := range j.index[strings.ToUpper(id)] {
-				out = max(out, ReachNamed)
+			a := j.index[strings.ToUpper(id)]
+			if a == nil {
+				continue
+			}
+			out = max(out, ReachNamed)
+			for _, r := range a.others {
 				for _, p := range j.Documents[r.document].statements[r.statement].products {
 					if len(p.subs) > 0 && p.purl != nil && !p.purl.ofImage() {
 						return ReachContent
@@ -63,7 +67,8 @@ func (j *Judge) Names(img Image) bool {
 		}
 	}
 	is := func(p purl) bool { return p.is(img) }
-	if len(img.Names) == 0 || len(img.RepoDigests) > 0 {
+	names := img.lastNames()
+	if len(names) == 0 {
 		for _, ps := range j.images {
 			if slices.ContainsFunc(ps, is) {
 				return true
@@ -71,15 +76,29 @@ func (j *Judge) Names(img Image) bool {
 		}
 		return false
 	}
+	return slices.ContainsFunc(names, func(n string) bool { return slices.ContainsFunc(j.images[n], is) })
+}
+
+// lastNames are the last parts of the names of an image, without tags.
+func (img Image) lastNames() []string {
+	var out []string
+	add := func(name string) {
+		if n := name[strings.LastIndexByte(name, '/')+1:]; !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
 	for _, n := range img.Names {
 		if i := strings.LastIndexByte(n, ':'); i > strings.LastIndexByte(n, '/') {
 			n = n[:i]
 		}
-		if slices.ContainsFunc(j.images[n[strings.LastIndexByte(n, '/')+1:]], is) {
-			return true
+		add(n)
+	}
+	for _, d := range img.RepoDigests {
+		if n, _, ok := strings.Cut(d, "@"); ok {
+			add(n)
 		}
 	}
-	return false
+	return out
 }
 
 // addImage keeps one of the same package URLs; most documents repeat few.
