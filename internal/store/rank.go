@@ -440,37 +440,37 @@ func (s *Store) rank(project string, h *hearing) ([]Ranked, error) {
 // caller holds the lock of the index for reading.
 type tally struct {
 	x       *index
-	project int32
 	h       *hearing
 	partsOf map[int64][]int64
-	byPkg   map[int64]*holding
-	union   map[string]*holding
-	stamp   []uint32 // of each slot: the round in which it was seen
-	round   uint32
+	// images and running are those of each slot of the project, 0 for the
+	// others: beside each other they stay in the processor's cache.
+	images, running []int32
+	byPkg           map[int64]*holding
+	union           map[string]holding // without slots
+	key             []byte
+	stamp           []uint32 // of each slot: the round in which it was seen
+	round           uint32
 }
 
 // A holding is the contents of the project that have a package.
 type holding struct {
-	slots           []int32
-	images, running int64
+	slots       []int32
+	all, runner int64 // images, and running containers
 }
 
 func newTally(x *index, project int32, h *hearing, partsOf map[int64][]int64) *tally {
-	return &tally{x: x, project: project, h: h, partsOf: partsOf, byPkg: map[int64]*holding{}, union: map[string]*holding{}, stamp: make([]uint32, len(x.slots))}
-}
-
-// add counts a slot, once in a round.
-func (t *tally) add(to *holding, at int32) {
-	if t.stamp[at] == t.round {
-		return
+	n := len(x.slots)
+	t := &tally{x: x, h: h, partsOf: partsOf, images: make([]int32, n), running: make([]int32, n),
+		byPkg: map[int64]*holding{}, union: map[string]holding{}, stamp: make([]uint32, n)}
+	for at := range x.slots {
+		if s := &x.slots[at]; s.project == project {
+			t.images[at], t.running[at] = s.images, s.running
+		}
 	}
-	t.stamp[at] = t.round
-	s := &t.x.slots[at]
-	to.slots = append(to.slots, at)
-	to.images += int64(s.images)
-	to.running += int64(s.running)
+	return t
 }
 
+// of are the contents that have a package.
 func (t *tally) of(pkg int64) *holding {
 	out := t.byPkg[pkg]
 	if out != nil {
@@ -481,39 +481,55 @@ func (t *tally) of(pkg int64) *holding {
 	t.round++
 	for _, part := range t.partsOf[pkg] {
 		for _, at := range t.x.parts[part] {
-			if s := &t.x.slots[at]; s.project == t.project && s.images > 0 {
-				t.add(out, at)
+			if n := t.images[at]; n > 0 && t.stamp[at] != t.round {
+				t.stamp[at] = t.round
+				out.slots = append(out.slots, at)
+				out.all += int64(n)
+				out.runner += int64(t.running[at])
 			}
 		}
 	}
 	return out
 }
 
-// ofAll are the contents that have one of some packages. Most advisories are
+// ofAll counts the contents that have one of some packages. Most advisories are
 // about packages that others are about as well.
-func (t *tally) ofAll(findings []findingFact) *holding {
+func (t *tally) ofAll(findings []findingFact) holding {
 	if len(findings) == 1 {
-		return t.of(findings[0].pkg)
+		return *t.of(findings[0].pkg)
 	}
-	key := make([]byte, 0, 8*len(findings))
+	t.key = t.key[:0]
 	for _, f := range findings {
-		key = binary.LittleEndian.AppendUint64(key, uint64(f.pkg))
+		if len(t.of(f.pkg).slots) > 0 { // which may use a round of its own
+			t.key = binary.LittleEndian.AppendUint64(t.key, uint64(f.pkg))
+		}
 	}
-	if out := t.union[string(key)]; out != nil {
+	if out, ok := t.union[string(t.key)]; ok {
 		return out
 	}
+	var out holding
+	t.each(findings, func(at int32) {
+		out.all += int64(t.images[at])
+		out.runner += int64(t.running[at])
+	})
+	t.union[string(t.key)] = out
+	return out
+}
+
+// each calls do once for every slot that has one of some packages.
+func (t *tally) each(findings []findingFact, do func(at int32)) {
 	for _, f := range findings {
-		t.of(f.pkg) // which uses rounds of its own
+		t.of(f.pkg)
 	}
-	out := &holding{}
 	t.round++
 	for _, f := range findings {
 		for _, at := range t.of(f.pkg).slots {
-			t.add(out, at)
+			if t.stamp[at] != t.round {
+				t.stamp[at] = t.round
+				do(at)
+			}
 		}
 	}
-	t.union[string(key)] = out
-	return out
 }
 
 // A tallied is one vulnerability, counted.
@@ -529,7 +545,7 @@ type tallied struct {
 func (t *tally) count(v *vulFact) (tallied, error) {
 	var out tallied
 	have := t.ofAll(v.findings)
-	out.images, out.running = have.images, have.running
+	out.images, out.running = have.all, have.runner
 	stands := map[int64]bool{}  // packages somewhere
 	running := map[int64]bool{} // and there a container runs
 	judged := t.h.concerns(v.id)
@@ -546,7 +562,7 @@ func (t *tally) count(v *vulFact) (tallied, error) {
 		}
 		out.severity = max(out.severity, f.severity)
 		out.fixed = out.fixed || f.fixed
-		runs := of.running > 0
+		runs := of.runner > 0
 		if judged && !all {
 			runs = running[f.pkg]
 		}
@@ -585,18 +601,17 @@ func (t *tally) judge(v *vulFact, out *tallied, stands, running map[int64]bool) 
 			running[pkg] = running[pkg] || s.running > 0
 		}
 	}
-	for _, at := range t.ofAll(v.findings).slots {
-		s := &t.x.slots[at]
+	t.each(v.findings, func(at int32) {
 		if standing[at] {
-			out.images += int64(s.images)
-			out.running += int64(s.running)
-			continue
+			out.images += int64(t.images[at])
+			out.running += int64(t.running[at])
+			return
 		}
 		if out.except == nil {
 			out.except = map[int64]bool{}
 		}
-		out.except[s.content] = true
-		out.suppressed += int64(s.images)
-	}
+		out.except[t.x.slots[at].content] = true
+		out.suppressed += int64(t.images[at])
+	})
 	return nil
 }

@@ -222,13 +222,13 @@ func (s *Store) rate(out *Who, q *question, facts map[int64]*vulFact, found map[
 		if q.hearing == nil {
 			continue
 		}
-		for _, at := range t.ofAll(v.findings).slots {
+		t.each(v.findings, func(at int32) {
 			if content := x.slots[at].content; c.except[content] {
 				aside[content] = true
 			} else {
 				standing[content] = true
 			}
-		}
+		})
 	}
 	q.except = map[int64]bool{}
 	for content := range aside {
