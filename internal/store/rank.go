@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -446,15 +447,20 @@ type tally struct {
 	// others: beside each other they stay in the processor's cache.
 	images, running []int32
 	byPkg           map[int64]*holding
-	union           map[string]holding // without slots
-	key             []byte
-	stamp           []uint32 // of each slot: the round in which it was seen
-	round           uint32
+	// planes count a set of slots without looking at each.
+	imagePlanes, runningPlanes planes
+	union                      map[string]holding // without slots
+	key                        []byte
+	set                        bitmap
+	stamp                      []uint32 // of each slot: the round in which it was seen
+	round                      uint32
 }
 
-// A holding is the contents of the project that have a package.
+// A holding is the contents of the project that have a package, as a set as well
+// if they are many.
 type holding struct {
 	slots       []int32
+	set         bitmap
 	all, runner int64 // images, and running containers
 }
 
@@ -467,6 +473,7 @@ func newTally(x *index, project int32, h *hearing, partsOf map[int64][]int64) *t
 			t.images[at], t.running[at] = s.images, s.running
 		}
 	}
+	t.imagePlanes, t.runningPlanes, t.set = newPlanes(t.images), newPlanes(t.running), newBitmap(n)
 	return t
 }
 
@@ -489,6 +496,12 @@ func (t *tally) of(pkg int64) *holding {
 			}
 		}
 	}
+	if len(out.slots) > len(t.set) { // more than words
+		out.set = newBitmap(len(t.images))
+		for _, at := range out.slots {
+			out.set.set(at)
+		}
+	}
 	return out
 }
 
@@ -507,13 +520,52 @@ func (t *tally) ofAll(findings []findingFact) holding {
 	if out, ok := t.union[string(t.key)]; ok {
 		return out
 	}
-	var out holding
-	t.each(findings, func(at int32) {
-		out.all += int64(t.images[at])
-		out.runner += int64(t.running[at])
-	})
+	clear(t.set)
+	for _, f := range findings {
+		of := t.of(f.pkg)
+		if of.set != nil {
+			for i, w := range of.set {
+				t.set[i] |= w
+			}
+			continue
+		}
+		for _, at := range of.slots {
+			t.set.set(at)
+		}
+	}
+	out := holding{all: t.imagePlanes.sum(t.set), runner: t.runningPlanes.sum(t.set)}
 	t.union[string(t.key)] = out
 	return out
+}
+
+// planes are numbers cut into bits: the first has the numbers that are odd, and
+// so on. The sum over a set is one pass over words.
+type planes []bitmap
+
+func newPlanes(values []int32) planes {
+	var out planes
+	for at, v := range values {
+		for k := 0; v>>k > 0; k++ {
+			if k == len(out) {
+				out = append(out, newBitmap(len(values)))
+			}
+			if v>>k&1 != 0 {
+				out[k].set(int32(at))
+			}
+		}
+	}
+	return out
+}
+
+func (p planes) sum(set bitmap) (n int64) {
+	for k, plane := range p {
+		ones := 0
+		for i, w := range set {
+			ones += bits.OnesCount64(w & plane[i])
+		}
+		n += int64(ones) << k
+	}
+	return n
 }
 
 // each calls do once for every slot that has one of some packages.

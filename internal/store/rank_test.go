@@ -434,3 +434,21 @@ func TestVEXThatSaysTooMuch(t *testing.T) {
 		t.Errorf("with the usual limit: %v", err)
 	}
 }
+
+func TestPlanes(t *testing.T) {
+	values := []int32{0, 1, 2, 3, 250, 1 << 30}
+	for range 70 {
+		values = append(values, 5)
+	}
+	p := newPlanes(values)
+	for _, members := range [][]int32{nil, {0}, {1}, {1, 2, 3}, {4, 5, 64}, {2, 63, 64, 75}} {
+		set, want := newBitmap(len(values)), int64(0)
+		for _, m := range members {
+			set.set(m)
+			want += int64(values[m])
+		}
+		if got := p.sum(set); got != want {
+			t.Errorf("the sum of %v is %d, want %d", members, got, want)
+		}
+	}
+}
