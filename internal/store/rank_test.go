@@ -13,6 +13,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
+	"github.com/onceover/onceover/internal/report"
 )
 
 // ranked lists everything, "id priority images/hosts/containers-suppressed".
@@ -450,5 +451,34 @@ func TestPlanes(t *testing.T) {
 		if got := p.sum(set); got != want {
 			t.Errorf("the sum of %v is %d, want %d", members, got, want)
 		}
+	}
+}
+
+// TestRatingOfWhatStands: of two advisories about one CVE one is set aside.
+func TestRatingOfWhatStands(t *testing.T) {
+	w, _ := whoWorld(t)
+	w.table.replace("two", nil, rule{"A-1", "CVE-2026-1", report.TypeDeb, "zlib", "Debian:12", "", report.SeverityCritical, 9.8},
+		rule{"B-1", "CVE-2026-1", report.TypePython, "requests", "PyPI", "", report.SeverityMedium, 5})
+	w.rematch()
+	want := Rating{Severity: 4, Score: 9.8, Priority: 60}
+	if got := w.who(w.project(), "CVE-2026-1", WhoseImages, Page{Limit: 10}); !cmp.Equal(got.Rating, &want) {
+		t.Errorf("both: %+v", got.Rating)
+	}
+	w.putVEX("doc", openVEX("CVE-2026-1", `{"@id":"pkg:deb/debian/zlib"}`, notPresent))
+	want = Rating{Severity: 2, Score: 5, Priority: 38}
+	got := w.who(w.project(), "CVE-2026-1", WhoseImages, Page{Limit: 10})
+	if !cmp.Equal(got.Rating, &want) || got.Images != 4 || got.Suppressed != 0 {
+		t.Errorf("one: %+v, %+v", got.Rating, got)
+	}
+	for _, i := range got.ImageList {
+		if len(i.Packages) != 2 || i.Packages[0].Judgement.Suppresses() == i.Packages[1].Judgement.Suppresses() {
+			t.Errorf("%+v", i.Packages)
+		}
+	}
+	w.putVEX("more", openVEX("CVE-2026-1", `{"@id":"pkg:pypi/requests"}`, notPresent))
+	want = Rating{Severity: 4, Score: 9.8, Priority: 60}
+	got = w.who(w.project(), "CVE-2026-1", WhoseImages, Page{Limit: 10})
+	if !cmp.Equal(got.Rating, &want) || got.Images != 0 || got.Suppressed != 4 {
+		t.Errorf("none: %+v, %+v", got.Rating, got)
 	}
 }

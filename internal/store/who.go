@@ -206,6 +206,7 @@ func (s *Store) rate(out *Who, q *question, facts map[int64]*vulFact, found map[
 	}
 	t := newTally(x, x.projects[q.project], q.hearing, partsOf)
 	standing, aside := map[int64]bool{}, map[int64]bool{} // contents
+	rated := false                                        // by an advisory that stands
 	for _, vul := range q.vuls {
 		v := facts[vul]
 		if v == nil {
@@ -215,10 +216,14 @@ func (s *Store) rate(out *Who, q *question, facts map[int64]*vulFact, found map[
 		if err != nil {
 			return err
 		}
-		if out.Rating == nil {
-			out.Rating = &Rating{}
+		// One that stands somewhere goes before those that do not.
+		switch stands := c.images > 0; {
+		case out.Rating == nil || stands && !rated:
+			out.Rating, rated = &Rating{}, stands
+			out.Rating.worse(v, c)
+		case stands == rated:
+			out.Rating.worse(v, c)
 		}
-		out.Rating.worse(v, c)
 		if q.hearing == nil {
 			continue
 		}
