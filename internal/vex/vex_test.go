@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -357,7 +358,18 @@ func FuzzDocuments(f *testing.F) {
 		if rs, err := ParseRules("x", b); err == nil {
 			j.Rules = rs
 		}
-		fi := bundle()
+		fi, alone := bundle(), bundle()
 		j.Image(web)(&fi)
+		// Whoever goes by Reach and Names hears the same.
+		rulesAside := Judge{Documents: j.Documents}
+		if rulesAside.Reach(&alone) < ReachContent && !rulesAside.Names(web) {
+			in := bundle()
+			rulesAside.Image(web)(&in)
+			rulesAside.Image(Image{})(&alone)
+			attached := slices.ContainsFunc(j.Documents, func(d *Document) bool { return d.By == report.JudgedByAttached })
+			if !attached && !cmp.Equal(in.Judgement, alone.Judgement) {
+				t.Errorf("%+v in an image that is not named, %+v without one", in.Judgement, alone.Judgement)
+			}
+		}
 	})
 }
