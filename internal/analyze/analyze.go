@@ -65,19 +65,36 @@ const SniffBytes = 4
 // A Set is an ordered list of analysers with one key.
 type Set struct {
 	analyzers []Analyzer
+	files     bool
 	key       string
 }
 
+// filesKey stands in the key of a set that takes the digests of files: change
+// it whenever the same layer would give others.
+const filesKey = "files/1"
+
 // NewSet makes a set. Its key changes with the key of any member.
-func NewSet(as ...Analyzer) *Set {
+func NewSet(as ...Analyzer) *Set { return newSet(as, false) }
+
+// WithFiles is the set with the digests of files (report.LayerReport.Files)
+// beside what the analysers say.
+func (s *Set) WithFiles() *Set { return newSet(s.analyzers, true) }
+
+func newSet(as []Analyzer, files bool) *Set {
 	keys := make([]string, len(as))
 	for i, a := range as {
 		keys[i] = a.Key()
 	}
+	if files {
+		keys = append(keys, filesKey)
+	}
 	slices.Sort(keys)
 	sum := sha256.Sum256([]byte(strings.Join(keys, "\n")))
-	return &Set{analyzers: as, key: hex.EncodeToString(sum[:8])}
+	return &Set{analyzers: as, files: files, key: hex.EncodeToString(sum[:8])}
 }
+
+// Files reports whether the digests of files are taken.
+func (s *Set) Files() bool { return s.files }
 
 // Key is a short hash of the members' keys.
 func (s *Set) Key() string { return s.key }

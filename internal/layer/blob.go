@@ -48,6 +48,7 @@ type blobWalker struct {
 
 	entry Entry
 	file  blobFile
+	again bool // links are shown for the second time
 	holes int64
 }
 
@@ -74,7 +75,7 @@ func walkBlob(ctx context.Context, l image.Layer, opts Options, visit Visitor) e
 		}
 	}
 	if len(w.links) > 0 {
-		w.tree, w.final = nil, nil
+		w.tree, w.final, w.again = nil, nil, true
 		if err := w.pass(w.showLinks); err != nil {
 			return err
 		}
@@ -386,7 +387,7 @@ func (w *blobWalker) emit(kind Kind, p, target string) error {
 // showFile shows a file, whose content is w.file.
 func (w *blobWalker) showFile(p string, at node, linkTo string, modTime time.Time) error {
 	info := tarInfo{name: path.Base(p), size: at.size, mode: at.mode, modTime: modTime}
-	w.entry = Entry{Kind: File, Path: p, Info: info, LinkTo: linkTo, src: &w.file}
+	w.entry = Entry{Kind: File, Path: p, Info: info, LinkTo: linkTo, Again: w.again, src: &w.file}
 	return w.visit(&w.entry)
 }
 

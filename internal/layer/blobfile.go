@@ -80,12 +80,9 @@ func (f *blobFile) open() (*Content, error) {
 		return nil, ErrDeferred
 	case f.size > maxContent:
 		return nil, fmt.Errorf("%w: file of %d bytes", ErrLimit, f.size)
-	case f.sparse && f.size > maxSparse:
-		return nil, fmt.Errorf("%w: sparse file of %d bytes", ErrLimit, f.size)
-	case f.sparse:
-		if f.w.holes += f.size; f.w.holes > maxHoles {
-			return nil, fmt.Errorf("%w: sparse files of more than %d bytes", ErrLimit, int64(maxHoles))
-		}
+	}
+	if err := f.checkHoles(); err != nil {
+		return nil, err
 	}
 	f.w.stats.FilesOpened.Add(1)
 	if at := f.w.stream.at; at != nil && f.size > min(maxCopied, f.w.opts.Memory) && !f.sparse {
@@ -105,6 +102,36 @@ func (f *blobFile) open() (*Content, error) {
 	}
 	f.w.remember(f.content, buf.Bytes())
 	return &Content{ReaderAt: bytes.NewReader(buf.Bytes()), Size: int64(buf.Len())}, nil
+}
+
+// checkHoles refuses what costs the layer nothing and the reader much.
+func (f *blobFile) checkHoles() error {
+	if !f.sparse {
+		return nil
+	}
+	if f.size > maxSparse {
+		return fmt.Errorf("%w: sparse file of %d bytes", ErrLimit, f.size)
+	}
+	if f.w.holes += f.size; f.w.holes > maxHoles {
+		return fmt.Errorf("%w: sparse files of more than %d bytes", ErrLimit, int64(maxHoles))
+	}
+	return nil
+}
+
+// stream reads the present file as it goes by.
+func (f *blobFile) stream() (io.ReadCloser, error) {
+	if f.err != nil || f.opened != nil || f.r == nil {
+		c, err := f.open()
+		if err != nil {
+			return nil, err
+		}
+		return c.stream(), nil
+	}
+	if err := f.checkHoles(); err != nil {
+		return nil, err
+	}
+	f.w.stats.FilesOpened.Add(1)
+	return io.NopCloser(f.r), nil
 }
 
 // settle is called when the file was shown, before the stream goes on.

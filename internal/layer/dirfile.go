@@ -35,6 +35,14 @@ func (f *dirFile) open() (*Content, error) {
 	return c, err
 }
 
+func (f *dirFile) stream() (io.ReadCloser, error) {
+	c, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	return c.stream(), nil
+}
+
 func (f *dirFile) sibling(name string, max int64) ([]byte, error) {
 	if name == "" || name != path.Base(name) || name == "." || name == ".." {
 		return nil, fs.ErrNotExist
@@ -140,7 +148,9 @@ func (i *dirInfo) Name() string       { return i.name }
 func (i *dirInfo) Size() int64        { return i.stat().Size }
 func (i *dirInfo) ModTime() time.Time { return time.Unix(i.stat().Mtim.Unix()) }
 func (i *dirInfo) IsDir() bool        { return false }
-func (i *dirInfo) Sys() any           { return nil }
+
+// Sys is a *unix.Stat_t.
+func (i *dirInfo) Sys() any { return i.stat() }
 func (i *dirInfo) Mode() fs.FileMode {
 	m := i.stat().Mode
 	out := fs.FileMode(m & 0o777)

@@ -85,6 +85,9 @@ type Entry struct {
 	// Info is the stat data of a File. Its methods may cost a system
 	// call the first time.
 	Info fs.FileInfo
+	// Again marks a hard link that was shown before and answered
+	// ErrDeferred.
+	Again bool
 
 	src source
 }
@@ -92,6 +95,7 @@ type Entry struct {
 // source is where the content of an entry comes from.
 type source interface {
 	open() (*Content, error)
+	stream() (io.ReadCloser, error)
 	sibling(name string, max int64) ([]byte, error)
 }
 
@@ -103,6 +107,15 @@ func (e *Entry) Open() (*Content, error) {
 		return nil, fs.ErrNotExist
 	}
 	return e.src.open()
+}
+
+// Stream is Open for who reads the file once from its start: nothing is copied
+// for that, and the limits of Open on its size do not hold.
+func (e *Entry) Stream() (io.ReadCloser, error) {
+	if e.src == nil {
+		return nil, fs.ErrNotExist
+	}
+	return e.src.stream()
 }
 
 // Sibling reads another file of the same directory of the layer, if the
@@ -120,6 +133,14 @@ type Content struct {
 	io.ReaderAt
 	Size  int64
 	close func() error
+}
+
+// stream reads the content from its start.
+func (c *Content) stream() io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(c, 0, c.Size), c}
 }
 
 // Close gives the file back.

@@ -24,6 +24,9 @@ type Distro struct {
 type Inventory struct {
 	Distro   Distro    `json:"distro"`
 	Packages []Package `json:"packages"`
+	// Files of all layers that nothing hides, by path; nil if the reports
+	// have none.
+	Files    []File    `json:"files,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
 	// Complete is false if any layer could not be read to its end.

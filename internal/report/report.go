@@ -194,6 +194,13 @@ type Ledger struct {
 	// Bytes is how much file content was looked at, counted for each name of
 	// a file.
 	Bytes int64 `json:"bytes"`
+	// Hashed is how many files stand in the report with their digest, if
+	// digests are taken, and HashedBytes their sizes together. Unhashed
+	// counts those that should and do not, by reason. They are counted
+	// beside what stands above.
+	Hashed      int64            `json:"hashed,omitempty"`
+	HashedBytes int64            `json:"hashed_bytes,omitempty"`
+	Unhashed    map[string]int64 `json:"unhashed,omitempty"`
 }
 
 // Add adds o to l.
@@ -211,6 +218,19 @@ func (l *Ledger) Add(o Ledger) {
 	for k, n := range o.Skipped {
 		l.Skip(k, n)
 	}
+	l.Hashed += o.Hashed
+	l.HashedBytes += o.HashedBytes
+	for k, n := range o.Unhashed {
+		l.LeaveOut(k, n)
+	}
+}
+
+// LeaveOut counts n files whose digests were not taken for reason.
+func (l *Ledger) LeaveOut(reason string, n int64) {
+	if l.Unhashed == nil {
+		l.Unhashed = map[string]int64{}
+	}
+	l.Unhashed[reason] += n
 }
 
 // Skip counts n files that were skipped for reason.
@@ -254,6 +274,12 @@ type LayerReport struct {
 	// Symlinks by absolute path, with their targets as written.
 	Symlinks map[string]string `json:"symlinks,omitempty"`
 
+	// Files are the executables of the layer, and those files that its
+	// package database does not list, if it has one; at most MaxFiles,
+	// sorted by path. FilesRead says that they were looked for.
+	Files     []File `json:"files,omitempty"`
+	FilesRead bool   `json:"files_read,omitempty"`
+
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
 }
@@ -284,6 +310,8 @@ func (r *LayerReport) Normalize() {
 	r.Passed = slices.Compact(r.Passed)
 	slices.Sort(r.Dirs)
 	r.Dirs = slices.Compact(r.Dirs)
+	slices.SortFunc(r.Files, File.Compare)
+	r.Files = slices.CompactFunc(r.Files, func(a, b File) bool { return a.Path == b.Path })
 	slices.SortFunc(r.Problems, Problem.Compare)
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,21 +63,21 @@ const (
 const maxJob = 4 << 20
 
 // Child does the work of a child that a Scanner with a sandbox started, with
-// the same set of analysers, and returns its exit code.
-func Child(set *analyze.Set) int {
+// that of the sets which the Scanner has, and returns its exit code.
+func Child(sets ...*analyze.Set) int {
 	in, out := os.NewFile(fdIn, "job"), os.NewFile(fdOut, "facts")
 	if in == nil || out == nil {
 		fmt.Fprintln(os.Stderr, "this argument is for the program's own use")
 		return exitFailed
 	}
-	if err := serve(set, in, out); err != nil {
+	if err := serve(sets, in, out); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
 	return exitOK
 }
 
-func serve(set *analyze.Set, in io.Reader, out io.Writer) error {
+func serve(sets []*analyze.Set, in io.Reader, out io.Writer) error {
 	var j job
 	if err := readJob(in, &j); err != nil {
 		return err
@@ -86,9 +87,11 @@ func serve(set *analyze.Set, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if j.Analyzers != set.Key() {
+	at := slices.IndexFunc(sets, func(s *analyze.Set) bool { return s.Key() == j.Analyzers })
+	if at < 0 {
 		return errors.New("the analysers of parent and child differ")
 	}
+	set := sets[at]
 	send := newSender(out)
 	if err := send.sendJSON(msgHello, hello{Lacking: lacking}); err != nil {
 		return err

@@ -49,6 +49,9 @@ type collector struct {
 	entries  int64
 	problems int64 // those that are not listed
 	lost     int64 // files whose facts did not fit
+	// programs and data are files with their digests: executables, and
+	// others that count if nothing owns them.
+	programs, data candidates
 	// links counts symbolic links, whiteouts and opaques left out.
 	links int64
 	// unfinished is why the report is not whole though the walk was.
@@ -142,6 +145,8 @@ func (c *collector) take(kind byte, body []byte) error {
 			return errMessage
 		}
 		return c.result(r, int64(len(body)))
+	case msgFile:
+		return c.file(body)
 	case msgEnd:
 		c.end = &end{}
 		return decode(body, c.end)
@@ -175,8 +180,16 @@ func (c *collector) hashes(body []byte, to *report.Hashes) (int64, error) {
 
 // name checks a path.
 func (c *collector) name(b []byte) (string, error) {
+	if c.entries++; c.entries > maxEntries {
+		return "", errMessage
+	}
+	return cleanPath(b)
+}
+
+// cleanPath is b if that is the absolute path of an entry.
+func cleanPath(b []byte) (string, error) {
 	p := string(b)
-	if c.entries++; c.entries > maxEntries || len(p) > maxPath || !path.IsAbs(p) || path.Clean(p) != p {
+	if len(p) > maxPath || !path.IsAbs(p) || path.Clean(p) != p {
 		return "", errMessage
 	}
 	return p, nil
@@ -385,6 +398,7 @@ func (c *collector) finish(err error) *report.LayerReport {
 			}
 		}
 	}
+	c.settleFiles()
 	r.Normalize()
 	return r
 }

@@ -28,6 +28,7 @@ const (
 	msgReset    = 'R' // nothing said so far counts
 	msgBegin    = 'b' // number of the entry, sum over the entries, path
 	msgResult   = 'r' // JSON result of the file that was begun
+	msgFile     = 'f' // of a file: size, mode, kind, reason, digest, path
 	msgBlob     = 'B' // the layer's stream is wanted, from its start
 	msgEnd      = 'E' // JSON end
 )
@@ -72,6 +73,8 @@ type end struct {
 	Error   *failure `json:"error,omitempty"`
 	Trouble *failure `json:"trouble,omitempty"`
 	// FilesOpened and BytesRead as in layer.Stats.
+	// Files says that the digests of files were taken.
+	Files       bool  `json:"files,omitempty"`
 	FilesOpened int64 `json:"files_opened"`
 	BytesRead   int64 `json:"bytes_read"`
 }

@@ -44,6 +44,7 @@ type worker struct {
 	// which the layer lies: a directory does not tell links from files.
 	barren map[string]barren
 	want   []analyze.Analyzer // of the present file
+	hash   *hasher            // nil if no digests are taken
 	stats  *layer.Stats
 	// trouble is what this host failed to do, nil if nothing. The report
 	// is not that of the layer then.
@@ -68,13 +69,20 @@ var errOrder = errors.New("the layer has changed while it was read")
 func (w *worker) run(l image.Layer, opts layer.Options) error {
 	w.barren = map[string]barren{}
 	w.stats = opts.Stats
+	if w.set.Files() {
+		w.hash = newHasher(l.Dir != "")
+	}
 	err := opts.Walk(w.ctx, l, w.visit)
 	if err == nil && w.n < w.resume.N {
 		err = errOrder
 	}
+	// After a restart not all that is owned is known: the collector knows.
+	if err == nil && w.hash != nil && w.hash.dir && (len(w.hash.owned) > 0 || w.resume.N > 0) {
+		err = w.unowned(func(v layer.Visitor) error { return opts.Walk(w.ctx, l, v) })
+	}
 	w.out.flushBatches()
 	if err := w.out.sendJSON(msgEnd, end{
-		Error: newFailure(err), Trouble: newFailure(w.trouble),
+		Error: newFailure(err), Trouble: newFailure(w.trouble), Files: w.hash != nil,
 		FilesOpened: w.stats.FilesOpened.Load(), BytesRead: w.stats.BytesRead.Load(),
 	}); err != nil {
 		return err
@@ -93,6 +101,9 @@ func (w *worker) visit(e *layer.Entry) error {
 	switch e.Kind {
 	case layer.Reset:
 		clear(w.barren)
+		if w.hash != nil {
+			w.hash = newHasher(w.hash.dir)
+		}
 		w.out.flushBatches()
 		w.out.send(msgReset)
 	case layer.Dir:
@@ -147,7 +158,10 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		}
 	}
 	if len(w.want) == 0 {
-		w.out.hash(msgPassed, hash)
+		if !e.Again {
+			w.out.hash(msgPassed, hash)
+		}
+		w.digest(e, nil)
 		return
 	}
 	w.out.flushBatches()
@@ -159,6 +173,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
 		w.tell(e.Path, result{Bytes: b.bytes})
+		w.digest(e, nil)
 		return
 	}
 	w.watch.begin()
@@ -166,6 +181,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	if errors.Is(err, layer.ErrDeferred) {
 		w.watch.end()
 		w.out.send(msgDeferred, begin[:8])
+		w.deferred(e)
 		return // counted when it comes again
 	}
 	var res result
@@ -178,11 +194,17 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		res.Skipped = reason
 		res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error()})
 	} else {
+		defer c.Close()
 		res = w.analyze(e, c)
-		c.Close()
 	}
 	w.watch.end()
 	w.tell(e.Path, res)
+	if c != nil {
+		w.hash.facts(res.Facts)
+		w.digest(e, c)
+	} else {
+		w.unhashed(e, res.Skipped)
+	}
 }
 
 // tell sends what became of a file.
