@@ -28,6 +28,7 @@ type agentCmd struct {
 	Engines  engineFlags   `embed:""`
 	Contract contractFlags `embed:""`
 	Sandbox  sandboxFlags  `embed:""`
+	Files    filesFlags    `embed:""`
 	Logging  logFlags      `embed:""`
 }
 
@@ -85,7 +86,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, true)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate,
+		isolate: isolate, files: !c.Files.NoFiles,
 		client:  client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },

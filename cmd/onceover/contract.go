@@ -137,6 +137,11 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// filesFlags say whether an agent takes the digests of files.
+type filesFlags struct {
+	NoFiles bool `help:"Do not take the SHA-256 of executables and of files that no package owns. Less of each image is read then, and nobody can ask who has a file." env:"ONCEOVER_NO_FILES"`
+}
+
 // printSandbox tries the sandbox and says what it is made of here.
 func printSandbox(ctx context.Context, out io.Writer) error {
 	lacking, err := scan.TrySandbox(ctx, all.Set())

@@ -86,7 +86,7 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
 	if sandbox.IsChild(os.Args) {
-		os.Exit(scan.Child(all.Set())) // before anything else: it costs every layer
+		os.Exit(scan.Child(all.Set(), all.Set().WithFiles())) // before anything else: it costs every layer
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -31,6 +31,7 @@ type scanCmd struct {
 	Severity string `short:"s" help:"Show findings of this severity and worse; of several, separated by commas, exactly those. Levels: critical, high, medium, low, unknown." placeholder:"LEVEL[,...]" env:"ONCEOVER_SEVERITY"`
 
 	Ledger        bool `help:"Say what became of every file: of each layer how many were parsed, looked at, passed over or skipped, and why." env:"ONCEOVER_LEDGER"`
+	Files         bool `help:"Take the SHA-256 of executables, and of files that no package owns; JSON lists them. Far more of each image is read." env:"ONCEOVER_SCAN_FILES"`
 	IgnoreUnfixed bool `help:"Leave out findings without a fixed version." env:"ONCEOVER_IGNORE_UNFIXED"`
 	ExitCode      int  `help:"Exit with N if findings remain." placeholder:"N"`
 
@@ -128,14 +129,18 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		sort = ""
 	}
 	meta := db.Meta()
+	set := all.Set()
+	if c.Files {
+		set = set.WithFiles()
+	}
 	isolate, closeContract := c.isolation()
 	defer closeContract()
 	s := scanRun{
-		scanner: scan.New(scan.Config{Set: all.Set(), Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default()}),
+		scanner: scan.New(scan.Config{Set: set, Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default()}),
 		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
-			AnalyzerSet: all.Set().Key(),
+			AnalyzerSet: set.Key(),
 			Advisories:  export.Advisories{Generation: meta.ID, Date: formatMillis(meta.DataDate), Starter: meta.Starter},
 			Filters:     export.Filters{Severities: severities, IgnoreUnfixed: c.IgnoreUnfixed, Sort: sort, ShowSuppressed: c.ShowSuppressed},
 		},

@@ -139,6 +139,7 @@ func (s *scanRun) fillIn(out *export.Image, res *scan.Result, findings []report.
 		}
 	}
 	inv := res.Inventory
+	out.Files = inv.Files
 	out.Distro, out.Problems, out.Ledger, out.Complete = inv.Distro, inv.Problems, inv.Ledger, inv.Complete
 	for _, p := range inv.Packages {
 		out.Packages = append(out.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})

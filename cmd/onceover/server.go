@@ -47,6 +47,7 @@ type serverCmd struct {
 	Engines    engineFlags   `embed:""`
 	Contract   contractFlags `embed:""`
 	Sandbox    sandboxFlags  `embed:""`
+	Files      filesFlags    `embed:""`
 	Logging    logFlags      `embed:""`
 	Advisories advisoryFlags `embed:""`
 }
@@ -271,7 +272,7 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, false)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate,
+		isolate: isolate, files: !c.Files.NoFiles,
 		client:  client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(ctx context.Context) (string, error) {
@@ -307,6 +308,7 @@ type agentParts struct {
 	jobs               int
 	enrollKey          func(context.Context) (string, error)
 	isolate            *scan.Isolation
+	files              bool // take digests of files
 }
 
 type builtAgent struct {
@@ -325,6 +327,9 @@ func newAgent(p agentParts) (*builtAgent, error) {
 		return nil, err
 	}
 	set := all.Set()
+	if p.files {
+		set = set.WithFiles()
+	}
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),

@@ -103,6 +103,9 @@ func sizeOf(r *report.LayerReport) int64 {
 		}
 	}
 	pairs(r.Symlinks)
+	for i := range r.Files {
+		n += packageBytes + len(r.Files[i].Path)
+	}
 	for _, kv := range r.OSReleases {
 		n += entryBytes
 		pairs(kv)

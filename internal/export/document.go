@@ -95,8 +95,10 @@ type Image struct {
 	Layers     []Layer       `json:"layers"`
 	Containers []Container   `json:"containers,omitempty"`
 
-	Counts   Counts           `json:"counts"`
-	Packages []Package        `json:"packages"`
+	Counts   Counts    `json:"counts"`
+	Packages []Package `json:"packages"`
+	// Files with their digests, if they were asked for.
+	Files    []report.File    `json:"files,omitempty"`
 	Findings []report.Finding `json:"findings"`
 	// Suppressed are findings that a document of the user sets aside. They
 	// are in no other count than Counts.Suppressed.

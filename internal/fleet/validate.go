@@ -3,6 +3,7 @@ package fleet
 import (
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/onceover/onceover/internal/fault"
@@ -217,6 +218,16 @@ func validateLayer(r *report.LayerReport) error {
 		if err := check(r.Databases[i].Packages); err != nil {
 			return err
 		}
+	}
+	if len(r.Files) > report.MaxFiles {
+		return invalid("layer %s: more than %d files", r.DiffID, report.MaxFiles)
+	}
+	for i := range r.Files {
+		f := &r.Files[i]
+		if !absolute(f.Path) || f.Size <= 0 || f.Mode > 0o7777 || !slices.Contains(report.Kinds[:], f.Kind) || !r.FilesRead {
+			return invalid("layer %s: a file lacks its path or size, or is of no kind", r.DiffID)
+		}
+		f.Layer = "" // the merge's to say
 	}
 	for _, paths := range [][]string{r.Whiteouts, r.Opaques} {
 		for _, p := range paths {
