@@ -13,7 +13,6 @@ import (
 
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
-	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/wire"
@@ -121,17 +120,32 @@ type who struct {
 	Versions      []string `json:"versions,omitempty"`
 	Incomparable  []string `json:"incomparable_versions,omitempty"`
 
+	// Of a question for a file, in the whole project.
+	WithoutFiles *int64 `json:"images_without_files,omitempty"`
+	FilesLeftOut *int64 `json:"images_with_files_left_out,omitempty"`
+
 	Images     *[]whoImage     `json:"images,omitempty"`
 	Hosts      *[]whoHost      `json:"hosts,omitempty"`
 	Containers *[]whoContainer `json:"running_containers,omitempty"`
 }
 
 type whoImage struct {
-	ID       string       `json:"image_id"`
-	Name     string       `json:"image_name"`
-	Version  string       `json:"image_version"`
-	Digest   string       `json:"image_digest"`
-	Packages []whoPackage `json:"packages"`
+	ID       string        `json:"image_id"`
+	Name     string        `json:"image_name"`
+	Version  string        `json:"image_version"`
+	Digest   string        `json:"image_digest"`
+	Packages *[]whoPackage `json:"packages,omitempty"`
+	FileNum  int64         `json:"file_num,omitempty"`
+	Files    []whoFile     `json:"files,omitempty"`
+}
+
+type whoFile struct {
+	Path  string `json:"path"`
+	Layer string `json:"layer"`
+	Kind  string `json:"kind,omitempty"`
+	Size  int64  `json:"size"`
+	Mode  int64  `json:"mode"`
+	Owned bool   `json:"owned"`
 }
 
 type whoPackage struct {
@@ -215,16 +229,26 @@ func (a *api) packages(r *http.Request, project string) (any, error) {
 	return answerWho(found, list), nil
 }
 
-// file refuses: layer reports do not carry the digests of files.
-func (a *api) file(r *http.Request, _ string) (any, error) {
-	sum, err := pathParam(r, "sha256")
+func (a *api) file(r *http.Request, project string) (any, error) {
+	name, err := pathParam(r, "sha256")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := image.ParseDigest(sum); err != nil {
+	list, page, err := listParams(r, "list", "offset", "limit")
+	if err != nil {
+		return nil, err
+	}
+	var sum report.SHA256
+	if err := sum.UnmarshalText([]byte(name)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "file")
 	}
-	return nil, fault.New(fault.Unsupported, "who has a file is not known: layer reports do not carry the SHA-256 of files yet")
+	found, err := a.store.WhoHasFile(r.Context(), project, sum, list, page)
+	if err != nil {
+		return nil, err
+	}
+	out := answerWho(found, list)
+	out.WithoutFiles, out.FilesLeftOut = &found.FilesUnknown, &found.FilesLeftOut
+	return out, nil
 }
 
 func answerWho(found store.Who, list store.Whose) who {
@@ -236,13 +260,20 @@ func answerWho(found store.Who, list store.Whose) who {
 	case store.WhoseImages:
 		images := []whoImage{}
 		for _, i := range found.ImageList {
-			image := whoImage{i.ID, i.Name, i.Version, i.ConfigDigest, []whoPackage{}}
+			image := whoImage{ID: i.ID, Name: i.Name, Version: i.Version, Digest: i.ConfigDigest, FileNum: i.FileNum}
+			for _, f := range i.Files {
+				image.Files = append(image.Files, whoFile{f.Path, f.Layer, f.Kind, f.Size, f.Mode, f.Owned})
+			}
+			packages := []whoPackage{}
+			if i.FileNum == 0 {
+				image.Packages = &packages
+			}
 			for _, p := range i.Packages {
 				severity := ""
 				if p.Advisory != "" {
 					severity = report.SeverityName(p.Severity)
 				}
-				image.Packages = append(image.Packages, whoPackage{p.Type, p.Name, p.Version, p.Path, p.Layer, p.Advisory, severity, p.FixState, p.FixedVersion, p.Judgement.Suppresses(), p.Judgement})
+				packages = append(packages, whoPackage{p.Type, p.Name, p.Version, p.Path, p.Layer, p.Advisory, severity, p.FixState, p.FixedVersion, p.Judgement.Suppresses(), p.Judgement})
 			}
 			images = append(images, image)
 		}

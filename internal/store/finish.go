@@ -162,6 +162,8 @@ type outcome struct {
 	inventory  report.Inventory
 	packages   map[int64]*distinct
 	parts      []part
+	files      []filePart
+	filesKnown int64     // content.files
 	matched    []matched // packages that are new to the fleet
 	warned     bool
 	analyzers  string
@@ -206,6 +208,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 	if out.packages, out.parts, err = split(out.inventory); err != nil {
 		return nil, err
 	}
+	out.files, out.filesKnown = splitFiles(layers)
 	out.matched, err = s.matchNew(ctx, g, out.packages)
 	return out, err
 }
@@ -242,7 +245,7 @@ const (
 	sqlScanTime = `SELECT latest_scan_time FROM content WHERE id = $1`
 	// A partial report is no scan: it has no time.
 	sqlContentDone = `UPDATE content SET scan_status = 'success', prior_status = 'success', scan_failed_desc = '', latest_scan_time = $1,
-first_scan_time = CASE first_scan_time WHEN 0 THEN $2 ELSE first_scan_time END, component_num = $3, unread = $4, coverage_id = $5 WHERE id = $6`
+first_scan_time = CASE first_scan_time WHEN 0 THEN $2 ELSE first_scan_time END, component_num = $3, unread = $4, coverage_id = $5, files = $6 WHERE id = $7`
 	sqlPutDetail = `INSERT INTO content_detail (content_id, analyzers, generation, diff_ids, config, distro) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (content_id) DO UPDATE SET analyzers = excluded.analyzers, generation = excluded.generation, diff_ids = excluded.diff_ids, config = excluded.config, distro = excluded.distro`
 )
@@ -250,7 +253,7 @@ ON CONFLICT (content_id) DO UPDATE SET analyzers = excluded.analyzers, generatio
 // putOutcome replaces what is known of the job's content. It returns how many
 // advisories concern it.
 func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out *outcome, nowMS int64) (vulNum int64, err error) {
-	if err := putInventory(ctx, tx, job.project, job.content, out.packages, out.parts); err != nil {
+	if err := putInventory(ctx, tx, job.project, job.content, out.packages, out.parts, out.files); err != nil {
 		return 0, err
 	}
 	if err := putMatched(ctx, tx, g, out.matched, nowMS); err != nil {
@@ -275,7 +278,7 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 	if !out.inventory.Complete {
 		scanned = 0
 	}
-	_, err = tx.ExecContext(ctx, sqlContentDone, scanned, nowMS, out.components, boolInt(unread(out.inventory.Problems)), coverage, job.content)
+	_, err = tx.ExecContext(ctx, sqlContentDone, scanned, nowMS, out.components, boolInt(unread(out.inventory.Problems)), coverage, out.filesKnown, job.content)
 	if err != nil {
 		return 0, fmt.Errorf("store result: %w", err)
 	}

@@ -40,14 +40,15 @@ type slot struct {
 	project int32
 	images  int32
 	running int32 // containers
+	files   int8  // content.files
 	parts   []int64
 	hosts   []int32 // numbers of agents
 }
 
 const (
 	sqlRevision       = `SELECT revision FROM matching WHERE id = 1`
-	sqlRevised        = `SELECT c.id, c.project_id FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
-	sqlIndexContents  = `SELECT id, project_id FROM content`
+	sqlRevised        = `SELECT c.id, c.project_id, c.files FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
+	sqlIndexContents  = `SELECT id, project_id, files FROM content`
 	sqlIndexParts     = `SELECT content_id, part_id FROM content_part {which}`
 	sqlIndexImages    = `SELECT content_id, COUNT(*) FROM image {which} GROUP BY content_id`
 	sqlIndexHosts     = `SELECT DISTINCT content_id, h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id {which}`
@@ -110,7 +111,7 @@ func scanContent(to *[]slot, projects *[]string) func(*sql.Rows) error {
 	return func(r *sql.Rows) error {
 		var s slot
 		var project string
-		err := r.Scan(&s.content, &project)
+		err := r.Scan(&s.content, &project, &s.files)
 		*to, *projects = append(*to, s), append(*projects, project)
 		return err
 	}

@@ -201,7 +201,7 @@ func carryContent(ctx context.Context, tx *sql.Tx, content int64, project string
 	if err != nil {
 		return err
 	}
-	if err := putInventory(ctx, tx, project, content, packages, parts); err != nil {
+	if err := putInventory(ctx, tx, project, content, packages, parts, nil); err != nil {
 		return err
 	}
 	newIDs := map[int64]int64{}

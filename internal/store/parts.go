@@ -133,10 +133,13 @@ ON CONFLICT (project_id, package_id) DO NOTHING`
 
 // putInventory makes the parts of a content what they are now. Parts and
 // packages that other images brought already are not written again.
-func putInventory(ctx context.Context, tx *sql.Tx, project string, content int64, packages map[int64]*distinct, parts []part) error {
-	ids := make([]int64, len(parts))
-	for i, p := range parts {
-		ids[i] = p.id
+func putInventory(ctx context.Context, tx *sql.Tx, project string, content int64, packages map[int64]*distinct, parts []part, files []filePart) error {
+	ids := make([]int64, 0, len(parts)+len(files))
+	for _, p := range parts {
+		ids = append(ids, p.id)
+	}
+	for _, p := range files {
+		ids = append(ids, p.id)
 	}
 	known := map[int64]bool{}
 	err := eachIn(ctx, tx, sqlKnownParts, ids, func(r *sql.Rows) error {
@@ -178,6 +181,14 @@ func putInventory(ctx context.Context, tx *sql.Tx, project string, content int64
 			}
 		}
 	}
+	var newFiles []filePart
+	for _, p := range files {
+		has = append(has, []any{content, p.id})
+		if !known[p.id] {
+			newFiles = append(newFiles, p)
+			newParts = append(newParts, []any{p.id, p.layer})
+		}
+	}
 	for id, d := range distros {
 		body, err := encodeDistro(d)
 		if err != nil {
@@ -198,6 +209,11 @@ func putInventory(ctx context.Context, tx *sql.Tx, project string, content int64
 	} {
 		if err := putRows(ctx, tx, t.head, t.tail, t.rows); err != nil {
 			return fmt.Errorf("store %s: %w", t.what, err)
+		}
+	}
+	if len(newFiles) > 0 {
+		if err := putFileParts(ctx, tx, newFiles); err != nil {
+			return err
 		}
 	}
 	if _, err := tx.ExecContext(ctx, sqlPutOwns, project, content); err != nil {

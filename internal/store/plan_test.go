@@ -91,6 +91,8 @@ func plans(project string) map[string]struct {
 		"index images":             which(sqlIndexImages, "WHERE content_id IN {in}"),
 		"index hosts":              which(sqlIndexHosts, "WHERE content_id IN {in}"),
 		"index containers":         which(sqlIndexContainer, "WHERE content_id IN {in}"),
+		"known lists":              sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
+		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
 	} {
 		statement = strings.ReplaceAll(statement, "{in}", "($1, $2)")
 		out[name] = q{strings.ReplaceAll(statement, "{these}", "(3, 4)"), []any{1, 2}}
@@ -98,6 +100,11 @@ func plans(project string) map[string]struct {
 	for name, f := range map[string]q{
 		"drop cve":        {sqlDropCVE, []any{1, "c"}},
 		"shift one":       {sqlShiftOne, []any{1, 1, 1, 1, 1, 1}},
+		"file named":      {sqlFileNamed, []any{1}},
+		"list of part":    {sqlListOfPart, []any{1}},
+		"list held":       {sqlListHeld, []any{1}},
+		"drop file part":  {sqlDropFilePart, []any{1}},
+		"drop entries":    {sqlDropEntries, []any{1}},
 		"count content":   {sqlCountContent, []any{1, 1}},
 		"level of all":    {sqlLevelOfAll, []any{1}},
 		"parts":           {sqlPartsOf, []any{1}},

@@ -152,6 +152,9 @@ func dropParts(ctx context.Context, tx *sql.Tx, parts []int64) error {
 		if held > 0 {
 			continue
 		}
+		if err := dropFilePart(ctx, tx, id); err != nil {
+			return err
+		}
 		for _, q := range []string{sqlDropPlaced, sqlDropPart} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop part: %w", err)

@@ -49,6 +49,10 @@ type Who struct {
 	// rules of their ecosystem cannot compare with it, sorted. Of a
 	// question for packages only.
 	Versions, Incomparable []string
+	// FilesUnknown are the images of which nothing is known about files, and
+	// FilesLeftOut those of which some files were left out, in the whole
+	// project. Of a question for a file only.
+	FilesUnknown, FilesLeftOut int64
 }
 
 // A Rating is what is known of the worst of some advisories.
@@ -65,6 +69,10 @@ type Rating struct {
 type WhoImage struct {
 	ID, Name, Version, ConfigDigest string
 	Packages                        []WhoPackage
+	// Files are the first places of the file, FileNum is how many there
+	// are. Of a question for a file only.
+	Files   []WhoFile
+	FileNum int64
 }
 
 // A WhoPackage is a package in a place of an image, and the advisory that the
@@ -364,6 +372,7 @@ type question struct {
 	project string
 	hits    hits
 	vuls    []int64 // whose findings are shown with packages
+	key     *int64  // of a file: hits are numbers of files then
 	list    Whose
 	page    Page
 	// except are contents that do not count, and are listed only if listAll
@@ -383,11 +392,21 @@ func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) e
 	switch q.list {
 	case WhoseImages:
 		contents, skip := h.slice(p, func(c weighed) int64 { return c.images })
-		packages, err := s.packagesIn(ctx, tx, q, contents)
+		var packages map[int64][]WhoPackage
+		var files map[int64][]WhoFile
+		var num map[int64]int64
+		var err error
+		if q.key != nil {
+			files, num, err = s.filesIn(ctx, tx, q, contents)
+		} else {
+			packages, err = s.packagesIn(ctx, tx, q, contents)
+		}
 		if err != nil {
 			return err
 		}
-		return listImages(ctx, tx, out, contents, packages, skip, p.Limit)
+		return listImages(ctx, tx, out, contents, func(content int64, i *WhoImage) {
+			i.Packages, i.Files, i.FileNum = packages[content], files[content], num[content]
+		}, skip, p.Limit)
 	case WhoseHosts:
 		from := min(max(0, p.Offset), int64(len(h.agents)))
 		to := min(from+p.Limit, int64(len(h.agents)))
@@ -479,7 +498,7 @@ func (s *Store) packagesIn(ctx context.Context, tx *sql.Tx, q question, contents
 	return out, nil
 }
 
-func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, packages map[int64][]WhoPackage, skip, limit int64) error {
+func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, fill func(content int64, i *WhoImage), skip, limit int64) error {
 	type row struct {
 		content int64
 		image   WhoImage
@@ -492,7 +511,7 @@ func listImages(ctx context.Context, tx *sql.Tx, out *Who, contents []int64, pac
 		return err
 	})
 	for _, w := range window(rows, skip, limit) {
-		w.image.Packages = packages[w.content]
+		fill(w.content, &w.image)
 		out.ImageList = append(out.ImageList, w.image)
 	}
 	return err
