@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -152,6 +153,9 @@ func (s *site) scan() {
 		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12"}},
 		Databases:  []report.Database{{Path: "/var/lib/dpkg/status", Packages: s.packages}},
 	}
+	layer.FilesRead = true
+	layer.Files = []report.File{{Path: "/srv/tool", Size: 7, Mode: 0o755, Kind: report.KindELF, SHA256: sha256.Sum256([]byte("tool"))}}
+	layer.Ledger.LeaveOut("too-large", 1)
 	if err := s.store.PutLayer(ctx, layer); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +190,9 @@ func (s *site) get(project, path string) (int, map[string]any) {
 	return resp.StatusCode, out
 }
 
+// toolSum is the SHA-256 of "tool".
+var toolSum = fmt.Sprintf("%x", sha256.Sum256([]byte("tool")))
+
 func TestAnswers(t *testing.T) {
 	s := newSite(t)
 	project := s.first.Project.ID
@@ -197,6 +204,9 @@ func TestAnswers(t *testing.T) {
 		{"vulnerabilities/CVE-2023-45853", "images", map[string]any{"image_name": "web"}},
 		{"vulnerabilities/DEBIAN-CVE-2023-45853?list=hosts", "hosts", map[string]any{"host_name": "worker-1"}},
 		{"vulnerabilities/CVE-2023-45853?list=containers&limit=1", "running_containers", map[string]any{"container_name": "front"}},
+		{"files/" + toolSum, "images", map[string]any{"image_name": "web", "file_num": 1.0}},
+		{"files/" + strings.ToUpper(toolSum) + "?list=hosts", "hosts", map[string]any{"host_name": "worker-1"}},
+		{"files/" + toolSum + "?list=containers", "running_containers", map[string]any{"container_name": "front"}},
 		{"packages?name=zlib1g&type=deb&range=" + url.QueryEscape(">= 1:1.2, < 1:1.3"), "images", map[string]any{"image_version": "1"}},
 	} {
 		status, got := s.get(project, tc.path)
@@ -220,6 +230,18 @@ func TestAnswers(t *testing.T) {
 	want := map[string]any{"type": "deb", "name": "zlib1g", "version": "1:1.2.13.dfsg-1", "path": "/var/lib/dpkg/status", "layer": "sha256:" + strings.Repeat("ab", 32),
 		"advisory": "DEBIAN-CVE-2023-45853", "severity": "Critical", "fix_state": "not-fixed"}
 	if d := cmp.Diff(want, row); d != "" {
+		t.Error(d)
+	}
+	_, got = s.get(project, "files/"+toolSum)
+	row = got["images"].([]any)[0].(map[string]any)
+	want = map[string]any{"path": "/srv/tool", "layer": "sha256:" + strings.Repeat("ab", 32), "kind": "elf", "size": 7.0, "mode": 493.0, "owned": false}
+	if d := cmp.Diff([]any{want}, row["files"]); d != "" || row["packages"] != nil {
+		t.Error(d)
+	}
+	// An answer without images says of how many nothing is known.
+	_, got = s.get(project, "files/"+strings.Repeat("0", 64))
+	if d := cmp.Diff(map[string]any{"image_num": 0.0, "host_num": 0.0, "running_container_num": 0.0, "images": []any{},
+		"images_without_files": 0.0, "images_with_files_left_out": 1.0}, got); d != "" {
 		t.Error(d)
 	}
 	status, got := s.get(project, "vulnerabilities/CVE-1999-0001")
@@ -252,7 +274,12 @@ func TestRefusals(t *testing.T) {
 		"packages?name=a&range=%3E":                            http.StatusBadRequest,
 		"packages?name=a&name=b":                               http.StatusBadRequest,
 		"packages?name=" + strings.Repeat("a", maxNameBytes+1): http.StatusBadRequest,
-		"files/" + sum:                                         http.StatusNotImplemented,
+		"files/" + sum:                                         http.StatusOK,
+		"files/" + sum + "0":                                   http.StatusBadRequest,
+		"files/sha256:" + sum:                                  http.StatusBadRequest,
+		"files/" + sum[1:] + "g":                               http.StatusBadRequest,
+		"files/" + sum + "?list=moons":                         http.StatusBadRequest,
+		"files/" + sum + "?lsit=hosts":                         http.StatusBadRequest,
 		"files/1234":                                           http.StatusBadRequest,
 		"events?before=x":                                      http.StatusBadRequest,
 		"moons":                                                http.StatusNotFound,

@@ -194,7 +194,9 @@ func FuzzCollector(f *testing.F) {
 		s.send(msgSymlink, []byte{2, 0, 0, 0}, []byte("/a"), []byte("b"))
 		s.send(msgWhiteout, []byte("/w"))
 		fileSays(s, 3, "/app/package.json", result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Name: "a", Path: "/app/package.json"}}}}})
+		(&worker{out: s}).tellFile("/app/tool", hashed{size: 7, mode: 0o755, kind: 1})
 		s.send(msgReset)
+		(&worker{out: s}).tellFile("/app/data", hashed{size: 7, mode: 0o644, reason: reasonBudget})
 		fileSays(s, 4, "/x", result{Skipped: skipDamaged, Problems: []report.Problem{{Path: "/x", Analyzer: "a/1", Message: "m"}}})
 		beginFile(s, 5, "/link")
 		s.send(msgDeferred, binary.LittleEndian.AppendUint64(nil, 5))
@@ -212,6 +214,14 @@ func FuzzCollector(f *testing.F) {
 		}
 		if sum != l.Files {
 			t.Errorf("the ledger does not add up: %+v", l)
+		}
+		if len(r.Files) > report.MaxFiles || int64(len(r.Files)) > l.Hashed {
+			t.Errorf("%d files: %+v", len(r.Files), l)
+		}
+		for _, f := range r.Files {
+			if !absolute(f.Path) || f.Size <= 0 {
+				t.Errorf("a file without path or size: %+v", f)
+			}
 		}
 		report.Merge([]*report.LayerReport{r})
 	})

@@ -70,7 +70,7 @@ type hashed struct {
 type hasher struct {
 	dir    bool
 	second bool
-	left   int64 // bytes
+	limits hashLimits // layer is what is left
 	buf    []byte
 	// owned are the files that the layer's own databases list.
 	owned report.Hashes
@@ -81,8 +81,13 @@ type hasher struct {
 	pending map[uint64]bool
 }
 
-func newHasher(dir bool) *hasher {
-	return &hasher{dir: dir, left: maxHashedBytes, buf: make([]byte, hashBlock), known: map[uint64]hashed{}, pending: map[uint64]bool{}}
+// hashLimits are the limits that a test lowers: bytes of one file, and of all
+// that are hashed.
+type hashLimits struct{ file, layer int64 }
+
+func newHasher(dir bool, limits hashLimits) *hasher {
+	limits.file, limits.layer = cmp.Or(limits.file, maxHashed), cmp.Or(limits.layer, maxHashedBytes)
+	return &hasher{dir: dir, limits: limits, buf: make([]byte, hashBlock), known: map[uint64]hashed{}, pending: map[uint64]bool{}}
 }
 
 // facts remembers what a file says of owners.
@@ -200,14 +205,14 @@ func (w *worker) hashFile(e *layer.Entry, c *layer.Content, f hashed, path uint6
 	switch {
 	case h.dir && (f.kind == 0) != h.second:
 		return f, false
-	case f.size > maxHashed:
+	case f.size > h.limits.file:
 		f.reason = reasonLarge
 		return f, true
-	case f.size > h.left:
+	case f.size > h.limits.layer:
 		f.reason = reasonBudget
 		return f, true
 	}
-	h.left -= f.size
+	h.limits.layer -= f.size
 	digest := sha256.New()
 	digest.Write(h.buf[:n])
 	// No more is read than was asked for, should the file grow.

@@ -312,7 +312,7 @@ func TestOneLayerIsReadOnce(t *testing.T) {
 func FuzzLayer(f *testing.F) {
 	f.Add(tarOf(f, entry{name: "var/lib/dpkg/status", content: dpkgStatus}))
 	f.Add(tarOf(f, entry{name: "lib/apk/db/installed", content: "P:musl\nV:1.2-r0\nA:x86_64\n\n"}))
-	s := New(Config{Set: all.Set()})
+	s := New(Config{Set: all.Set().WithFiles()})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := s.Layer(context.Background(), layerOf(b))
 		if err != nil {

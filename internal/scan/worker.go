@@ -45,6 +45,7 @@ type worker struct {
 	barren map[string]barren
 	want   []analyze.Analyzer // of the present file
 	hash   *hasher            // nil if no digests are taken
+	limits hashLimits         // 0 for the usual ones
 	stats  *layer.Stats
 	// trouble is what this host failed to do, nil if nothing. The report
 	// is not that of the layer then.
@@ -70,7 +71,7 @@ func (w *worker) run(l image.Layer, opts layer.Options) error {
 	w.barren = map[string]barren{}
 	w.stats = opts.Stats
 	if w.set.Files() {
-		w.hash = newHasher(l.Dir != "")
+		w.hash = newHasher(l.Dir != "", w.limits)
 	}
 	err := opts.Walk(w.ctx, l, w.visit)
 	if err == nil && w.n < w.resume.N {
@@ -102,7 +103,7 @@ func (w *worker) visit(e *layer.Entry) error {
 	case layer.Reset:
 		clear(w.barren)
 		if w.hash != nil {
-			w.hash = newHasher(w.hash.dir)
+			w.hash = newHasher(w.hash.dir, w.limits)
 		}
 		w.out.flushBatches()
 		w.out.send(msgReset)
