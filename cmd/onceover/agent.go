@@ -87,7 +87,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	defer closeContract()
 	a, err := newAgent(agentParts{
 		isolate: isolate, files: !c.Files.NoFiles,
-		client:  client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
+		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },
 	})

@@ -273,7 +273,7 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 	defer closeContract()
 	a, err := newAgent(agentParts{
 		isolate: isolate, files: !c.Files.NoFiles,
-		client:  client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
+		client: client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(ctx context.Context) (string, error) {
 			return st.CreateEnrollKey(ctx, project, 1, 10*time.Minute)

@@ -338,6 +338,8 @@ func fill(v reflect.Value, name string) {
 			v.SetString("2026-11-20")
 		case name == "Reason", name == "key": // of the ledger, the only map
 			v.SetString("too-large")
+		case name == "Kind":
+			v.SetString(report.KindELF)
 		case name == "PURL":
 			v.SetString("pkg:deb/debian/x@1")
 		case name == "Verdict" || name == "State":
@@ -351,6 +353,9 @@ func fill(v reflect.Value, name string) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
+	case reflect.Uint32:
+		v.SetUint(7)
+	case reflect.Array: // a digest: all zeros is one
 	case reflect.Float64:
 		v.SetFloat(0.5)
 	default:

@@ -2,6 +2,8 @@ package export
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -40,6 +42,8 @@ func (t *tableWriter) ledger(im *Image) {
 	t.line("")
 	t.rows(columns, cells)
 
+	t.digests(&im.Ledger)
+
 	skipped := slices.DeleteFunc(slices.Clone(im.Problems), func(p report.Problem) bool { return p.Reason == "" && p.Path != "" })
 	if len(skipped) == 0 {
 		return
@@ -51,6 +55,19 @@ func (t *tableWriter) ledger(im *Image) {
 	}
 	t.line("")
 	t.rows(columns, cells)
+}
+
+// digests says how many files have their digest, if any were taken.
+func (t *tableWriter) digests(l *report.Ledger) {
+	if l.Hashed == 0 && len(l.Unhashed) == 0 {
+		return
+	}
+	text := fmt.Sprintf("%d files with digests, %s", l.Hashed, cmp.Or(formatSize(l.HashedBytes), "0 B"))
+	for _, reason := range slices.Sorted(maps.Keys(l.Unhashed)) {
+		text += fmt.Sprintf("; %d without: %s", l.Unhashed[reason], reason)
+	}
+	t.line("")
+	t.line(tableIndent + text)
 }
 
 // rows writes a table without colours.

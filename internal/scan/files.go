@@ -145,17 +145,17 @@ func (w *worker) digest(e *layer.Entry, c *layer.Content) {
 	w.tellFile(e.Path, f)
 }
 
-// deferred tells the digest of a hard link whose content is to come, if it is
-// that of a file met before.
-func (w *worker) deferred(e *layer.Entry) {
+// linked tells the digest of a hard link in a stream, if it is that of a file
+// met before.
+func (w *worker) linked(e *layer.Entry) bool {
 	if w.hash == nil {
-		return
+		return true
 	}
-	if f, ok := w.hash.known[linkOf(e)]; ok && e.LinkTo != "" {
+	f, ok := w.hash.known[linkOf(e)]
+	if ok = ok && e.LinkTo != ""; ok {
 		w.tellFile(e.Path, f)
-	} else {
-		w.hash.pending[report.PathHash(e.Path)] = true
 	}
+	return ok
 }
 
 // unhashed tells that a file could not be opened.

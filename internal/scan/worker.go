@@ -174,7 +174,9 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
 		w.tell(e.Path, result{Bytes: b.bytes})
-		w.digest(e, nil)
+		if !w.linked(e) {
+			w.unhashed(e, "")
+		}
 		return
 	}
 	w.watch.begin()
@@ -182,7 +184,9 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	if errors.Is(err, layer.ErrDeferred) {
 		w.watch.end()
 		w.out.send(msgDeferred, begin[:8])
-		w.deferred(e)
+		if !w.linked(e) {
+			w.hash.pending[hash] = true
+		}
 		return // counted when it comes again
 	}
 	var res result
