@@ -103,14 +103,15 @@ func TestLayerLimits(t *testing.T) {
 			Packages:  []report.Package{{Type: "gem", Name: "a", Path: "/a.jar!/../b", Layer: "forged", OwnedBy: "deb:x"}},
 			Databases: []report.Database{{Path: "/db", Packages: []report.Package{{Type: "deb", Name: "b", Path: "/db"}}}},
 			Whiteouts: []string{"/z", "/a"}, Symlinks: map[string]string{"/l": "../x"},
-			Problems: []report.Problem{{Layer: "forged", Message: "m"}},
+			Problems:  []report.Problem{{Layer: "forged", Message: "m"}},
+			FilesRead: true, Files: []report.File{{Path: "/bin/a", Size: 1, Mode: 0o755, Kind: report.KindELF, Layer: "forged"}},
 		}
 	}
 	r := good()
 	if err := validateLayer(r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Packages[0].Layer != "" || r.Packages[0].OwnedBy != "" || r.Problems[0].Layer != "" {
+	if r.Packages[0].Layer != "" || r.Packages[0].OwnedBy != "" || r.Problems[0].Layer != "" || r.Files[0].Layer != "" {
 		t.Error("what the merge says was taken from the agent")
 	}
 	if !slices.Equal(r.Whiteouts, []string{"/a", "/z"}) {
@@ -132,6 +133,12 @@ func TestLayerLimits(t *testing.T) {
 		{"database without a path", func(r *report.LayerReport) { r.Databases[0].Path = "" }},
 		{"whiteout", func(r *report.LayerReport) { r.Whiteouts[0] = "z" }},
 		{"symlink", func(r *report.LayerReport) { r.Symlinks["l"] = "x" }},
+		{"files", func(r *report.LayerReport) { r.Files = make([]report.File, report.MaxFiles+1) }},
+		{"file without a path", func(r *report.LayerReport) { r.Files[0].Path = "bin/a" }},
+		{"empty file", func(r *report.LayerReport) { r.Files[0].Size = 0 }},
+		{"mode of a file", func(r *report.LayerReport) { r.Files[0].Mode = 0o100755 }},
+		{"kind of a file", func(r *report.LayerReport) { r.Files[0].Kind = "virus" }},
+		{"files that were not looked for", func(r *report.LayerReport) { r.FilesRead = false }},
 		{"os-release", func(r *report.LayerReport) { r.OSReleases = map[string]map[string]string{"x": nil} }},
 	}
 	for _, tt := range tests {
