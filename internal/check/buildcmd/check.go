@@ -77,6 +77,8 @@ type Result struct {
 	Unparsed int `json:"unparsed,omitempty"`
 	// Cut are instructions longer than what is looked at.
 	Cut int `json:"cut,omitempty"`
+
+	seen map[Finding]bool
 }
 
 // Version names the rule set; it changes with every rule and with engine.
@@ -179,9 +181,14 @@ func Check(img Image) Result {
 
 func (res *Result) add(r *Rule, s Step, instruction string) {
 	f := Finding{Rule: r, RuleID: r.ID, Step: s.Index, Layer: s.Layer, Instruction: instruction}
-	if !slices.Contains(res.Findings, f) {
-		res.Findings = append(res.Findings, f)
+	if res.seen[f] {
+		return
 	}
+	if res.seen == nil {
+		res.seen = map[Finding]bool{}
+	}
+	res.seen[f] = true
+	res.Findings = append(res.Findings, f)
 }
 
 // secretsOf are the values of variables, build arguments and labels whose

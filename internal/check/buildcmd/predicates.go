@@ -40,7 +40,7 @@ func passwordOption(_ *look, c *command) bool {
 			return has && secretValue(p)
 		}
 		for _, a := range c.args {
-			if m := authHeader.FindStringSubmatch(a); m != nil && secretValue(m[1]) {
+			if m := authHeader().FindStringSubmatch(a); m != nil && secretValue(m[1]) {
 				return true
 			}
 		}
@@ -57,7 +57,7 @@ func passwordOption(_ *look, c *command) bool {
 	return false
 }
 
-var authHeader = regexp.MustCompile(`(?i)^(?:-H)?\s*(?:authorization|private-token|x-api-key|x-auth-token|x-jfrog-art-api)\s*:\s*(?:(?:bearer|basic|token)\s+)?(\S+)`)
+var authHeader = pattern(`(?i)^(?:-H)?\s*(?:authorization|private-token|x-api-key|x-auth-token|x-jfrog-art-api)\s*:\s*(?:(?:bearer|basic|token)\s+)?(\S+)`)
 
 // secretFile reports whether a path is that of a file with keys or
 // credentials.
@@ -115,7 +115,7 @@ func pipedToShell(_ *look, c *command) bool {
 		}
 	}
 	for _, a := range c.args {
-		if downloadInside.MatchString(a) {
+		if downloadInside().MatchString(a) {
 			return true
 		}
 	}
@@ -123,7 +123,7 @@ func pipedToShell(_ *look, c *command) bool {
 }
 
 // downloadInside is a download within a word: "$(curl …)", "<(wget …)".
-var downloadInside = regexp.MustCompile("(?:\\$\\(|<\\(|`)\\s*(?:sudo\\s+)?(?:/\\S*/)?(?:curl|wget|fetch|aria2c)\\s")
+var downloadInside = pattern("(?:\\$\\(|<\\(|`)\\s*(?:sudo\\s+)?(?:/\\S*/)?(?:curl|wget|fetch|aria2c)\\s")
 
 func downloads(c *command) bool {
 	return c.is("curl", "wget", "aria2c", "fetch", "lwp-download", "axel")
@@ -166,7 +166,7 @@ func tlsOff(_ *look, c *command) bool {
 	case c.is("npm", "yarn", "pnpm"):
 		return c.has("--strict-ssl=false", "--no-strict-ssl") || slices.Contains(c.args, "--strict-ssl=false") || (c.has("strict-ssl", "strict-ssl=false", "enableStrictSsl") && (c.has("false") || slices.Contains(c.args, "strict-ssl=false")))
 	case c.is("apt-get", "apt"):
-		return verifyOff.MatchString(c.all())
+		return verifyOff().MatchString(c.all())
 	case c.is("yum", "dnf", "microdnf", "tdnf"):
 		return strings.Contains(c.all(), "sslverify=0") || strings.Contains(c.all(), "sslverify=false")
 	case c.is("conda", "mamba", "micromamba"):
@@ -174,12 +174,12 @@ func tlsOff(_ *look, c *command) bool {
 	case c.is("helm", "kubectl", "skopeo", "oras", "docker", "podman", "buildah"):
 		return c.has("--insecure-skip-tls-verify") || slices.Contains(c.args, "--tls-verify=false") || slices.Contains(c.args, "--src-tls-verify=false")
 	case c.is("echo", "printf", "tee", "sed"):
-		return verifyOff.MatchString(c.all()) || strings.Contains(c.all(), "sslverify=0")
+		return verifyOff().MatchString(c.all()) || strings.Contains(c.all(), "sslverify=0")
 	}
 	return false
 }
 
-var verifyOff = regexp.MustCompile(`(?i)Verify-(?:Peer|Host)["'\s=]+"?(?:false|no|0)`)
+var verifyOff = pattern(`(?i)Verify-(?:Peer|Host)["'\s=]+"?(?:false|no|0)`)
 
 // curlShort is short for curl, of whose options some take their value at once:
 // "-ofile" has no k that counts, "-fsSLk" has one.
@@ -234,9 +234,9 @@ func unsigned(_ *look, c *command) bool {
 	case c.is("rpm"):
 		return c.has("--nosignature", "--nodigest", "--noverify")
 	case c.is("echo", "printf", "cat", "tee", "sed"):
-		return trustedSource.MatchString(all) || gpgOff.MatchString(all)
+		return trustedSource().MatchString(all) || gpgOff().MatchString(all)
 	case c.is("yum-config-manager"):
-		return gpgOff.MatchString(all)
+		return gpgOff().MatchString(all)
 	case c.is("pacman"):
 		return strings.Contains(all, "SigLevel")
 	}
@@ -244,8 +244,8 @@ func unsigned(_ *look, c *command) bool {
 }
 
 var (
-	trustedSource = regexp.MustCompile(`(?i)\bdeb\s+\[[^\]]*trusted=yes|SigLevel\s*=\s*Never|(?m:^Trusted:\s*yes)`)
-	gpgOff        = regexp.MustCompile(`(?i)(?:\b|\\n)gpgcheck\s*=\s*(?:0|false|no)\b`)
+	trustedSource = pattern(`(?i)\bdeb\s+\[[^\]]*trusted=yes|SigLevel\s*=\s*Never|(?m:^Trusted:\s*yes)`)
+	gpgOff        = pattern(`(?i)(?:\b|\\n)gpgcheck\s*=\s*(?:0|false|no)\b`)
 )
 
 // plainRepository reports whether packages come by plain HTTP. The
@@ -273,8 +273,8 @@ func plainRepository(_ *look, c *command) bool {
 	case c.is("add-apt-repository"):
 		return strings.Contains(c.all(), "http://")
 	case c.is("echo", "printf", "cat", "tee"):
-		for _, m := range repoLine.FindAllStringSubmatch(c.all(), -1) {
-			if plainURL(m[1]) && !signedMirror.MatchString(m[1]) {
+		for _, m := range repoLine().FindAllStringSubmatch(c.all(), -1) {
+			if plainURL(m[1]) && !signedMirror().MatchString(m[1]) {
 				return true
 			}
 		}
@@ -283,8 +283,8 @@ func plainRepository(_ *look, c *command) bool {
 }
 
 var (
-	repoLine     = regexp.MustCompile(`(?m)(?:\bdeb(?:-src)?\s+(?:\[[^\]]*\]\s+)?|\bbaseurl\s*=\s*|\bindex-url\s*=\s*|\bregistry\s*=\s*)(http://[^\s"']+)`)
-	signedMirror = regexp.MustCompile(`^http://(?:[a-z0-9-]+\.)*(?:debian\.org|ubuntu\.com|freexian\.com)(?:/|$)`)
+	repoLine     = pattern(`(?m)(?:\bdeb(?:-src)?\s+(?:\[[^\]]*\]\s+)?|\bbaseurl\s*=\s*|\bindex-url\s*=\s*|\bregistry\s*=\s*)(http://[^\s"']+)`)
+	signedMirror = pattern(`^http://(?:[a-z0-9-]+\.)*(?:debian\.org|ubuntu\.com|freexian\.com)(?:/|$)`)
 )
 
 // upgradesAll reports whether a command upgrades everything.
@@ -437,18 +437,18 @@ func worldWritable(_ *look, c *command) bool {
 }
 
 var (
-	octalMode    = regexp.MustCompile(`^[0-7]{3,5}$`)
-	symbolicMode = regexp.MustCompile(`^(?:[ugoa]*[-+=][rwxXst]*,?)+$`)
+	octalMode    = pattern(`^[0-7]{3,5}$`)
+	symbolicMode = pattern(`^(?:[ugoa]*[-+=][rwxXst]*,?)+$`)
 )
 
 func opensToAll(mode string) bool {
-	if octalMode.MatchString(mode) {
+	if octalMode().MatchString(mode) {
 		if len(mode) > 3 && mode[len(mode)-4]&1 != 0 {
 			return false // sticky: others may not delete, as in /tmp
 		}
 		return (mode[len(mode)-1]-'0')&2 != 0
 	}
-	if !symbolicMode.MatchString(mode) {
+	if !symbolicMode().MatchString(mode) {
 		return false
 	}
 	for part := range strings.SplitSeq(mode, ",") {
@@ -464,7 +464,7 @@ func opensToAll(mode string) bool {
 func onlyTemporary(c *command) bool {
 	n := 0
 	for _, a := range c.operands() {
-		if octalMode.MatchString(a) || symbolicMode.MatchString(a) {
+		if octalMode().MatchString(a) || symbolicMode().MatchString(a) {
 			continue
 		}
 		n++
@@ -476,10 +476,10 @@ func onlyTemporary(c *command) bool {
 }
 
 func setsID(mode string) bool {
-	if octalMode.MatchString(mode) {
+	if octalMode().MatchString(mode) {
 		return len(mode) > 3 && (mode[len(mode)-4]-'0')&6 != 0
 	}
-	if !symbolicMode.MatchString(mode) {
+	if !symbolicMode().MatchString(mode) {
 		return false
 	}
 	for part := range strings.SplitSeq(mode, ",") {
@@ -521,13 +521,13 @@ func opensSSH(_ *look, c *command) bool {
 		return false
 	}
 	if !c.is("sed") {
-		return sshOpen.MatchString(c.all())
+		return sshOpen().MatchString(c.all())
 	}
 	for _, a := range c.args {
 		if len(a) > 2 && a[0] == 's' && strings.Count(a, a[1:2]) >= 2 {
 			a = strings.SplitN(a, a[1:2], 4)[2]
 		}
-		if sshOpen.MatchString(a) {
+		if sshOpen().MatchString(a) {
 			return true
 		}
 	}

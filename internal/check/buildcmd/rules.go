@@ -1,7 +1,6 @@
 package buildcmd
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -51,14 +50,14 @@ func secretRules() []Rule {
 			ID: "BC-SECRET-TOKEN", Title: "Access key or token in a build instruction", Severity: Critical,
 			Description: "The instruction contains a value with the form of an access key, a token or a private key. It stays in the history of the image.",
 			Remediation: "Revoke the key now, and hand its successor to the build with RUN --mount=type=secret or to the container when it starts.",
-			step:        func(l *look) bool { return tokenShape.MatchString(l.Text) || pairsMatch(l.Args, tokenShape) },
+			step:        func(l *look) bool { return tokenShape().MatchString(l.Text) || pairsMatch(l.Args, tokenShape()) },
 		},
 		{
 			ID: "BC-SECRET-URL", Title: "Password in a URL", Severity: High,
 			Description: "The instruction contains a URL with user and password, which stays in the history of the image and often in configuration files that the command wrote.",
 			Remediation: "Use a credential helper, or a .netrc file from RUN --mount=type=secret. Replace the password.",
 			step: func(l *look) bool {
-				return l.Keyword != "HEALTHCHECK" && (urlCredential.MatchString(l.Text) || pairsMatch(l.Args, urlCredential))
+				return l.Keyword != "HEALTHCHECK" && (urlCredential().MatchString(l.Text) || pairsMatch(l.Args, urlCredential()))
 			},
 		},
 		{
@@ -223,7 +222,7 @@ func downloadRules() []Rule {
 			step: func(l *look) bool {
 				switch l.Keyword {
 				case "RUN", "CMD", "ENTRYPOINT", "ENV", "COPY", "ADD":
-					return miner.MatchString(l.Text)
+					return miner().MatchString(l.Text)
 				}
 				return false
 			},
@@ -382,7 +381,7 @@ func accessRules() []Rule {
 			Description: "The capability lets the program do what is the superuser's, whoever starts it.",
 			Remediation: "Take the capability off the file; give it to the container that needs it.",
 			command: func(_ *look, c *command) bool {
-				return c.is("setcap") && dangerousCap.MatchString(c.all())
+				return c.is("setcap") && dangerousCap().MatchString(c.all())
 			},
 		},
 		{
@@ -450,7 +449,7 @@ func accessRules() []Rule {
 			Description: "The SSH client is told to accept any host, or takes whatever key answers at build time.",
 			Remediation: "Put the known key of the host into the build context.",
 			command: func(_ *look, c *command) bool {
-				return hostKey.MatchString(c.all()) || c.is("ssh-keyscan") || slices.ContainsFunc(c.env, func(p Pair) bool { return hostKey.MatchString(p.Value) })
+				return hostKey().MatchString(c.all()) || c.is("ssh-keyscan") || slices.ContainsFunc(c.env, func(p Pair) bool { return hostKey().MatchString(p.Value) })
 			},
 		},
 		{
@@ -537,7 +536,7 @@ func configRules() []Rule {
 					keyword string
 					words   []string
 				}{{"ENTRYPOINT", l.img.Entrypoint}, {"CMD", l.img.Cmd}} {
-					if sshd.MatchString(strings.Join(k.words, " ")) {
+					if sshd().MatchString(strings.Join(k.words, " ")) {
 						return -1, execForm(k.keyword, k.words), true
 					}
 				}
@@ -553,12 +552,12 @@ func configRules() []Rule {
 					keyword string
 					words   []string
 				}{{"ENTRYPOINT", l.img.Entrypoint}, {"CMD", l.img.Cmd}} {
-					if debugMode.MatchString(strings.Join(k.words, " ")) {
+					if debugMode().MatchString(strings.Join(k.words, " ")) {
 						return -1, execForm(k.keyword, k.words), true
 					}
 				}
 				for _, e := range l.img.Env {
-					if debugEnv.MatchString(e) {
+					if debugEnv().MatchString(e) {
 						return -1, "ENV " + e, true
 					}
 				}
@@ -622,13 +621,13 @@ func (l *look) exposes(ports ...string) bool {
 }
 
 var (
-	miner        = regexp.MustCompile(`(?i)\b(?:xmrig|minerd|cpuminer|ethminer|cgminer|nbminer|phoenixminer|t-rex-miner|xmr-stak)\b|stratum\+(?:tcp|ssl|tls)://|\bpool\.(?:minexmr|supportxmr|hashvault)\b`)
-	dangerousCap = regexp.MustCompile(`(?i)\b(?:cap_sys_admin|cap_sys_ptrace|cap_sys_module|cap_sys_rawio|cap_setuid|cap_setgid|cap_dac_override|cap_dac_read_search|cap_net_admin|cap_setfcap|cap_fowner|cap_chown|all)[+,=]|(?:^|\s)=[eip]+\b`)
-	sshOpen      = regexp.MustCompile(`(?i)Permit(?:RootLogin|EmptyPasswords)[\s=\\]+["']?yes`)
-	hostKey      = regexp.MustCompile(`(?i)StrictHostKeyChecking[\s=]+["']?(?:no|off|false)|UserKnownHostsFile[\s=]+/dev/null`)
-	sshd         = regexp.MustCompile(`(?:^|[\s/;&"'])(?:sshd|dropbear)(?:$|[\s;&"'])`)
-	debugMode    = regexp.MustCompile(`-agentlib:jdwp|-Xrunjdwp|-Xdebug\b|--inspect(?:-brk)?=(?:0\.0\.0\.0|\[?::)|\bflask\b.*--debug\b|\bdebugpy\b|\bdlv\s+(?:exec|debug|attach)`)
-	debugEnv     = regexp.MustCompile(`(?i)^(?:FLASK_DEBUG=(?:1|true)|FLASK_ENV=development|DJANGO_DEBUG=(?:1|true)|WERKZEUG_DEBUG_PIN=off|APP_DEBUG=true|RAILS_ENV=development|ASPNETCORE_ENVIRONMENT=Development)$|^(?:JAVA_TOOL_OPTIONS|JAVA_OPTS|JDK_JAVA_OPTIONS)=.*(?:-agentlib:jdwp|-Xrunjdwp)`)
+	miner        = pattern(`(?i)\b(?:xmrig|minerd|cpuminer|ethminer|cgminer|nbminer|phoenixminer|t-rex-miner|xmr-stak)\b|stratum\+(?:tcp|ssl|tls)://|\bpool\.(?:minexmr|supportxmr|hashvault)\b`)
+	dangerousCap = pattern(`(?i)\b(?:cap_sys_admin|cap_sys_ptrace|cap_sys_module|cap_sys_rawio|cap_setuid|cap_setgid|cap_dac_override|cap_dac_read_search|cap_net_admin|cap_setfcap|cap_fowner|cap_chown|all)[+,=]|(?:^|\s)=[eip]+\b`)
+	sshOpen      = pattern(`(?i)Permit(?:RootLogin|EmptyPasswords)[\s=\\]+["']?yes`)
+	hostKey      = pattern(`(?i)StrictHostKeyChecking[\s=]+["']?(?:no|off|false)|UserKnownHostsFile[\s=]+/dev/null`)
+	sshd         = pattern(`(?:^|[\s/;&"'])(?:sshd|dropbear)(?:$|[\s;&"'])`)
+	debugMode    = pattern(`-agentlib:jdwp|-Xrunjdwp|-Xdebug\b|--inspect(?:-brk)?=(?:0\.0\.0\.0|\[?::)|\bflask\b.*--debug\b|\bdebugpy\b|\bdlv\s+(?:exec|debug|attach)`)
+	debugEnv     = pattern(`(?i)^(?:FLASK_DEBUG=(?:1|true)|FLASK_ENV=development|DJANGO_DEBUG=(?:1|true)|WERKZEUG_DEBUG_PIN=off|APP_DEBUG=true|RAILS_ENV=development|ASPNETCORE_ENVIRONMENT=Development)$|^(?:JAVA_TOOL_OPTIONS|JAVA_OPTS|JDK_JAVA_OPTIONS)=.*(?:-agentlib:jdwp|-Xrunjdwp)`)
 )
 
 // legacy are packages of protocols without encryption, attack those of tools

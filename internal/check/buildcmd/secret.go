@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // secretWords make a name that of a secret, by its parts: "DB_PASSWORD".
@@ -79,7 +80,7 @@ func secretValue(v string) bool {
 
 // tokenShape are values that are a secret whatever their name: keys and tokens
 // with a prefix that their issuer has published.
-var tokenShape = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z2-7]{16}\b` + // AWS access key id
+var tokenShape = pattern(`\b(?:AKIA|ASIA)[A-Z2-7]{16}\b` + // AWS access key id
 	`|\bLTAI[0-9A-Za-z]{12,26}\b` + // Alibaba Cloud
 	`|\bAKID[0-9A-Za-z]{32}\b` + // Tencent Cloud
 	`|\bAIza[0-9A-Za-z_-]{35}` + // Google
@@ -93,30 +94,32 @@ var tokenShape = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z2-7]{16}\b` + // AWS acc
 	`|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:[^-]|-[^-])*`)
 
 // urlCredential is a password in a URL.
-var urlCredential = regexp.MustCompile(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@'"]{0,100}:([^\s/@'"$]{2,200})@`)
+var urlCredential = pattern(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@'"]{0,100}:([^\s/@'"$]{2,200})@`)
 
 // oneValue is a value as a shell takes it: in quotes, or up to a space.
 const oneValue = `(?:"((?:\\.|[^"\\])*)"|'([^']*)'|([^\s"'&;|)}][^\s&;|)}]*))`
 
 // masks find what must not be shown: what their groups hold.
-var masks = []*regexp.Regexp{
-	urlCredential,
-	regexp.MustCompile(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/:@'"$]{16,200})@`), // a token instead of a name
-	regexp.MustCompile(`(?i)\b(?:bearer|basic)\s+([0-9A-Za-z._~+/=-]{8,})`),
-	regexp.MustCompile(`(?i)(?:passw(?:or)?d|passphrase|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|authkey|signing_?key|_pass|_pwd|[a-z]pwd)[a-z0-9_.-]*["']?\s*[=:]\s*` + oneValue),
-	regexp.MustCompile(`(?i)--(?:password|passwd|pass|token|secret|api-key|auth-token|storepass|keypass|passphrase|http-password|proxy-password)[= ]\s*` + oneValue),
-	regexp.MustCompile(`(?i)-(?:storepass|keypass|srcstorepass|deststorepass|passin|passout)\s+(?:pass:)?` + oneValue),
-	regexp.MustCompile(`(?i)\b(?:curl|wget|http)\b[^\n;|&]{0,400}?\s(?:-u|--user)[= ]?\s*["']?[^\s:"']{1,100}:([^\s"']{2,})`),
-	regexp.MustCompile(`(?i)\buser(?:add|mod)\b[^\n;|&]{0,400}?\s(?:-p|--password)(?:=|\s*)` + oneValue),
-	regexp.MustCompile(`(?i)\b(?:mysql|mysqladmin|mariadb|mysqldump)\b[^\n;|&]{0,400}?\s-p` + oneValue),
-	regexp.MustCompile(`(?i)\b(?:docker|podman|nerdctl|buildah|skopeo|helm|oras)\b[^\n;|&]{0,400}?\slogin\b[^\n;|&]{0,400}?\s-p\s*` + oneValue),
-	regexp.MustCompile(`(?i)\bsshpass\s+-p\s*` + oneValue),
-	regexp.MustCompile(`(?i)\bpasswd\b[^\n;|&]{0,100}--stdin[^\n;|&]{0,100}<<<\s*` + oneValue),
-	regexp.MustCompile(`(?i)(?:echo|printf)\s+(?:-\w+\s+)*(?:"([^"]*)"|'([^']*)'|([^\s"'|;&]+))[^\n;&|]{0,100}\|\s*(?:sudo\s+)?(?:/\S*/)?(?:chpasswd|passwd|docker\s+login|podman\s+login|gpg|openssl|kinit|smbpasswd|vncpasswd)`),
-	regexp.MustCompile(`(?i)\bchpasswd\b[^\n;|&]{0,60}<<<\s*` + oneValue),
-	regexp.MustCompile(`(?is)\bchpasswd\b[^\n;|&]{0,60}<<-?\s*["']?\w+["']?[^\n]*\n(.*?)\n\w+(?:\n|$)`),
-	regexp.MustCompile(`(?i)identified\s+by\s+["'\\]*([^\s"'\\;]{2,})`),
-}
+var masks = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		urlCredential(),
+		regexp.MustCompile(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/:@'"$]{16,200})@`), // a token instead of a name
+		regexp.MustCompile(`(?i)\bbearer\s+([^\s"']{4,})|\bbasic\s+([0-9A-Za-z+/]{8,}=*)|\bauthorization\s*:\s*(?:[a-z]+\s+)?([^\s"']{4,})`),
+		regexp.MustCompile(`(?i)(?:passw(?:or)?d|passphrase|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|authkey|signing_?key|_pass|_pwd|[a-z]pwd)[a-z0-9_.-]*["']?\s*[=:]\s*` + oneValue),
+		regexp.MustCompile(`(?i)--(?:password|passwd|pass|token|secret|api-key|auth-token|storepass|keypass|passphrase|http-password|proxy-password)[= ]\s*` + oneValue),
+		regexp.MustCompile(`(?i)-(?:storepass|keypass|srcstorepass|deststorepass|passin|passout)\s+(?:pass:)?` + oneValue),
+		regexp.MustCompile(`(?i)\b(?:curl|wget|http)\b[^\n;|&]{0,400}?\s(?:-u|--user)[= ]?\s*(?:"[^\s:"]{1,100}:([^"]+)"|'[^\s:']{1,100}:([^']+)'|[^\s:"']{1,100}:` + oneValue + `)`),
+		regexp.MustCompile(`(?i)\buser(?:add|mod)\b[^\n;|&]{0,400}?\s(?:-p|--password)(?:=|\s*)` + oneValue),
+		regexp.MustCompile(`(?i)\b(?:mysql|mysqladmin|mariadb|mysqldump)\b[^\n;|&]{0,400}?\s-p` + oneValue),
+		regexp.MustCompile(`(?i)\b(?:docker|podman|nerdctl|buildah|skopeo|helm|oras)\b[^\n;|&]{0,400}?\slogin\b[^\n;|&]{0,400}?\s-p\s*` + oneValue),
+		regexp.MustCompile(`(?i)\bsshpass\s+-p\s*` + oneValue),
+		regexp.MustCompile(`(?i)\bpasswd\b[^\n;|&]{0,100}--stdin[^\n;|&]{0,100}<<<\s*` + oneValue),
+		regexp.MustCompile(`(?i)(?:echo|printf)\s+(?:-\w+\s+)*(?:"([^"]*)"|'([^']*)'|([^\s"'|;&]+))[^\n;&|]{0,100}\|\s*(?:sudo\s+)?(?:/\S*/)?(?:chpasswd|passwd|docker\s+login|podman\s+login|gpg|openssl|kinit|smbpasswd|vncpasswd)`),
+		regexp.MustCompile(`(?i)\bchpasswd\b[^\n;|&]{0,60}<<<\s*` + oneValue),
+		regexp.MustCompile(`(?is)\bchpasswd\b[^\n;|&]{0,60}<<-?\s*["']?\w+["']?[^\n]*\n(.*?)\n\w+(?:\n|$)`),
+		regexp.MustCompile(`(?i)identified\s+by\s+["'\\]*([^\s"'\\;]{2,})`),
+	}
+})
 
 const mask = "***"
 
@@ -126,8 +129,8 @@ func masked(text string, known []string) string {
 	for _, v := range known {
 		text = strings.ReplaceAll(text, v, mask)
 	}
-	text = tokenShape.ReplaceAllString(text, mask)
-	for _, re := range masks {
+	text = tokenShape().ReplaceAllString(text, mask)
+	for _, re := range masks() {
 		text = replaceGroup(re, text)
 	}
 	return text
@@ -158,7 +161,13 @@ func replaceGroup(re *regexp.Regexp, text string) string {
 	return b.String()
 }
 
-var variable = regexp.MustCompile(`^\$(?:\w+|\{\w+\})$`)
+var variable = pattern(`^\$(?:\w+|\{\w+\})$`)
 
 // isVariable reports whether a value is a variable and nothing else.
-func isVariable(s string) bool { return variable.MatchString(s) }
+func isVariable(s string) bool { return variable().MatchString(s) }
+
+// pattern compiles an expression when it is first used: nothing is done at
+// start-up.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ const (
 	// The longest of the official images is 6 KB; a heredoc may be longer.
 	maxStepBytes = 64 << 10
 	maxSteps     = 1000
+	// maxHistoryBytes bounds all entries together.
+	maxHistoryBytes = 1 << 20
 	// maxPairs bounds the variables of one instruction.
 	maxPairs = 500
 )
@@ -40,6 +41,9 @@ type Step struct {
 	Shell string
 	// Cut says that the entry was longer than what is looked at.
 	Cut bool
+
+	// vars are the pairs of ENV, ARG and LABEL.
+	vars []Pair
 }
 
 // A Pair is a variable, build argument or label.
@@ -61,18 +65,25 @@ func (s Step) String() string {
 
 // Steps brings the history of an image into the form of a Dockerfile, lowest
 // first. What the configuration says and the history does not comes last. The
-// second result counts steps beyond the limit.
+// second result counts steps beyond the limits.
 func Steps(img Image) ([]Step, int) {
 	history, left := img.History, 0
 	if len(history) > maxSteps {
 		history, left = history[:maxSteps], len(history)-maxSteps
 	}
-	layers := img.layers()
+	layers, total := img.layers(), 0
 	var out []Step
 	for i, h := range history {
+		if total += min(len(h.CreatedBy), maxStepBytes); total > maxHistoryBytes {
+			left += len(history) - i
+			break
+		}
 		s := parseStep(h.CreatedBy)
 		s.Index, s.Layer = i, layers[i]
 		out = append(out, s)
+	}
+	for i := range out {
+		out[i].vars = out[i].parsePairs()
 	}
 	return append(out, untold(img, out)...), left
 }
@@ -99,6 +110,7 @@ func untold(img Image, steps []Step) []Step {
 	add := func(keyword, text string) {
 		s := Step{Index: -1, Keyword: keyword}
 		s.Text, s.Cut = bounded(text)
+		s.vars = s.parsePairs()
 		out = append(out, s)
 	}
 	for i, e := range img.Env {
@@ -138,10 +150,10 @@ var keywords = map[string]bool{
 }
 
 // shellCall is how a script is handed to a shell: "/bin/bash -o pipefail -c ".
-var shellCall = regexp.MustCompile(`^((?:/usr/local/bin/|/usr/bin/|/bin/|/busybox/)?(?:sh|bash|dash|ash|zsh|ksh))((?: [-+][a-zA-Z]+| pipefail| errexit| nounset)*) -[a-z]*c(?:\s|$)`)
+var shellCall = pattern(`^((?:/usr/local/bin/|/usr/bin/|/bin/|/busybox/)?(?:sh|bash|dash|ash|zsh|ksh))((?: [-+][a-zA-Z]+| pipefail| errexit| nounset)*) -[a-z]*c(?:\s|$)`)
 
 // windowsCall is the same on Windows, whose scripts are not parsed.
-var windowsCall = regexp.MustCompile(`(?i)^(?:cmd(?:\.exe)? /S /C|(?:[^ ]*\\)?(?:powershell|pwsh)(?:\.exe)? )`)
+var windowsCall = pattern(`(?i)^(?:cmd(?:\.exe)? /S /C|(?:[^ ]*\\)?(?:powershell|pwsh)(?:\.exe)? )`)
 
 // parseStep reads one entry of a history.
 //
@@ -156,7 +168,7 @@ func parseStep(createdBy string) Step {
 	text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "# buildkit"))
 	s := Step{Cut: cut}
 
-	if _, rest, ok := strings.Cut(text, "#(nop)"); ok && shellCall.MatchString(text[:len(text)-len(rest)]) {
+	if _, rest, ok := strings.Cut(text, "#(nop)"); ok && shellCall().MatchString(text[:len(text)-len(rest)]) {
 		s.Keyword, s.Text = keyword(strings.TrimSpace(rest))
 		s.flags()
 		return s
@@ -168,7 +180,7 @@ func parseStep(createdBy string) Step {
 		s.script()
 	case "":
 		switch {
-		case strings.HasPrefix(text, "|") || shellCall.MatchString(text) || windowsCall.MatchString(text):
+		case strings.HasPrefix(text, "|") || shellCall().MatchString(text) || windowsCall().MatchString(text):
 			s.Keyword = "RUN"
 			s.script()
 		}
@@ -218,14 +230,14 @@ func (s *Step) script() {
 			s.arguments(n, rest)
 		}
 	}
-	if m := shellCall.FindStringSubmatchIndex(s.Text); m != nil {
+	if m := shellCall().FindStringSubmatchIndex(s.Text); m != nil {
 		// A script in quotes is one that the Dockerfile hands to a shell.
 		if rest := strings.TrimSpace(s.Text[m[1]:]); rest == "" || rest[0] != '"' && rest[0] != '\'' {
 			s.Shell, s.Text = s.Text[m[2]:m[3]], rest
 			return
 		}
 	}
-	if windowsCall.MatchString(s.Text) {
+	if windowsCall().MatchString(s.Text) {
 		s.Shell = "windows"
 		return
 	}
@@ -243,20 +255,12 @@ func (s *Step) script() {
 func (s *Step) arguments(n int, text string) {
 	end := len(text)
 	for i := 0; i < len(text); i++ {
-		if (i == 0 || text[i-1] == ' ') && shellCall.MatchString(text[i:min(len(text), i+128)]) {
+		if (i == 0 || text[i-1] == ' ') && shellCall().MatchString(text[i:min(len(text), i+128)]) {
 			end = i
 			break
 		}
 	}
-	words := strings.Fields(text[:end])
-	for _, w := range words {
-		name, value, ok := strings.Cut(w, "=")
-		if ok && isName(name) && len(s.Args) < min(n, maxPairs) {
-			s.Args = append(s.Args, Pair{name, value})
-		} else if len(s.Args) > 0 {
-			s.Args[len(s.Args)-1].Value += " " + w
-		}
-	}
+	s.Args = joinPairs(strings.Fields(text[:end]), min(n, maxPairs), isName)
 	s.Text = strings.TrimSpace(text[end:])
 }
 
@@ -279,10 +283,18 @@ func shellQuote(w string) string {
 	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
-// pairs are the variables of ENV, ARG and LABEL: NAME=VALUE with quotes and
-// backslashes, or "NAME VALUE", the old form. The classic builder writes
-// values without their quotes, so a value may go on after a space.
-func (s Step) pairs() []Pair {
+// pairs are the variables of ENV, ARG and LABEL.
+func (s Step) pairs() []Pair { return s.vars }
+
+// parsePairs reads NAME=VALUE with quotes and backslashes, or "NAME VALUE", the
+// old form. The classic builder writes values without their quotes, so a value
+// may go on after a space.
+func (s Step) parsePairs() []Pair {
+	switch s.Keyword {
+	case "ENV", "ARG", "LABEL":
+	default:
+		return nil
+	}
 	words := splitWords(s.Text)
 	if len(words) == 0 {
 		return nil
@@ -294,16 +306,28 @@ func (s Step) pairs() []Pair {
 		_, value, _ := strings.Cut(s.Text, words[0])
 		return []Pair{{words[0], strings.TrimSpace(value)}}
 	}
+	return joinPairs(words, maxPairs, func(name string) bool { return name != "" && !strings.ContainsAny(name, " \t/\"'") })
+}
+
+// joinPairs makes up to most pairs of words; a word that begins none goes on
+// with the value before it.
+func joinPairs(words []string, most int, isName func(string) bool) []Pair {
 	var out []Pair
-	for _, w := range words {
-		name, value, ok := strings.Cut(w, "=")
-		switch {
-		case ok && name != "" && !strings.ContainsAny(name, " \t/\"'") && len(out) < maxPairs:
-			out = append(out, Pair{name, value})
-		case len(out) > 0:
-			out[len(out)-1].Value += " " + w
+	var value []string
+	end := func() {
+		if len(out) > 0 {
+			out[len(out)-1].Value = strings.Join(value, " ")
 		}
 	}
+	for _, w := range words {
+		if name, v, ok := strings.Cut(w, "="); ok && len(out) < most && isName(name) {
+			end()
+			out, value = append(out, Pair{Name: name}), append(value[:0], v)
+		} else {
+			value = append(value, w)
+		}
+	}
+	end()
 	return out
 }
 
