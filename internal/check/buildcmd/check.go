@@ -117,6 +117,8 @@ type look struct {
 	at int
 	Step
 	script script
+	// shown is the instruction with secrets masked, once it was asked for.
+	shown string
 }
 
 // Check looks for risks in the history and configuration of an image.
@@ -128,7 +130,7 @@ func Check(img Image) Result {
 
 	l := &look{img: &img, steps: steps}
 	for i, s := range steps {
-		l.at, l.Step, l.script = i, s, script{}
+		l.at, l.Step, l.script, l.shown = i, s, script{}, ""
 		if s.Cut {
 			res.Cut++
 		}
@@ -143,13 +145,13 @@ func Check(img Image) Result {
 			case r.command != nil:
 				for _, c := range l.script.commands {
 					if r.command(l, c) {
-						res.add(r, s, show(s, c.text, known))
+						res.add(r, s, l.show(c.text, known))
 						break
 					}
 				}
 			case r.step != nil:
 				if r.step(l) {
-					res.add(r, s, show(s, "", known))
+					res.add(r, s, l.show("", known))
 				}
 			}
 		}
@@ -216,11 +218,28 @@ func (s Step) named() []Pair {
 	return nil
 }
 
-// show is an instruction as a finding shows it. Of a long one it is the
-// command that matters.
-func show(s Step, command string, known []string) string {
+// show is the instruction as a finding shows it. Of a long one it is the command
+// that matters.
+func (l *look) show(command string, known []string) string {
+	if l.shown == "" {
+		l.shown = l.Step.masked(known)
+	}
+	if utf8.RuneCountInString(l.shown) <= maxShown || command == "" {
+		return shorten(l.shown)
+	}
+	part := masked(command[:min(len(command), maxWordBytes)], known)
+	if !strings.Contains(l.shown, part) {
+		// A mask needed what stands around the command: show its name only.
+		part, _, _ = strings.Cut(part, " ")
+	}
+	return shorten(l.Keyword + " … " + part + " …")
+}
+
+// masked is the whole instruction with secrets masked. Masks look at all of
+// it: what is before a pipe tells what is secret.
+func (s Step) masked(known []string) string {
 	text := s.String()
-	if s.Keyword == "RUN" {
+	if s.Keyword == "RUN" && len(s.Args) > 0 {
 		var args []string
 		for _, a := range s.Args {
 			v := a.Value
@@ -229,26 +248,14 @@ func show(s Step, command string, known []string) string {
 			}
 			args = append(args, a.Name+"="+v)
 		}
-		if len(args) > 0 {
-			text = "RUN |" + fmt.Sprint(len(args)) + " " + strings.Join(args, " ") + " " + strings.TrimPrefix(text, "RUN ")
-		}
+		text = fmt.Sprintf("RUN |%d %s %s", len(args), strings.Join(args, " "), strings.TrimPrefix(text, "RUN "))
 	}
-	for _, p := range s.named() {
+	for _, p := range s.pairs() {
 		if secretName(p.Name) && p.Value != "" {
 			text = hide(text, p)
 		}
 	}
-	// Masks look at the whole: what is before a pipe tells what is secret.
-	text = masked(text, known)
-	if utf8.RuneCountInString(text) <= maxShown || command == "" {
-		return shorten(text)
-	}
-	part := masked(command, known)
-	if !strings.Contains(text, part) {
-		// A mask needed what stands around the command: show its name only.
-		part, _, _ = strings.Cut(part, " ")
-	}
-	return shorten(s.Keyword + " … " + part + " …")
+	return masked(text, known)
 }
 
 // hide masks the value of a pair after its name, as it is written there.

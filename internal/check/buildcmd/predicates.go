@@ -1,7 +1,6 @@
 package buildcmd
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,8 +11,8 @@ func secretPair(pairs []Pair) bool {
 	return slices.ContainsFunc(pairs, func(p Pair) bool { return secretName(p.Name) && secretValue(p.Value) })
 }
 
-func pairsMatch(pairs []Pair, re *regexp.Regexp) bool {
-	return slices.ContainsFunc(pairs, func(p Pair) bool { return re.MatchString(p.Value) })
+func pairsMatch(pairs []Pair, is func(string) bool) bool {
+	return slices.ContainsFunc(pairs, func(p Pair) bool { return is(p.Value) })
 }
 
 // passwordOption reports whether a password is an argument of a command.
@@ -40,6 +39,9 @@ func passwordOption(_ *look, c *command) bool {
 			return has && secretValue(p)
 		}
 		for _, a := range c.args {
+			if !strings.Contains(a, ":") {
+				continue
+			}
 			if m := authHeader().FindStringSubmatch(a); m != nil && secretValue(m[1]) {
 				return true
 			}

@@ -50,14 +50,14 @@ func secretRules() []Rule {
 			ID: "BC-SECRET-TOKEN", Title: "Access key or token in a build instruction", Severity: Critical,
 			Description: "The instruction contains a value with the form of an access key, a token or a private key. It stays in the history of the image.",
 			Remediation: "Revoke the key now, and hand its successor to the build with RUN --mount=type=secret or to the container when it starts.",
-			step:        func(l *look) bool { return tokenShape().MatchString(l.Text) || pairsMatch(l.Args, tokenShape()) },
+			step:        func(l *look) bool { return hasToken(l.Text) || pairsMatch(l.Args, hasToken) },
 		},
 		{
 			ID: "BC-SECRET-URL", Title: "Password in a URL", Severity: High,
 			Description: "The instruction contains a URL with user and password, which stays in the history of the image and often in configuration files that the command wrote.",
 			Remediation: "Use a credential helper, or a .netrc file from RUN --mount=type=secret. Replace the password.",
 			step: func(l *look) bool {
-				return l.Keyword != "HEALTHCHECK" && (urlCredential().MatchString(l.Text) || pairsMatch(l.Args, urlCredential()))
+				return l.Keyword != "HEALTHCHECK" && (hasCredential(l.Text) || pairsMatch(l.Args, hasCredential))
 			},
 		},
 		{

@@ -93,6 +93,21 @@ var tokenShape = pattern(`\b(?:AKIA|ASIA)[A-Z2-7]{16}\b` + // AWS access key id
 	`|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{10,}` + // JSON web token
 	`|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:[^-]|-[^-])*`)
 
+// tokenMarks are what one of tokenShape's alternatives needs: looking for them
+// first is a hundred times faster.
+var tokenMarks = []string{"AKIA", "ASIA", "LTAI", "AKID", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "xox", "k_live_", "npm_", "pypi-",
+	"dckr_pat_", "hvs.", "SG.", "sk-", "eyJ", "PRIVATE KEY"}
+
+// hasToken reports whether a text contains a key or token.
+func hasToken(text string) bool {
+	return slices.ContainsFunc(tokenMarks, func(m string) bool { return strings.Contains(text, m) }) && tokenShape().MatchString(text)
+}
+
+// hasCredential reports whether a text contains a URL with a password.
+func hasCredential(text string) bool {
+	return strings.Contains(text, "://") && strings.Contains(text, "@") && urlCredential().MatchString(text)
+}
+
 // urlCredential is a password in a URL.
 var urlCredential = pattern(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@'"]{0,100}:([^\s/@'"$]{2,200})@`)
 
@@ -129,7 +144,9 @@ func masked(text string, known []string) string {
 	for _, v := range known {
 		text = strings.ReplaceAll(text, v, mask)
 	}
-	text = tokenShape().ReplaceAllString(text, mask)
+	if hasToken(text) {
+		text = tokenShape().ReplaceAllString(text, mask)
+	}
 	for _, re := range masks() {
 		text = replaceGroup(re, text)
 	}
