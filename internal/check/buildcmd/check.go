@@ -258,6 +258,21 @@ func (s Step) masked(known []string) string {
 	return masked(text, known)
 }
 
+// MaskHistory is the history of an image in its order, each entry as an
+// instruction with secrets masked: for everyone else who shows build commands.
+// Entries beyond the limits are left out.
+func MaskHistory(img Image) []string {
+	steps, _ := Steps(img)
+	known := secretsOf(steps)
+	var out []string
+	for _, s := range steps {
+		if s.Index >= 0 {
+			out = append(out, s.masked(known))
+		}
+	}
+	return out
+}
+
 // hide masks the value of a pair after its name, as it is written there.
 func hide(text string, p Pair) string {
 	at := strings.Index(text, p.Name)

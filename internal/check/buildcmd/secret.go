@@ -114,25 +114,31 @@ var urlCredential = pattern(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@'"]{0,100}:
 // oneValue is a value as a shell takes it: in quotes, or up to a space.
 const oneValue = `(?:"((?:\\.|[^"\\])*)"|'([^']*)'|([^\s"'&;|)}][^\s&;|)}]*))`
 
-// masks find what must not be shown: what their groups hold.
-var masks = sync.OnceValue(func() []*regexp.Regexp {
-	return []*regexp.Regexp{
-		urlCredential(),
-		regexp.MustCompile(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/:@'"$]{16,200})@`), // a token instead of a name
-		regexp.MustCompile(`(?i)\bbearer\s+([^\s"']{4,})|\bbasic\s+([0-9A-Za-z+/]{8,}=*)|\bauthorization\s*:\s*(?:[a-z]+\s+)?([^\s"']{4,})`),
-		regexp.MustCompile(`(?i)(?:passw(?:or)?d|passphrase|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|authkey|signing_?key|_pass|_pwd|[a-z]pwd)[a-z0-9_.-]*["']?\s*[=:]\s*` + oneValue),
-		regexp.MustCompile(`(?i)--(?:password|passwd|pass|token|secret|api-key|auth-token|storepass|keypass|passphrase|http-password|proxy-password)[= ]\s*` + oneValue),
-		regexp.MustCompile(`(?i)-(?:storepass|keypass|srcstorepass|deststorepass|passin|passout)\s+(?:pass:)?` + oneValue),
-		regexp.MustCompile(`(?i)\b(?:curl|wget|http)\b[^\n;|&]{0,400}?\s(?:-u|--user)[= ]?\s*(?:"[^\s:"]{1,100}:([^"]+)"|'[^\s:']{1,100}:([^']+)'|[^\s:"']{1,100}:` + oneValue + `)`),
-		regexp.MustCompile(`(?i)\buser(?:add|mod)\b[^\n;|&]{0,400}?\s(?:-p|--password)(?:=|\s*)` + oneValue),
-		regexp.MustCompile(`(?i)\b(?:mysql|mysqladmin|mariadb|mysqldump)\b[^\n;|&]{0,400}?\s-p` + oneValue),
-		regexp.MustCompile(`(?i)\b(?:docker|podman|nerdctl|buildah|skopeo|helm|oras)\b[^\n;|&]{0,400}?\slogin\b[^\n;|&]{0,400}?\s-p\s*` + oneValue),
-		regexp.MustCompile(`(?i)\bsshpass\s+-p\s*` + oneValue),
-		regexp.MustCompile(`(?i)\bpasswd\b[^\n;|&]{0,100}--stdin[^\n;|&]{0,100}<<<\s*` + oneValue),
-		regexp.MustCompile(`(?i)(?:echo|printf)\s+(?:-\w+\s+)*(?:"([^"]*)"|'([^']*)'|([^\s"'|;&]+))[^\n;&|]{0,100}\|\s*(?:sudo\s+)?(?:/\S*/)?(?:chpasswd|passwd|docker\s+login|podman\s+login|gpg|openssl|kinit|smbpasswd|vncpasswd)`),
-		regexp.MustCompile(`(?i)\bchpasswd\b[^\n;|&]{0,60}<<<\s*` + oneValue),
-		regexp.MustCompile(`(?is)\bchpasswd\b[^\n;|&]{0,60}<<-?\s*["']?\w+["']?[^\n]*\n(.*?)\n\w+(?:\n|$)`),
-		regexp.MustCompile(`(?i)identified\s+by\s+["'\\]*([^\s"'\\;]{2,})`),
+// A maskRule finds what must not be shown: what the groups of its expression
+// hold. It is tried on texts that contain one of the words, in small letters.
+type maskRule struct {
+	words  []string
+	secret func() *regexp.Regexp
+}
+
+var masks = sync.OnceValue(func() []maskRule {
+	return []maskRule{
+		{[]string{"://"}, urlCredential},
+		{[]string{"://"}, pattern(`\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/:@'"$]{16,200})@`)}, // a token instead of a name
+		{[]string{"bearer", "basic", "authorization"}, pattern(`(?i)\bbearer\s+([^\s"']{4,})|\bbasic\s+([0-9A-Za-z+/]{8,}=*)|\bauthorization\s*:\s*(?:[a-z]+\s+)?([^\s"']{4,})`)},
+		{[]string{"passw", "passphrase", "secret", "token", "key", "credential", "_pass", "pwd"}, pattern(`(?i)(?:passw(?:or)?d|passphrase|secret|token|api_?-?key|access_?-?key|private_?-?key|credentials?|authkey|signing_?key|_pass|_pwd|[a-z]pwd)[a-z0-9_.-]*["']?\s*[=:]\s*` + oneValue)},
+		{[]string{"--pass", "--token", "--secret", "--api-key", "--auth-token", "--storepass", "--keypass", "--http-password", "--proxy-password"}, pattern(`(?i)--(?:password|passwd|pass|token|secret|api-key|auth-token|storepass|keypass|passphrase|http-password|proxy-password)[= ]\s*` + oneValue)},
+		{[]string{"pass"}, pattern(`(?i)-(?:storepass|keypass|srcstorepass|deststorepass|passin|passout)\s+(?:pass:)?` + oneValue)},
+		{[]string{"curl", "wget", "http"}, pattern(`(?i)\b(?:curl|wget|http)\b[^\n;|&]*?\s(?:-u|--user)[= ]?\s*(?:"[^\s:"]{1,100}:([^"]+)"|'[^\s:']{1,100}:([^']+)'|[^\s:"']{1,100}:` + oneValue + `)`)},
+		{[]string{"useradd", "usermod"}, pattern(`(?i)\buser(?:add|mod)\b[^\n;|&]*?\s(?:-p|--password)(?:=|\s*)` + oneValue)},
+		{[]string{"mysql", "mariadb"}, pattern(`(?i)\b(?:mysql|mysqladmin|mariadb|mysqldump)\b[^\n;|&]*?\s-p` + oneValue)},
+		{[]string{"login"}, pattern(`(?i)\b(?:docker|podman|nerdctl|buildah|skopeo|helm|oras)\b[^\n;|&]*?\slogin\b[^\n;|&]*?\s-p\s*` + oneValue)},
+		{[]string{"sshpass"}, pattern(`(?i)\bsshpass\s+-p\s*` + oneValue)},
+		{[]string{"--stdin"}, pattern(`(?i)\bpasswd\b[^\n;|&]*--stdin[^\n;|&]*<<<\s*` + oneValue)},
+		{[]string{"passwd", "login", "gpg", "openssl", "kinit"}, pattern(`(?i)(?:echo|printf)\s+(?:-\w+\s+)*(?:"([^"]*)"|'([^']*)'|([^\s"'|;&]+))[^\n;&|]*\|\s*(?:sudo\s+)?(?:/\S*/)?(?:chpasswd|passwd|docker\s+login|podman\s+login|gpg|openssl|kinit|smbpasswd|vncpasswd)`)},
+		{[]string{"chpasswd"}, pattern(`(?i)\bchpasswd\b[^\n;|&]*<<<\s*` + oneValue)},
+		{[]string{"chpasswd"}, pattern(`(?is)\bchpasswd\b[^\n;|&]*<<-?\s*["']?\w+["']?[^\n]*\n(.*?)\n\w+(?:\n|$)`)},
+		{[]string{"identified"}, pattern(`(?i)identified\s+by\s+["'\\]*([^\s"'\\;]{2,})`)},
 	}
 })
 
@@ -147,8 +153,11 @@ func masked(text string, known []string) string {
 	if hasToken(text) {
 		text = tokenShape().ReplaceAllString(text, mask)
 	}
-	for _, re := range masks() {
-		text = replaceGroup(re, text)
+	lower := strings.ToLower(text)
+	for _, m := range masks() {
+		if slices.ContainsFunc(m.words, func(w string) bool { return strings.Contains(lower, w) }) {
+			text = replaceGroup(m.secret(), text)
+		}
 	}
 	return text
 }

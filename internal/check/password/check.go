@@ -307,6 +307,10 @@ func (g *guesser) guess(ctx context.Context, trials []*trial) {
 
 // try makes the next guess of a trial.
 func (g *guesser) try(ctx context.Context, t *trial) {
+	if i := t.next - len(t.variants); i >= 0 && slices.Contains(t.variants, t.words[i]) {
+		t.next++ // made already
+		return
+	}
 	switch {
 	case ctx.Err() != nil:
 		t.kept = false

@@ -52,8 +52,9 @@ func (c Complexity) Good() bool {
 // one that the others include comes first.
 var pamFiles = []string{"common-password", "system-auth", "password-auth", "base-password", "passwd", "chpasswd"}
 
-// pamDirs are where PAM looks for services, first the one that wins (pam(8)).
-var pamDirs = []string{"/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"}
+// pamDirs are where PAM looks for services, first the one that wins (pam(8));
+// authselect keeps what /etc/pam.d links to in a directory of its own.
+var pamDirs = []string{"/etc/pam.d", "/etc/authselect", "/usr/lib/pam.d", "/usr/etc/pam.d"}
 
 const (
 	pwqualityPath = "/etc/security/pwquality.conf"
@@ -68,7 +69,7 @@ func complexityFile(p string) bool {
 	case dir == pwqualityDir:
 		return strings.HasSuffix(p, ".conf")
 	case slices.Contains(pamDirs, dir):
-		return slices.Contains(pamFiles, path.Base(p)) || strings.HasPrefix(path.Base(p), "system-auth")
+		return pamRank(p) < len(pamFiles)*len(pamDirs)
 	}
 	return false
 }
@@ -144,13 +145,16 @@ func (r *reader) stack(by map[string]File) ([]pamModule, bool) {
 	return out, len(names) > 0
 }
 
+// pamRank orders files by service, then directory. A service may be a link to a
+// file with more to its name: system-auth-ac, common-password-pc.
 func pamRank(p string) int {
-	dir := slices.Index(pamDirs, path.Dir(p))
-	name := slices.Index(pamFiles, path.Base(p))
+	name := slices.IndexFunc(pamFiles, func(f string) bool {
+		return path.Base(p) == f || strings.HasPrefix(path.Base(p), f+"-")
+	})
 	if name < 0 {
 		name = len(pamFiles)
 	}
-	return name*len(pamDirs) + dir
+	return name*len(pamDirs) + slices.Index(pamDirs, path.Dir(p))
 }
 
 // joined calls f with the lines of a file, those that end in "\" joined with

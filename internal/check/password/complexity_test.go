@@ -49,6 +49,8 @@ func TestComplexity(t *testing.T) {
 			want: want{Length: 9, Source: "login.defs"}},
 		{name: "etc hides the vendor's", files: map[string]string{"/usr/lib/pam.d/common-password": "password required pam_pwquality.so minlen=20\n", "/etc/pam.d/common-password": "password required pam_unix.so minlen=8\n"},
 			want: want{Length: 8, Source: "pam_unix"}},
+		{name: "authselect and SUSE link to other names", files: map[string]string{"/etc/authselect/system-auth": "password requisite pam_pwquality.so minlen=9\n", "/etc/pam.d/common-password-pc": "password requisite pam_cracklib.so dcredit=-1\n"},
+			want: want{Length: 9, Digit: true, Source: "pam_cracklib"}},
 		{name: "nonsense", files: map[string]string{"/etc/pam.d/common-password": "password [a b\npassword [ pam_pwquality.so\npassword required\npassword required pam_pwquality.so minlen=99999999999 ucredit=-\n"},
 			want: want{Length: 6, Source: "pam_pwquality"}},
 	} {
@@ -78,7 +80,7 @@ func TestComplexity(t *testing.T) {
 func TestWants(t *testing.T) {
 	for p, want := range map[string]bool{
 		"/etc/shadow": true, "/etc/passwd": true, "/etc/shadow-": false, "/srv/etc/shadow": false, "/etc/login.defs": true,
-		"/etc/pam.d/common-password": true, "/etc/pam.d/sshd": false, "/etc/security/pwquality.conf.d/x.conf": true,
+		"/etc/pam.d/common-password": true, "/etc/pam.d/sshd": false, "/etc/pam.d/system-auth-ac": true, "/etc/authselect/user-nsswitch.conf": false, "/etc/security/pwquality.conf.d/x.conf": true,
 		"/usr/local/etc/redis/redis.conf": true, "/root/.my.cnf": true, "/opt/t/conf/tomcat-users.xml": true, "/etc/hosts": false,
 	} {
 		if got := Wants(p); got != want {
