@@ -210,9 +210,8 @@ func downloadRules() []Rule {
 			Description: "The instruction connects a shell to the network.",
 			Remediation: "Treat the image as compromised: find out who built it, and do not run it.",
 			command: func(_ *look, c *command) bool {
-				all := c.text
-				return (c.is("nc", "ncat", "netcat") && (c.has("-e", "-c", "--exec", "--sh-exec"))) || c.is("socat") && strings.Contains(strings.ToLower(all), "exec:") ||
-					strings.Contains(all, "/dev/tcp/") && (c.shell() || c.is("exec", "") || strings.Contains(all, "sh"))
+				return c.is("nc", "ncat", "netcat") && c.has("-e", "-c", "--exec", "--sh-exec") || c.is("socat") && strings.Contains(strings.ToLower(c.text), "exec:") ||
+					strings.Contains(c.text, "/dev/tcp/") && tcpShell().MatchString(c.text)
 			},
 		},
 		{
@@ -369,7 +368,7 @@ func accessRules() []Rule {
 			command:     worldWritable,
 		},
 		{
-			ID: "BC-SETUID", Title: "setuid or setgid bit set", Severity: High,
+			ID: "BC-SETUID", Title: "setuid or setgid bit set", Severity: Medium,
 			Description: "The program runs with the rights of its owner, whoever starts it: a way to become the superuser.",
 			Remediation: "Take the bit off; give the process the capability that it needs when the container starts.",
 			command: func(_ *look, c *command) bool {
@@ -621,6 +620,7 @@ func (l *look) exposes(ports ...string) bool {
 }
 
 var (
+	tcpShell     = pattern(`sh\s+-i\b|0?<&\s*[0-9]|0>&1|sh\s+<&`)
 	miner        = pattern(`(?i)\b(?:xmrig|minerd|cpuminer|ethminer|cgminer|nbminer|phoenixminer|t-rex-miner|xmr-stak)\b|stratum\+(?:tcp|ssl|tls)://|\bpool\.(?:minexmr|supportxmr|hashvault)\b`)
 	dangerousCap = pattern(`(?i)\b(?:cap_sys_admin|cap_sys_ptrace|cap_sys_module|cap_sys_rawio|cap_setuid|cap_setgid|cap_dac_override|cap_dac_read_search|cap_net_admin|cap_setfcap|cap_fowner|cap_chown|all)[+,=]|(?:^|\s)=[eip]+\b`)
 	sshOpen      = pattern(`(?i)Permit(?:RootLogin|EmptyPasswords)[\s=\\]+["']?yes`)

