@@ -40,8 +40,8 @@ type Rule struct {
 	Description string `json:"description"`
 	Remediation string `json:"remediation"`
 
-	// One of these finds it: in a command of a RUN instruction, in an
-	// instruction, or in the image as a whole.
+	// One of these finds it: in a command that RUN, CMD or ENTRYPOINT
+	// executes, in an instruction, or in the image as a whole.
 	command func(l *look, c *command) bool
 	step    func(l *look) bool
 	image   func(l *look) (step int, instruction string, found bool)
@@ -134,8 +134,8 @@ func Check(img Image) Result {
 		if s.Cut {
 			res.Cut++
 		}
-		if s.Keyword == "RUN" && s.Shell != "windows" {
-			l.script = parseScript(s.Text)
+		if text := s.runs(); text != "" {
+			l.script = parseScript(text)
 			if l.script.plain {
 				res.Unparsed++
 			}
@@ -239,7 +239,7 @@ func (l *look) show(command string, known []string) string {
 // it: what is before a pipe tells what is secret.
 func (s Step) masked(known []string) string {
 	text := s.String()
-	if s.Keyword == "RUN" && len(s.Args) > 0 {
+	if s.Keyword == "RUN" && len(s.Args) > 0 && !s.OnBuild {
 		var args []string
 		for _, a := range s.Args {
 			v := a.Value

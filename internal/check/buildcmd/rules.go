@@ -57,7 +57,7 @@ func secretRules() []Rule {
 			Description: "The instruction contains a URL with user and password, which stays in the history of the image and often in configuration files that the command wrote.",
 			Remediation: "Use a credential helper, or a .netrc file from RUN --mount=type=secret. Replace the password.",
 			step: func(l *look) bool {
-				return l.Keyword != "HEALTHCHECK" && (hasCredential(l.Text) || pairsMatch(l.Args, hasCredential))
+				return hasCredential(l.Text) || pairsMatch(l.Args, hasCredential)
 			},
 		},
 		{
@@ -536,7 +536,7 @@ func configRules() []Rule {
 					words   []string
 				}{{"ENTRYPOINT", l.img.Entrypoint}, {"CMD", l.img.Cmd}} {
 					if sshd().MatchString(strings.Join(k.words, " ")) {
-						return -1, execForm(k.keyword, k.words), true
+						return -1, k.keyword + " " + execForm(k.words), true
 					}
 				}
 				return 0, "", false
@@ -552,7 +552,7 @@ func configRules() []Rule {
 					words   []string
 				}{{"ENTRYPOINT", l.img.Entrypoint}, {"CMD", l.img.Cmd}} {
 					if debugMode().MatchString(strings.Join(k.words, " ")) {
-						return -1, execForm(k.keyword, k.words), true
+						return -1, k.keyword + " " + execForm(k.words), true
 					}
 				}
 				for _, e := range l.img.Env {

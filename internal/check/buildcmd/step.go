@@ -2,7 +2,6 @@ package buildcmd
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,6 +38,8 @@ type Step struct {
 	// Shell that runs the script, "/bin/sh"; "" for the form without one,
 	// and for other instructions.
 	Shell string
+	// OnBuild says that the instruction waits for images built on this one.
+	OnBuild bool
 	// Cut says that the entry was longer than what is looked at.
 	Cut bool
 
@@ -52,6 +53,9 @@ type Pair struct{ Name, Value string }
 // String is the instruction as in a Dockerfile, unmasked.
 func (s Step) String() string {
 	var b strings.Builder
+	if s.OnBuild {
+		b.WriteString("ONBUILD ")
+	}
 	b.WriteString(s.Keyword)
 	for _, f := range s.Flags {
 		b.WriteString(" " + f)
@@ -128,6 +132,12 @@ func untold(img Image, steps []Step) []Step {
 			add("EXPOSE", p)
 		}
 	}
+	if len(img.Entrypoint) > 0 && told["ENTRYPOINT"] == nil {
+		add("ENTRYPOINT", execForm(img.Entrypoint))
+	}
+	if len(img.Cmd) > 0 && told["CMD"] == nil {
+		add("CMD", execForm(img.Cmd))
+	}
 	for i, v := range img.Volumes {
 		if i < maxPairs && !told["VOLUME"][v] {
 			add("VOLUME", v)
@@ -166,7 +176,19 @@ var windowsCall = pattern(`(?i)^(?:cmd(?:\.exe)? /S /C|(?:[^ ]*\\)?(?:powershell
 func parseStep(createdBy string) Step {
 	text, cut := bounded(createdBy)
 	text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "# buildkit"))
-	s := Step{Cut: cut}
+	s := parseInstruction(text)
+	if s.Keyword == "ONBUILD" {
+		if in := parseInstruction(s.Text); in.Keyword != "" && in.Keyword != "ONBUILD" {
+			in.OnBuild = true
+			s = in
+		}
+	}
+	s.Cut = cut
+	return s
+}
+
+func parseInstruction(text string) Step {
+	var s Step
 
 	if _, rest, ok := strings.Cut(text, "#(nop)"); ok && shellCall().MatchString(text[:len(text)-len(rest)]) {
 		s.Keyword, s.Text = keyword(strings.TrimSpace(rest))
@@ -400,11 +422,33 @@ func splitWords(text string) []string {
 	return out
 }
 
-// instruction is the text of a list as JSON, as in ENTRYPOINT.
-func execForm(keyword string, words []string) string {
+// execForm is a list of words as ENTRYPOINT and CMD have it.
+func execForm(words []string) string {
 	b, err := json.Marshal(words)
 	if err != nil {
-		return keyword
+		return strings.Join(words, " ")
 	}
-	return fmt.Sprintf("%s %s", keyword, b)
+	return string(b)
+}
+
+// runs is the script that an instruction executes, now or when a container
+// starts; "" if it executes none.
+func (s Step) runs() string {
+	switch s.Keyword {
+	case "RUN":
+		if s.Shell == "windows" {
+			return ""
+		}
+		return s.Text
+	case "CMD", "ENTRYPOINT":
+		if !strings.HasPrefix(s.Text, "[") {
+			return s.Text
+		}
+		words := s.list()
+		for i, w := range words {
+			words[i] = shellQuote(w)
+		}
+		return strings.Join(words, " ")
+	}
+	return ""
 }
