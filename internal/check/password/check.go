@@ -277,7 +277,7 @@ func (g *guesser) open(e *entry) *trial {
 		if v, ok := g.Cache.Verdict(t.key); ok {
 			t.kept = false // it is there already
 			t.finish(v)
-			t.class = v.Reason
+			t.class, _, _ = strings.Cut(v.Reason, ":")
 		}
 	}
 	return t

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -380,6 +381,12 @@ func TestCache(t *testing.T) {
 	if c.answers != 2 {
 		t.Error("a new word list was answered from the old one's verdicts")
 	}
+	// Reasons are counted alike whether they come from the cache or not.
+	o := Options{Cache: c, Words: fewWords(), AccountBudget: 3 * priceMD5}
+	first, second = Check(context.Background(), files[:1], o), Check(context.Background(), files[:1], o)
+	if d := cmp.Diff(first.Unverified, second.Unverified); d != "" || first.Unverified["the budget of the account is spent"] != 2 {
+		t.Errorf("%v %s", first.Unverified, d)
+	}
 	// What depends on other accounts or on the caller is not kept.
 	c.m = map[string]Verdict{}
 	done, cancel := context.WithCancel(context.Background())
@@ -401,7 +408,7 @@ func TestPlainText(t *testing.T) {
 	}{
 		{"redis", "/etc/redis/redis.conf", "# requirepass 123456\nrequirepass foobared\nmasterauth \"" + strong + "\"\n",
 			[]string{"redis default weak common-password", "redis default strong "}},
-		{"redis users", "/etc/redis/users.acl", "user default on nopass ~* +@all\nuser app on >short1A ~*\nuser off off >123456\nuser h on #8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92\n",
+		{"redis users", "/etc/redis/users.acl", "user default on nopass ~* +@all\nuser app on >short1A ~*\nuser off off >123456\nuser h on #" + fmt.Sprintf("%x", sha256.Sum256([]byte("123456"))) + "\n",
 			[]string{"redis default empty empty", "redis app weak too-short", "redis h weak common-password"}},
 		{"tomcat", "/opt/tomcat/conf/tomcat-users.xml",
 			"<?xml version='1.0' encoding='GBK'?>\n<tomcat-users>\n<!-- <user username=\"x\" password=\"y\"/> -->\n<user username=\"tomcat\" password=\"s3cret\" roles=\"manager-gui\"/>\n<user name='a' password='${admin.pw}'/><user username='e' password=''/></tomcat-users>",
