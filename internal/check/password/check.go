@@ -337,7 +337,11 @@ func (g *guesser) try(ctx context.Context, t *trial) {
 	t.next++
 	t.spent += t.price
 	g.spent += t.price
-	if !t.match(word) {
+	switch hit, err := t.match(word); {
+	case err != nil: // it may quote the hash
+		t.unverified("the hash cannot be computed", "the hash cannot be computed")
+		return
+	case !hit:
 		return
 	}
 	if word == "" {

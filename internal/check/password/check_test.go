@@ -201,6 +201,7 @@ func TestHostileCosts(t *testing.T) {
 		{"yescrypt N", "$y$jzT$salt$" + key[:43], KindYescrypt, "too costly"},
 		{"yescrypt memory", "$y$jFT$salt$" + key[:43], KindYescrypt, "too costly"},
 		{"yescrypt r", "$y$jDz$salt$" + key[:43], KindYescrypt, "too costly"},
+		{"yescrypt salt that is none", "$y$j9T$a$" + key[:42] + ".", KindYescrypt, "malformed"},
 		{"yescrypt flags", "$y$.9T$salt$" + key[:43], KindYescrypt, "not computed"},
 		{"yescrypt salt", "$y$j9T$" + strings.Repeat("a", 200) + "$" + key[:43], KindYescrypt, "malformed"},
 		{"long salt", "$6$" + strings.Repeat("s", 200) + "$" + key, KindSHA512, "malformed"},

@@ -226,13 +226,13 @@ func parsePlain(secret string) stored {
 		if err != nil || len(want) != sha256.Size {
 			return malformed(KindSHA256Hex)
 		}
-		return stored{kind: KindSHA256Hex, price: priceDigest, match: func(guess string) bool {
+		return stored{kind: KindSHA256Hex, price: priceDigest, match: func(guess string) (bool, error) {
 			got := sha256.Sum256([]byte(guess))
-			return bytes.Equal(got[:], want)
+			return bytes.Equal(got[:], want), nil
 		}}
 	}
 	if strings.HasPrefix(secret, "${") || strings.HasPrefix(secret, "{{") || strings.HasPrefix(secret, "@@") {
 		return stored{kind: KindPlain, why: "the password is put in at run time"}
 	}
-	return stored{kind: KindPlain, price: priceDigest, match: func(guess string) bool { return guess == secret }}
+	return stored{kind: KindPlain, price: priceDigest, match: func(guess string) (bool, error) { return guess == secret, nil }}
 }

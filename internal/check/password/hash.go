@@ -70,8 +70,9 @@ type stored struct {
 	price time.Duration
 	// why no guess is possible; "" if one is.
 	why string
-	// match says whether a guess is the password.
-	match func(guess string) bool
+	// match says whether a guess is the password. An error means that no
+	// guess can be compared.
+	match func(guess string) (bool, error)
 }
 
 // parseHash reads the kind and the cost of a password hash in the form of
@@ -182,7 +183,7 @@ func parseBcrypt(hash string, parts []string) stored {
 	}
 	s := decoded(KindBcrypt, priceBcryptRound<<cost, hash, bcrypt.Decode)
 	if match := s.match; match != nil {
-		s.match = func(guess string) bool { return match(guess[:min(len(guess), maxBcryptBytes)]) }
+		s.match = func(guess string) (bool, error) { return match(guess[:min(len(guess), maxBcryptBytes)]) }
 	}
 	return s
 }
@@ -195,7 +196,10 @@ func decoded(kind string, price time.Duration, hash string, decode func(string) 
 	if err != nil {
 		return malformed(kind) // the error quotes the hash
 	}
-	return stored{kind: kind, price: price, match: digest.Match}
+	if d, ok := digest.(*scrypt.Digest); ok && len(d.Salt()) == 0 && !strings.Contains(hash[1:], "$$") {
+		return malformed(kind) // a salt that cannot be decoded is taken for none
+	}
+	return stored{kind: kind, price: price, match: digest.MatchAdvanced}
 }
 
 // crypt64 are the digits of crypt(5), in order.
