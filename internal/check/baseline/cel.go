@@ -32,6 +32,7 @@ const (
 	usualList = 200
 	usualMap  = 64
 	usualText = 64
+	usualArgs = 8 // of one directive, rule or group
 )
 
 // variables are what expressions may speak of, and their types. File is there
@@ -312,6 +313,9 @@ func (usualSize) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode)
 	return nil
 }
 
+// shortLists are fields that hold the words of one line.
+var shortLists = set("args", "members", "escapes", "listens", "options")
+
 func (usualSize) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	if n.ComputedSize() != nil {
 		return nil
@@ -320,6 +324,9 @@ func (usualSize) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	switch n.Type().Kind() {
 	case types.ListKind:
 		size = usualList
+		if p := n.Path(); len(p) > 0 && shortLists[p[len(p)-1]] {
+			size = usualArgs
+		}
 	case types.MapKind:
 		size = usualMap
 	case types.StringKind, types.BytesKind, types.DynKind:

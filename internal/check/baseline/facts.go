@@ -140,7 +140,7 @@ var watched = []struct {
 	{"/etc/security/limits.conf", kindLimits},
 	{"/etc/security/limits.d/*.conf", kindLimits},
 	{"/etc/security/opasswd", kindStat},
-	{"/etc/security/access.conf", kindStat},
+	{"/etc/security/*.conf", kindStat},
 	{"/etc/pam.d/*", kindPAM},
 	{"/etc/authselect/*-auth", kindPAM},
 	{"/etc/profile", kindShell},
@@ -204,6 +204,9 @@ var watched = []struct {
 	{"/var/spool/cron/*", kindStat},
 	{"/var/spool/cron/crontabs/*", kindStat},
 
+	{"/etc/nginx/*.key", kindStat},
+	{"/etc/nginx/*/*.key", kindStat},
+	{"/etc/nginx/*/*.pem", kindStat},
 	{"/etc/nginx/*.conf", kindNginx},
 	{"/etc/nginx/*/*", kindNginx},
 	{"/usr/local/nginx/conf/*.conf", kindNginx},
