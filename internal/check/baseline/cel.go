@@ -21,6 +21,7 @@ const (
 	maxExpressionBytes = 4 << 10
 	maxExpressionDepth = 48
 	maxExpressionNodes = 1500
+	maxRegexProgram    = 2000 // instructions
 	// maxCost ends one expression, whatever the image holds. It is also the
 	// most that an expression may be estimated to cost for an image of the
 	// usual size.
@@ -92,6 +93,8 @@ func newEnvironment() (*environment, error) {
 		cel.ParserExpressionSizeLimit(maxExpressionBytes),
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ExpressionNodeLimit(maxExpressionNodes),
+		cel.RegexProgramSizeLimit(maxRegexProgram),
+		cel.ASTValidators(cel.ValidateRegexLiterals()),
 		cel.Variable("distribution", object[System]()),
 		optFunction(), numberFunction(), withinFunction(), lowerFunction(), hasWordFunction(), wordsFunction(),
 	}
@@ -284,7 +287,7 @@ func (r *Rule) program(env *cel.Env, x *expression, out *compiledRule, want ...*
 	if estimate.Max > maxCost {
 		return nil, nil, fmt.Errorf("%s:%d: the expression may cost %d steps: the limit is %d", r.File, x.line, estimate.Max, maxCost)
 	}
-	prg, err := env.Program(ast, cel.CostLimit(maxCost))
+	prg, err := env.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s:%d: %w", r.File, x.line, err)
 	}
