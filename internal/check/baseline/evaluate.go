@@ -123,6 +123,9 @@ func (r *Rule) ask(set *RuleSet, s *subject, budget *uint64) (Status, string, []
 		if !s.has[need] {
 			return NotApplicable, "the image has no " + sourceOf(need), nil
 		}
+		if p := s.partial[need]; p != "" {
+			return Unverified, "not verified: " + p + " is damaged, or it or what it includes is larger than is read", nil
+		}
 	}
 	vars := make(map[string]any, len(s.vars)+2)
 	for k, v := range s.vars {

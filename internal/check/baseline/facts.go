@@ -58,6 +58,9 @@ type File struct {
 
 	// Parsed says that the content was read and is what its path says.
 	Parsed bool `json:"parsed,omitempty"`
+	// Partial says that not all of the content was understood, because it
+	// is damaged or crosses a limit. Rules about it are not verified.
+	Partial bool `json:"partial,omitempty"`
 	// Directives are the lines of an options file, in order.
 	Directives []Directive `json:"directives,omitempty"`
 	Accounts   []Account   `json:"accounts,omitempty"`
@@ -294,13 +297,15 @@ func Facts(p string, st Stat, content []byte) (*File, error) {
 		return f, nil
 	}
 	var err error
+	f.Parsed = true
 	if len(content) > MaxFileBytes || st.Size > MaxFileBytes {
+		f.Partial = true
 		return f, fmt.Errorf("%d bytes: %w: at most %d", max(int64(len(content)), st.Size), ErrLimit, MaxFileBytes)
 	}
 	if bytes.IndexByte(content, 0) >= 0 {
+		f.Partial = true
 		return f, errors.New("not text")
 	}
-	f.Parsed = true
 	switch k {
 	case kindSSHD:
 		f.Directives, err = parseSSHD(content)
@@ -340,8 +345,11 @@ func Facts(p string, st Stat, content []byte) (*File, error) {
 		f.Directives, err = parseMySQL(content)
 	case kindTomcat:
 		f.Directives, err = parseTomcat(path.Base(p), content)
-		f.Parsed = f.Directives != nil
+		f.Parsed = f.Directives != nil || err != nil
 	}
+	// A record that is no record hides nothing of the others. An error of
+	// syntax or a limit does.
+	f.Partial = err != nil && (k == kindNginx || k == kindTomcat || errors.Is(err, ErrLimit))
 	return f, err
 }
 

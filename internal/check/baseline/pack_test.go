@@ -22,6 +22,8 @@ const goodRule = `rules:
   reference: ours
 `
 
+func packOf(b []byte) fstest.MapFS { return fstest.MapFS{"p.yaml": &fstest.MapFile{Data: b}} }
+
 func with(t *testing.T, files map[string]string) (*RuleSet, error) {
 	t.Helper()
 	pack := fstest.MapFS{}

@@ -254,10 +254,6 @@ func (p *packReader) refuse(line int, format string, args ...any) {
 
 func (p *packReader) read(file string, b []byte) {
 	p.file = file
-	if line, deep := flowDepth(b); deep {
-		p.refuse(line, "nested deeper than %d levels", maxPackDepth)
-		return
-	}
 	var doc yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -290,27 +286,6 @@ func (p *packReader) read(file string, b []byte) {
 		}
 		return true
 	})
-}
-
-// flowDepth reports where brackets of flow style open deeper than any rule
-// does. The YAML reader takes quadratic time for thousands of levels.
-func flowDepth(b []byte) (line int, deep bool) {
-	line, depth := 1, 0
-	for _, c := range b {
-		switch c {
-		case '\n':
-			// A flow list may go on over lines, and expressions hold
-			// brackets; both close what they open within few lines.
-			line++
-		case '[', '{':
-			if depth++; depth > 64 {
-				return line, true
-			}
-		case ']', '}':
-			depth = max(0, depth-1)
-		}
-	}
-	return 0, false
 }
 
 // forbidden finds a node that makes a document larger than it looks.

@@ -185,23 +185,33 @@ const (
 	// are looked at; those with the first paths.
 	maxLoose = 1000
 	// maxIncluded is how many directives the files of one program may have
-	// together, maxIncludes how deep includes go.
-	maxIncluded = 20_000
-	maxIncludes = 8
+	// together, maxIncludes how deep includes go, and maxInclusions how many
+	// times a file is included: files that include each other double at each
+	// level. maxGlobs is how many patterns one program may have looked for.
+	maxIncluded   = 20_000
+	maxIncludes   = 8
+	maxInclusions = 1000
+	maxGlobs      = 250
 )
 
 // A subject is an image as expressions see it.
 type subject struct {
 	files map[string]*File
 	paths []string
-	users map[int]string
+	users map[int]string // names by ID
 	group map[int]string
 	vars  map[string]any
 	has   map[string]bool
+	// partial names a file that was not read whole, for each variable that
+	// would rest on it. touched is the first such file of the unit that is
+	// being put together.
+	partial map[string]string
+	touched string
+	globs   int
 }
 
 func newSubject(im Image, family string) *subject {
-	s := &subject{files: map[string]*File{}, users: map[int]string{}, group: map[int]string{}, vars: map[string]any{}, has: map[string]bool{}}
+	s := &subject{files: map[string]*File{}, users: map[int]string{}, group: map[int]string{}, vars: map[string]any{}, has: map[string]bool{}, partial: map[string]string{}}
 	for _, f := range im.Files {
 		if f != nil {
 			s.files[f.Path] = f
@@ -217,26 +227,37 @@ func newSubject(im Image, family string) *subject {
 	if im.Config != nil {
 		s.put("config", im.Config)
 	}
-	s.accounts()
-	s.system()
-	s.sshd()
-	s.pam()
-	s.sudo()
-	s.packages()
-	s.nginx()
-	s.redis()
-	s.mysql()
-	s.tomcat()
-	s.loose()
+	for _, unit := range []func(){s.passwd, s.groups, s.shadow, s.loginDefs, s.useradd, s.cryptoPolicy, s.limits, s.profile, s.banners, s.sshd, s.su, s.pam, s.sudo,
+		s.yum, s.apt, s.apk, s.nginx, s.redis, s.mysql, s.tomcat, s.loose} {
+		s.touched, s.globs = "", 0
+		unit()
+	}
 	return s
 }
 
-func (s *subject) put(name string, v any) { s.vars[name], s.has[name] = v, true }
+func (s *subject) put(name string, v any) {
+	s.vars[name], s.has[name] = v, true
+	if s.touched != "" {
+		s.partial[name] = s.touched
+	}
+}
+
+// cut notes that what f includes is not followed to its end.
+func (s *subject) cut(f *File) {
+	s.touched = cmp.Or(s.touched, f.Path)
+}
+
+func (s *subject) touch(f *File) *File {
+	if f.Partial && s.touched == "" {
+		s.touched = f.Path
+	}
+	return f
+}
 
 // parsed is the file at p if its content was read.
 func (s *subject) parsed(p string) *File {
 	if f := s.files[p]; f != nil && f.Parsed {
-		return f
+		return s.touch(f)
 	}
 	return nil
 }
@@ -249,10 +270,14 @@ func (s *subject) glob(pattern string) []*File {
 		}
 		return nil
 	}
+	if s.globs++; s.globs > maxGlobs {
+		s.touched = cmp.Or(s.touched, clip(pattern))
+		return nil
+	}
 	var out []*File
 	for _, p := range s.paths {
 		if ok, err := path.Match(pattern, p); ok && err == nil && s.files[p].Parsed {
-			out = append(out, s.files[p])
+			out = append(out, s.touch(s.files[p]))
 		}
 	}
 	return out
@@ -286,7 +311,7 @@ func (s *subject) node(f *File) Node {
 		UID: max(f.UID, 0), GID: max(f.GID, 0), Size: f.Size, Dir: f.Dir}
 }
 
-func (s *subject) accounts() {
+func (s *subject) passwd() {
 	if f := s.parsed("/etc/passwd"); f != nil {
 		s.put("passwd", f.Accounts)
 		for _, a := range slices.Backward(f.Accounts) {
@@ -294,6 +319,9 @@ func (s *subject) accounts() {
 		}
 		s.users[0] = "root"
 	}
+}
+
+func (s *subject) groups() {
 	if f := s.parsed("/etc/group"); f != nil {
 		s.put("group", f.Groups)
 		for _, g := range slices.Backward(f.Groups) {
@@ -301,22 +329,33 @@ func (s *subject) accounts() {
 		}
 		s.group[0] = "root"
 	}
+}
+
+func (s *subject) shadow() {
 	if f := s.parsed("/etc/shadow"); f != nil {
 		s.put("shadow", f.Passwords)
 	}
 }
 
-// system joins what needs no more than the options of a few files.
-func (s *subject) system() {
+func (s *subject) loginDefs() {
 	if f := s.parsed("/etc/login.defs"); f != nil {
 		s.put("login_defs", lastOptions(f.Directives))
 	}
+}
+
+func (s *subject) useradd() {
 	if f := s.parsed("/etc/default/useradd"); f != nil {
 		s.put("useradd", lastOptions(f.Directives))
 	}
+}
+
+func (s *subject) cryptoPolicy() {
 	if f := s.parsed("/etc/crypto-policies/config"); f != nil && len(f.Directives) > 0 {
 		s.put("crypto_policy", first(f.Directives[0].Args))
 	}
+}
+
+func (s *subject) limits() {
 	limits := []Limit{}
 	found := false
 	for _, pattern := range []string{"/etc/security/limits.conf", "/etc/security/limits.d/*.conf"} {
@@ -332,6 +371,9 @@ func (s *subject) system() {
 	if found {
 		s.put("limits", limits)
 	}
+}
+
+func (s *subject) profile() {
 	profile, found := &Profile{Umasks: []string{}, Timeouts: []int{}}, false
 	for _, pattern := range []string{"/etc/profile", "/etc/profile.d/*.sh", "/etc/bash.bashrc", "/etc/bashrc"} {
 		for _, f := range s.glob(pattern) {
@@ -350,6 +392,9 @@ func (s *subject) system() {
 	if found {
 		s.put("profile", profile)
 	}
+}
+
+func (s *subject) banners() {
 	banners := []Banner{}
 	for _, p := range []string{"/etc/issue", "/etc/issue.net", "/etc/motd"} {
 		f := s.parsed(p)
@@ -395,10 +440,12 @@ func first(args []string) string {
 // directive includes, and inner changes what comes from there.
 func (s *subject) include(f *File, target func(Directive) []string, inner func(by, d Directive, file string) Directive) []Directive {
 	var out []Directive
+	inclusions := 0
 	var walk func(f *File, depth int, by *Directive)
 	walk = func(f *File, depth int, by *Directive) {
 		for _, d := range f.Directives {
-			if len(out) >= maxIncluded {
+			if len(out) >= maxIncluded || inclusions >= maxInclusions {
+				s.cut(f)
 				return
 			}
 			if by != nil && inner != nil {
@@ -410,10 +457,12 @@ func (s *subject) include(f *File, target func(Directive) []string, inner func(b
 				continue
 			}
 			if depth == maxIncludes {
+				s.cut(f)
 				continue
 			}
 			for _, pattern := range patterns {
 				for _, g := range s.glob(pattern) {
+					inclusions++
 					walk(g, depth+1, &d)
 				}
 			}
@@ -477,6 +526,12 @@ var pamStacks = [][]string{
 	{"/etc/pam.d/base-auth"}, {"/etc/pam.d/base-account"}, {"/etc/pam.d/base-password"}, {"/etc/pam.d/base-session"},
 }
 
+func (s *subject) su() {
+	if f := s.parsed("/etc/pam.d/su"); f != nil {
+		s.put("pam_su", f.PAM)
+	}
+}
+
 func (s *subject) pam() {
 	p := &PAM{Auth: []PAMRule{}, Account: []PAMRule{}, Password: []PAMRule{}, Session: []PAMRule{}, Unix: []string{},
 		Quality: map[string]string{}, Lockout: map[string]string{}, History: map[string]string{}}
@@ -502,9 +557,6 @@ func (s *subject) pam() {
 			}
 			break
 		}
-	}
-	if f := s.parsed("/etc/pam.d/su"); f != nil {
-		s.put("pam_su", f.PAM)
 	}
 	if !found {
 		return
@@ -575,6 +627,7 @@ func (s *subject) sudo() {
 		for _, r := range f.Sudo {
 			switch {
 			case len(v.Grants)+len(v.Defaults) >= maxIncluded:
+				s.cut(f)
 				return
 			case r.Kind == "grant":
 				v.Grants = append(v.Grants, r)
@@ -603,8 +656,7 @@ func (s *subject) sudo() {
 	s.put("sudo", v)
 }
 
-// packages joins where the package managers take packages from.
-func (s *subject) packages() {
+func (s *subject) yum() {
 	yum, found := &Yum{Main: map[string]string{}, Repos: []Repo{}}, false
 	for _, p := range []string{"/etc/yum.conf", "/etc/dnf/dnf.conf", "/etc/yum.repos.d/*.repo"} {
 		for _, f := range s.glob(p) {
@@ -628,6 +680,9 @@ func (s *subject) packages() {
 	if found {
 		s.put("yum", yum)
 	}
+}
+
+func (s *subject) apt() {
 	apt, found := &APT{Options: map[string]string{}, Sources: []Source{}}, false
 	for _, p := range []string{"/etc/apt/apt.conf.d/*", "/etc/apt/apt.conf"} {
 		for _, f := range s.glob(p) {
@@ -650,6 +705,9 @@ func (s *subject) packages() {
 	if found {
 		s.put("apt", apt)
 	}
+}
+
+func (s *subject) apk() {
 	if f := s.parsed("/etc/apk/repositories"); f != nil {
 		schemes := []string{}
 		for _, d := range f.Directives {
@@ -770,7 +828,7 @@ func (s *subject) redis() {
 	var roots []*File
 	for _, p := range s.paths {
 		if f := s.files[p]; f.Parsed && kindOf(p) == kindRedis && !strings.Contains(path.Base(p), "sentinel") {
-			roots = append(roots, f)
+			roots = append(roots, s.touch(f))
 		}
 	}
 	if len(roots) == 0 {
@@ -854,6 +912,7 @@ func (s *subject) tomcat() {
 		if !f.Parsed || kindOf(p) != kindTomcat {
 			continue
 		}
+		s.touch(f)
 		base := path.Base(p)
 		param := ""
 		for _, d := range f.Directives {
