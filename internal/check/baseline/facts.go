@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // FactsVersion names the shape and meaning of facts. It is part of the key of
@@ -234,6 +236,30 @@ var watched = []struct {
 	{"/root/.my.cnf", kindMySQL},
 }
 
+// watchedRoots are the first letters of the directories that patterns start
+// in. Wants sees every file of a layer: most end here.
+var watchedRoots = [256]bool{'e': true, 'r': true, 't': true, 'v': true, 'h': true, 'u': true, 'o': true}
+
+// A watch is a pattern with what rules it out quickly: how many slashes it has,
+// and what it begins with.
+type watch struct {
+	pattern, prefix string
+	slashes         int
+	kind            kind
+}
+
+var watchIndex = sync.OnceValue(func() []watch {
+	out := make([]watch, len(watched))
+	for i, w := range watched {
+		prefix := w.pattern
+		if j := strings.IndexAny(prefix, "*?["); j >= 0 {
+			prefix = prefix[:j]
+		}
+		out[i] = watch{w.pattern, prefix, strings.Count(w.pattern, "/"), w.kind}
+	}
+	return out
+})
+
 // tomcatFiles are the names of Tomcat's own configuration. They count below
 // a directory named "conf" or "tomcat…".
 var tomcatFiles = []string{"server.xml", "tomcat-users.xml", "web.xml", "context.xml"}
@@ -243,21 +269,31 @@ func kindOf(p string) kind {
 	if p == "/root/.my.cnf" {
 		return kindMySQL
 	}
-	for _, name := range tomcatFiles {
-		if dir := path.Base(path.Dir(p)); path.Base(p) == name && (dir == "conf" || strings.HasPrefix(dir, "tomcat")) {
+	if strings.HasSuffix(p, ".xml") && slices.Contains(tomcatFiles, path.Base(p)) {
+		if dir := path.Base(path.Dir(p)); dir == "conf" || strings.HasPrefix(dir, "tomcat") {
 			return kindTomcat
 		}
 	}
-	for _, w := range watched {
-		if ok, err := path.Match(w.pattern, p); ok && err == nil {
+	if len(p) < 2 || !watchedRoots[p[1]] {
+		return kindNone
+	}
+	slashes := strings.Count(p, "/")
+	for _, w := range watchIndex() {
+		if w.slashes != slashes || !strings.HasPrefix(p, w.prefix) {
+			continue
+		}
+		if len(w.prefix) == len(w.pattern) {
+			if len(p) == len(w.prefix) {
+				return w.kind
+			}
+		} else if ok, err := path.Match(w.pattern, p); ok && err == nil {
 			return w.kind
 		}
 	}
 	return kindNone
 }
 
-// Loose are the bits that make any regular file worth a fact: set-user-ID,
-// set-group-ID and writing by everyone.
+// Bits that make any regular file worth a fact.
 const (
 	modeSetID      = fs.ModeSetuid | fs.ModeSetgid
 	modeWorldWrite = 0o002
@@ -278,6 +314,10 @@ func Wants(p string, mode fs.FileMode) bool {
 		return kindOf(p) != kindNone
 	}
 }
+
+// Loose reports whether Wants takes a file only because of its mode. A hostile
+// layer may hold any number of them: see MaxLooseFiles.
+func Loose(p string, mode fs.FileMode) bool { return Wants(p, mode) && kindOf(p) == kindNone }
 
 // Reads reports whether Facts needs the content of the file at path p, at most
 // MaxFileBytes of it.

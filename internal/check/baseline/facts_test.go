@@ -54,6 +54,9 @@ func TestWants(t *testing.T) {
 		if got := Wants(tt.path, tt.mode); got != tt.wants {
 			t.Errorf("Wants(%s, %v) = %v", tt.path, tt.mode, got)
 		}
+		if got := Loose(tt.path, tt.mode); got != (tt.wants && (tt.path == "/usr/bin/anything" || tt.path == "/srv/data")) {
+			t.Errorf("Loose(%s, %v) = %v", tt.path, tt.mode, got)
+		}
 		if got := Reads(tt.path); got != tt.reads {
 			t.Errorf("Reads(%s) = %v", tt.path, got)
 		}

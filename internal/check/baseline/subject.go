@@ -179,11 +179,13 @@ var sources = map[string]string{
 	"useradd": "/etc/default/useradd", "world_writable": "file that everyone may write", "yum": "configuration of yum or dnf",
 }
 
+// MaxLooseFiles is how many files that Loose reports are looked at, of each
+// sort; those with the first paths. A scan that keeps more for a layer keeps
+// them in vain.
+const MaxLooseFiles = 1000
+
 // Limits of the merged image.
 const (
-	// maxLoose is how many files with a set-id bit, or writable by everyone,
-	// are looked at; those with the first paths.
-	maxLoose = 1000
 	// maxIncluded is how many directives the files of one program may have
 	// together, maxIncludes how deep includes go, and maxInclusions how many
 	// times a file is included: files that include each other double at each
@@ -964,10 +966,10 @@ func (s *subject) loose() {
 		if f.Dir {
 			continue
 		}
-		if f.Mode&0o6000 != 0 && len(setID) < maxLoose {
+		if f.Mode&0o6000 != 0 && len(setID) < MaxLooseFiles {
 			setID = append(setID, s.node(f))
 		}
-		if f.Mode&0o002 != 0 && len(writable) < maxLoose {
+		if f.Mode&0o002 != 0 && len(writable) < MaxLooseFiles {
 			writable = append(writable, s.node(f))
 		}
 	}
