@@ -94,6 +94,9 @@ func Evaluate(set *RuleSet, im Image) []Result {
 			checkName = osName
 		}
 		status, reason, cases := r.ask(set, s, &budget)
+		if cases == nil {
+			cases = []Case{} // a list in JSON
+		}
 		for _, standard := range r.Standards {
 			out = append(out, Result{
 				RuleID: r.ID, CheckName: checkName, Standard: standard, CheckType: checkName, CheckTypeDesc: set.Describe(checkName),

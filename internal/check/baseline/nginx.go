@@ -178,14 +178,11 @@ func (p *nginxParser) open() error {
 		p.server++
 		block = p.server
 	}
-	words := p.words
-	p.stack, p.blocks = append(p.stack, name), append(p.blocks, block)
-	// The block itself is a directive too, so that its arguments are seen.
-	p.words = words
-	stack := p.stack
-	p.stack = p.stack[:len(p.stack)-1]
+	// The block itself is a directive too, of the section around it, so that
+	// its arguments are seen.
+	p.blocks = append(p.blocks, block)
 	err := p.emit()
-	p.stack = stack
+	p.stack = append(p.stack, name)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 const goodRule = `rules:
 - id: OURS-1
   name: The daemon listens where we say
-  check_name: Ours
+  check_name: SSH
   severity: High
   found: sshd.options.opt("port", "22")
   pass: found == "2222"
@@ -40,7 +40,7 @@ func with(t *testing.T, files map[string]string) (*RuleSet, error) {
 func TestPackAddsRules(t *testing.T) {
 	base := builtin(t)
 	set, err := with(t, map[string]string{
-		"ours.yaml": goodRule,
+		"ours.yaml": strings.Replace(goodRule, "check_name: SSH", "check_name: Ours", 1),
 		"more.yml":  "baselines:\n- {check_name: Ours, description: What we ask for.}\n",
 		"README.md": "not a rule",
 	})
@@ -170,7 +170,8 @@ func TestPackIsRefused(t *testing.T) {
 		{"standard", replace("  severity", "  standards: [iso]\n  severity"), []string{`standards: "iso"`}},
 		{"family", replace("  severity", "  families: [bsd]\n  severity"), []string{`families: "bsd"`}},
 		{"id", replace("OURS-1", "ours/1"), []string{`id "ours/1"`}},
-		{"check name", replace("check_name: Ours", "check_name: a/b"), []string{`check_name "a/b"`}},
+		{"check name", replace("check_name: SSH", "check_name: a/b"), []string{`check_name "a/b"`}},
+		{"baseline without description", replace("check_name: SSH", "check_name: Ours"), []string{`p.yaml:2: check_name "Ours": no baseline`}},
 		{"id of ours", replace("OURS-1", "SSH-01"), []string{`p.yaml:2: the id "SSH-01" is that of the rule at ssh.yaml:`}},
 		{"id twice", goodRule + strings.TrimPrefix(goodRule, "rules:\n"), []string{"p.yaml:13: the id", "p.yaml:2"}},
 		{"expression", replace(`found == "2222"`, `found == `), []string{"p.yaml:7: "}},
