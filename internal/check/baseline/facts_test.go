@@ -151,7 +151,7 @@ func TestNginx(t *testing.T) {
 user  www-data ;
 http{server_tokens off;map $a $b { default "x;{"; }
  server{listen 80;location ~ "\.(php|x)$"{deny all;}
-  proxy_pass http://u:` + `p@up/${x}y; proxy_set_header Authorization "Basic x"; add_header X-Frame-Options DENY; add_header X-Key secret;
+  proxy_pass http://u:`+`p@up/${x}y; proxy_set_header Authorization "Basic x"; add_header X-Frame-Options DENY; add_header X-Key secret;
   access_by_lua_block { local t = { a = "{" } } } }
  server{listen 81;}
 }`)
