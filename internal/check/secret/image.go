@@ -1,0 +1,63 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	// maxConfigText bounds one variable, label or line of the history, and
+	// maxConfigItems their number.
+	maxConfigText  = 256 << 10
+	maxConfigItems = 5000
+)
+
+// ScanConfig finds the secrets in an image's configuration: env are
+// "NAME=value", history is created_by of each step in order. The paths of what
+// it finds are "env:NAME", "label:NAME" and "history:N", N from 1. An error
+// wraps ErrLimit or is that of ctx.
+func (e *Engine) ScanConfig(ctx context.Context, env []string, labels map[string]string, history []string) ([]Secret, error) {
+	var out []Secret
+	var limit error
+	n := 0
+	look := func(place, name, text string) error {
+		if n++; n > maxConfigItems || len(text) > maxConfigText {
+			limit = ErrLimit
+			text = text[:min(len(text), maxConfigText)]
+			if n > maxConfigItems {
+				return nil
+			}
+		}
+		// The rules for files of configuration apply.
+		found, err := e.ScanBytes(ctx, "/image/config.env", []byte(text))
+		if errors.Is(err, ErrLimit) {
+			limit, err = err, nil
+		}
+		for _, f := range found {
+			f.Path = place + ":" + printable(name[:min(len(name), 100)])
+			out = append(out, f)
+		}
+		return err
+	}
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if err := look("env", name, v); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if err := look("label", k, k+"="+labels[k]); err != nil {
+			return nil, err
+		}
+	}
+	for i, h := range history {
+		if err := look("history", strconv.Itoa(i+1), h); err != nil {
+			return nil, err
+		}
+	}
+	return out, limit
+}

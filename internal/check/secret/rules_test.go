@@ -1,0 +1,119 @@
+package secret
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func engine(t testing.TB, packs ...Pack) *Engine {
+	t.Helper()
+	e, err := New(packs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// sampleOf makes a file in which a rule has something to find.
+func sampleOf(r *rand.Rand, rl *rule) (path, text string) {
+	path = "/app/config/app.conf"
+	if rl.Path != "" {
+		path = "/app/" + strings.TrimPrefix(generate(r, rl.Path), "/")
+	}
+	var b strings.Builder
+	switch {
+	case rl.Token != "":
+		b.WriteString("value: " + generate(r, rl.Token) + "\n")
+	case rl.Regex != "":
+		k := rl.Keywords[r.IntN(len(rl.Keywords))]
+		m := generate(r, rl.Regex)
+		if !strings.Contains(strings.ToLower(m), k) {
+			b.WriteString("# " + k + "\n")
+		}
+		b.WriteString(m + "\n")
+	default:
+		k := rl.Keywords[r.IntN(len(rl.Keywords))]
+		name := strings.Trim(k, `"'=: `)
+		if rl.name == nil && !saysSecret(name) || rl.name != nil && !rl.name.MatchString(name) {
+			for _, suffix := range []string{"_key", "_token", "_secret", "_client_secret", "_password", "_sk"} {
+				if rl.name == nil || rl.name.MatchString(name+suffix) {
+					name += suffix
+					break
+				}
+			}
+		}
+		sign := ": "
+		switch last := k[len(k)-1]; {
+		case k[0] == '"' || last == '"' || strings.HasSuffix(path, ".json"):
+			name = `"` + name + `"`
+		case k[0] == '\'':
+			name = `'` + name + `'`
+		case strings.HasSuffix(k, " ="):
+			sign = " = "
+		case last == '=':
+			sign = "="
+		}
+		b.WriteString(name + sign + `"` + generate(r, rl.Assign) + "\"\n")
+	}
+	if rl.With != "" {
+		b.WriteString("id: " + generate(r, rl.With) + " \n")
+	}
+	return path, b.String()
+}
+
+// TestEveryRuleFindsItsOwn makes texts of the patterns of each rule. Random
+// ones may be placeholders, of little entropy, or one word where a command
+// needs two: a fifth must be found.
+func TestEveryRuleFindsItsOwn(t *testing.T) {
+	e := engine(t)
+	if len(e.rules) < 150 {
+		t.Errorf("%d rules, want at least 150", len(e.rules))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, rl := range e.rules {
+		if err := rl.compile(); err != nil {
+			t.Errorf("%s: %v", rl.ID, err)
+			continue
+		}
+		const tries = 20
+		found, last := 0, ""
+		for range tries {
+			path, text := sampleOf(r, rl)
+			last = path + "\n" + text
+			got, err := e.ScanBytes(t.Context(), path, []byte(text))
+			if err != nil {
+				t.Fatalf("%s: %v", rl.ID, err)
+			}
+			if len(got) > 0 {
+				found++
+			}
+		}
+		if found < tries/5 {
+			t.Errorf("%s: found in %d of %d texts, the last of which is\n%s", rl.ID, found, tries, last)
+		}
+	}
+}
+
+// TestKeywordsStandInPatterns holds a keyword to be what the pattern begins
+// with: a rule whose keyword its own pattern never matches finds nothing.
+func TestKeywordsStandInPatterns(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, rl := range engine(t).rules {
+		if rl.Token == "" {
+			continue
+		}
+		for _, k := range rl.Keywords {
+			re := regexp.MustCompile(`(?i)^(?:` + rl.Token + `)`)
+			ok := false
+			for range 200 {
+				m := strings.ToLower(generate(r, rl.Token))
+				ok = ok || strings.HasPrefix(m, k) && re.MatchString(m)
+			}
+			if !ok {
+				t.Errorf("%s: no match begins with the keyword %q", rl.ID, k)
+			}
+		}
+	}
+}
