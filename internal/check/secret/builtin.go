@@ -19,7 +19,8 @@ var builtins = []builtin{
 	{[]string{"-----begin"}, (*scan).pem},
 	{[]string{"ls0tls1crudjti"}, (*scan).encodedPEM}, // base64 of "-----BEGIN "
 	{[]string{"://"}, (*scan).userInfo},
-	{[]string{"eyj"}, (*scan).jwt}, // base64 of `{"`
+	{[]string{"eyj"}, (*scan).jwt},         // base64 of `{"`
+	{[]string{"zxlk"}, (*scan).encodedJWT}, // base64 of that
 	{[]string{"putty-user-key-file-"}, (*scan).putty},
 }
 
@@ -304,40 +305,69 @@ func isPasswordByte(c byte) bool {
 	return c > ' ' && c < 0x7f
 }
 
+// maxJWT bounds a JSON Web Token.
+const maxJWT = 8 << 10
+
 // jwt finds JSON Web Tokens with a signature (RFC 7519).
 func (s *scan) jwt(at, _ int) {
 	if at > 0 && isBase64URL(s.buf[at-1]) && s.buf[at-1] != '=' || s.class == packaged || s.class == material || s.class == tests {
 		return
 	}
-	if string(cut(s.buf, at, 3)) != "eyJ" {
-		return
+	text := cut(s.buf, at, maxJWT)
+	if f, n, ok := s.readJWT(text); ok {
+		s.note(f, rankToken, at, at+n)
 	}
-	const maxJWT = 4096
-	var part [3]int
-	i, n := at, 0
-	for limit := min(len(s.buf), at+maxJWT); i < limit && n < 3; i++ {
-		if s.buf[i] == '.' && n < 2 {
-			part[n] = i
-			n++
-		} else if !isBase64URL(s.buf[i]) {
+}
+
+// readJWT reads the token that b begins with, and returns its length.
+func (s *scan) readJWT(b []byte) (f Secret, n int, ok bool) {
+	if !bytes.HasPrefix(b, []byte("eyJ")) {
+		return f, 0, false
+	}
+	var dot [2]int
+	dots := 0
+	for ; n < len(b); n++ {
+		if b[n] == '.' && dots < 2 {
+			dot[dots] = n
+			dots++
+		} else if !isBase64URL(b[n]) {
 			break
 		}
 	}
-	if !s.spend(i-at) || n < 2 || i-part[1] < 20 || part[1]-part[0] < 10 || string(cut(s.buf, part[0]+1, 2)) != "ey" {
-		return
+	if !s.spend(n) || dots < 2 || n-dot[1] < 20 || dot[1]-dot[0] < 10 || string(cut(b, dot[0]+1, 2)) != "ey" {
+		return f, 0, false
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(string(s.buf[at:part[0]]), "="))
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(string(b[:dot[0]]), "="))
 	var header struct {
 		Algorithm string `json:"alg"`
 	}
 	if err != nil || json.Unmarshal(raw, &header) != nil || header.Algorithm == "" || strings.EqualFold(header.Algorithm, "none") {
-		return
+		return f, 0, false
 	}
-	f := Secret{Rule: "jwt", Title: "JSON Web Token with a signature", Kind: Token, Severity: Medium}
-	if claims, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(string(s.buf[part[0]+1:part[1]]), "=")); err == nil && bytes.Contains(claims, []byte("kubernetes")) {
+	f = Secret{Rule: "jwt", Title: "JSON Web Token with a signature", Kind: Token, Severity: Medium}
+	if claims, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(string(b[dot[0]+1:dot[1]]), "=")); err == nil && bytes.Contains(claims, []byte("kubernetes")) {
 		f.Rule, f.Title, f.Severity = "kubernetes-service-account-token", "Token of a Kubernetes service account", Critical
 	}
-	s.note(f, rankToken, at, i)
+	return f, n, true
+}
+
+// encodedJWT finds such tokens in base64, as Kubernetes keeps them.
+func (s *scan) encodedJWT(at, _ int) {
+	if at > 0 && isBase64(s.buf[at-1]) && s.buf[at-1] != '=' || s.class == packaged || s.class == material || s.class == tests {
+		return
+	}
+	i := at
+	for limit := min(len(s.buf), at+2*maxJWT); i < limit && isBase64(s.buf[i]); i++ {
+	}
+	if !s.spend(i - at) {
+		return
+	}
+	raw := make([]byte, base64.RawStdEncoding.DecodedLen(i-at))
+	n, _ := base64.RawStdEncoding.Decode(raw, bytes.TrimRight(s.buf[at:i], "="))
+	if f, _, ok := s.readJWT(raw[:n]); ok {
+		f.Title += ", in base64"
+		s.note(f, rankToken, at, i)
+	}
 }
 
 // plausible tells whether an assignment of a file of configuration gives a
@@ -353,5 +383,6 @@ func (s *scan) plausible(a assignment) bool {
 	start := bytes.LastIndexByte(s.buf[:a.name], '\n') + 1
 	start = max(start, a.name-256)
 	before := strings.TrimSpace(string(s.buf[start:a.name]))
-	return !strings.HasPrefix(before, "#") && !strings.HasPrefix(before, "//") && !strings.HasPrefix(before, ";") && !strings.HasPrefix(before, "*") && !strings.HasPrefix(before, "<!--")
+	// A line of npmrc begins with the "//" of a URL.
+	return !strings.HasPrefix(before, "#") && before != "//" && !strings.HasPrefix(before, "// ") && !strings.HasPrefix(before, ";") && !strings.HasPrefix(before, "*") && !strings.HasPrefix(before, "<!--")
 }

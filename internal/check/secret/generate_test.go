@@ -22,6 +22,11 @@ func generate(r *rand.Rand, pattern string) string {
 func write(r *rand.Rand, b *strings.Builder, re *syntax.Regexp) {
 	switch re.Op {
 	case syntax.OpLiteral:
+		// Without regard to case: as people write it, in lower case.
+		if re.Flags&syntax.FoldCase != 0 {
+			b.WriteString(strings.ToLower(string(re.Rune)))
+			break
+		}
 		b.WriteString(string(re.Rune))
 	case syntax.OpCharClass:
 		b.WriteRune(pick(r, re.Rune))

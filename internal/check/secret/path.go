@@ -71,7 +71,7 @@ func classOf(p string) pathClass {
 // configExtensions end names of files that people configure software with.
 var configExtensions = map[string]bool{
 	".env": true, ".ini": true, ".conf": true, ".cfg": true, ".cnf": true, ".config": true, ".properties": true, ".yaml": true, ".yml": true, ".toml": true,
-	".json": true, ".xml": true, ".tfvars": true, ".tfstate": true, ".hcl": true, ".credentials": true, ".rc": true, ".sh": true, ".plist": true, ".service": true,
+	".json": true, ".xml": true, ".tfvars": true, ".tf": true, ".tfstate": true, ".hcl": true, ".credentials": true, ".rc": true, ".sh": true, ".plist": true, ".service": true,
 	".secret": true, ".secrets": true, ".passwd": true, ".password": true, ".local": true, ".production": true, ".prod": true, ".development": true, ".dev": true, ".staging": true,
 }
 

@@ -96,6 +96,10 @@ type assignment struct {
 // like `define('NAME', 'value')`.
 func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	var a assignment
+	for ; n > 0 && !isNameByte(b[at]); at, n = at+1, n-1 { // `"sk"`
+	}
+	for ; n > 0 && !isNameByte(b[at+n-1]); n-- { // "sk:"
+	}
 	for a.name = at; a.name > 0 && at-a.name < maxName && isNameByte(b[a.name-1]); a.name-- {
 	}
 	i := at + n
