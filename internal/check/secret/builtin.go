@@ -103,10 +103,7 @@ func pemBody(text string) (raw []byte, header string) {
 		}
 	}
 	// What does not decode at the end is lost; the beginning tells enough.
-	v := b.String()
-	raw = make([]byte, base64.RawStdEncoding.DecodedLen(len(v)))
-	n, _ := base64.RawStdEncoding.Decode(raw, []byte(v))
-	return raw[:n], header
+	return decode([]byte(b.String())), header
 }
 
 // isSequence tells whether b is one SEQUENCE of DER with at least 40 bytes.
@@ -165,9 +162,7 @@ func (s *scan) encodedPEM(at, _ int) {
 	if !s.spend(i - at) {
 		return
 	}
-	raw := make([]byte, base64.StdEncoding.DecodedLen(i-at))
-	n, _ := base64.RawStdEncoding.Decode(raw, bytes.TrimRight(s.buf[at:i], "="))
-	block, _ := pem.Decode(raw[:n])
+	block, _ := pem.Decode(decode(s.buf[at:i]))
 	if block == nil || !strings.Contains(block.Type, "PRIVATE KEY") {
 		return
 	}
@@ -176,6 +171,14 @@ func (s *scan) encodedPEM(at, _ int) {
 		f.Rule, f.Severity, f.Encrypted = "private-key-base64-encrypted", Medium, true
 	}
 	s.note(f, rankKey, at, i)
+}
+
+// decode is what base64 says as far as it can be read.
+func decode(b []byte) []byte {
+	b = bytes.TrimRight(b, "=")
+	raw := make([]byte, base64.RawStdEncoding.DecodedLen(len(b)))
+	n, _ := base64.RawStdEncoding.Decode(raw, b)
+	return raw[:n]
 }
 
 func isBase64(c byte) bool {
@@ -264,7 +267,8 @@ func (s *scan) userInfo(at, end int) {
 	if isDatabase {
 		f.Rule, f.Title, f.Severity = "database-url", "Password of "+product+" in a URL", Critical
 	}
-	if s.class == packaged && (!isDatabase || hostName == "localhost" || hostName == "127.0.0.1") {
+	// Packages show in their comments how to write such a URL.
+	if s.class == packaged && (!isDatabase || !strings.Contains(hostName, ".") || hostName == "127.0.0.1") {
 		return
 	}
 	n := len(s.found)
@@ -283,10 +287,10 @@ func isManual(user, v string) bool {
 		// Some do use "password"; with a name that is none of manuals it
 		// is told.
 		return u == "" || u == "user" || u == "username" || u == "usr" || u == "u" || u == "name" || u == "foo" || u == "me" || u == "myuser" || u == "login" || u == "bob" || u == "alice" || u == "joe" || len(v) < 6
-	case "bar", "baz", "foo", "b", "def", "abc", "123":
+	case "bar", "baz", "foo", "b", "def", "abc", "123", "tiger", "anonymous", "anoncvs", "guest":
 		return true
 	}
-	return false
+	return strings.HasPrefix(p, "some") || strings.HasPrefix(p, "my")
 }
 
 func isUserByte(c byte) bool {
@@ -362,13 +366,15 @@ func (s *scan) encodedJWT(at, _ int) {
 	if !s.spend(i - at) {
 		return
 	}
-	raw := make([]byte, base64.RawStdEncoding.DecodedLen(i-at))
-	n, _ := base64.RawStdEncoding.Decode(raw, bytes.TrimRight(s.buf[at:i], "="))
-	if f, _, ok := s.readJWT(raw[:n]); ok {
+	if f, _, ok := s.readJWT(decode(s.buf[at:i])); ok {
 		f.Title += ", in base64"
 		s.note(f, rankToken, at, i)
 	}
 }
+
+// maxComment is how far before an assignment the start of a comment is looked
+// for.
+const maxComment = 2 << 10
 
 // plausible tells whether an assignment of a file of configuration gives a
 // value, and not a comment, a reference, or an expression.
@@ -380,8 +386,11 @@ func (s *scan) plausible(a assignment) bool {
 	if !a.quoted && a.end < len(s.buf) && (s.buf[a.end] == '(' || s.buf[a.end] == '[' || s.buf[a.end] == '{') {
 		return false
 	}
-	start := bytes.LastIndexByte(s.buf[:a.name], '\n') + 1
-	start = max(start, a.name-256)
+	start := a.name - min(a.name, maxComment)
+	if head := s.buf[start:a.name]; bytes.LastIndex(head, []byte("<!--")) > bytes.LastIndex(head, []byte("-->")) {
+		return false
+	}
+	start = max(start, bytes.LastIndexByte(s.buf[start:a.name], '\n')+1+start)
 	before := strings.TrimSpace(string(s.buf[start:a.name]))
 	// A line of npmrc begins with the "//" of a URL.
 	return !strings.HasPrefix(before, "#") && before != "//" && !strings.HasPrefix(before, "// ") && !strings.HasPrefix(before, ";") && !strings.HasPrefix(before, "*") && !strings.HasPrefix(before, "<!--")

@@ -366,6 +366,9 @@ func (s *scan) add(r *rule, from, to int, w span) {
 	if to <= from {
 		return
 	}
+	if s.class == packaged && r.Path == "" && (r.Kind == Password || r.Kind == Connection) {
+		return // of an example, in a package
+	}
 	v := string(s.buf[from:to])
 	if !r.Weak && (isPlaceholder(v) || r.Entropy > 0 && entropy(v) < r.Entropy) {
 		return

@@ -23,7 +23,7 @@ const (
 
 // packageRoots are directories below which packages are unpacked.
 var packageRoots = []string{
-	"/node_modules/", "/site-packages/", "/dist-packages/", "/go/pkg/mod/", "/gems/", "/bower_components/", "/.cargo/registry/", "/.m2/repository/",
+	"/node_modules/", "/site-packages/", "/dist-packages/", "/go/pkg/mod/", "/gems/", "/bower_components/", "/.cargo/registry/", "/.m2/repository/", "/lib/python", "/lib/ruby/", "/lib/perl5/",
 }
 
 // systemRoots are those of the distribution, when the path starts with them.
@@ -55,12 +55,21 @@ func classOf(p string) pathClass {
 	for _, d := range strings.Split(dir[root+1:], "/") {
 		isTest = isTest || testDirs[d] || strings.HasSuffix(d, "-examples") || strings.HasSuffix(d, "_test") || strings.HasSuffix(d, "_tests")
 	}
+	for _, prefix := range []string{"readme", "changelog", "test_"} {
+		isTest = isTest || strings.HasPrefix(name, prefix)
+	}
+	for _, part := range []string{"_test.", "_test_", ".test.", ".spec.", "snakeoil"} {
+		isTest = isTest || strings.Contains(name, part)
+	}
+	for _, suffix := range []string{".md", ".rst", ".adoc", ".pod"} {
+		isTest = isTest || strings.HasSuffix(name, suffix)
+	}
 	switch {
-	case root >= 0 && isTest || root >= 0 && (strings.HasPrefix(name, "readme") || strings.HasPrefix(name, "changelog") || strings.HasPrefix(name, "test_") || strings.HasSuffix(name, "_test.go") || strings.Contains(name, ".test.") || strings.Contains(name, ".spec.") || strings.HasSuffix(name, ".md")):
+	case root >= 0 && isTest:
 		return material
 	case root >= 0:
 		return packaged
-	case isTest || strings.HasSuffix(name, "_test.go") || strings.Contains(name, ".test."):
+	case isTest:
 		return tests
 	case isConfiguration(name, dir):
 		return configuration

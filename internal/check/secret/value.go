@@ -127,6 +127,7 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	if i == op && !(flag && i > gap) {
 		return a, false
 	}
+	comma := i == op+1 && b[op] == ','
 	// Only spaces of the same line: what follows on the next line is
 	// another matter, but for a value in quotes or an element of XML.
 	for limit := min(len(b), i+maxGap); i < limit && (b[i] == ' ' || b[i] == '\t' || b[i] == '(' || b[i] == '['); i++ {
@@ -147,6 +148,9 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 		for limit := min(len(b), i+maxValue); i < limit && b[i] != q && b[i] != '\n' && b[i] != '\\'; i++ {
 		}
 	} else {
+		if comma { // the next word of a sentence
+			return a, false
+		}
 		a.value = i
 		for limit := min(len(b), i+maxValue); i < limit && !endsValue(b[i]); i++ {
 		}
