@@ -29,14 +29,17 @@ const (
 	maxSecrets = 200
 	maxOfRule  = 50
 	// A pattern of a window sees before and after many bytes around a
-	// keyword; windows that touch are merged up to maxWindow.
+	// keyword; windows that touch are merged up to maxWindow, which is what
+	// the quick matcher of package regexp takes for most patterns.
 	before    = 160
 	after     = 512
-	maxWindow = 16 << 10
-	// Patterns may be tried on workBytes of text per file, and on workFactor
-	// times the bytes of the file beyond that: some seconds at worst.
-	workBytes  = 8 << 20
-	workFactor = 2
+	maxWindow = 3 << 10
+	// Patterns may be tried on leastWork bytes of text per file and on a
+	// quarter of what the file holds, at most on mostWork: two seconds or so
+	// at worst. A byte counts for every stepCost instructions of a pattern.
+	leastWork = 4 << 20
+	mostWork  = 16 << 20
+	stepCost  = 64
 	// callBytes is what a try of a pattern counts at least.
 	callBytes = 32
 )
@@ -131,10 +134,14 @@ func (e *Engine) Version() string { return e.version }
 // is (nil, nil). The path is absolute within the image. Binary files other
 // than key stores say nothing. An error wraps ErrLimit, or is that of r or ctx.
 func (e *Engine) Scan(ctx context.Context, path string, r io.ReaderAt, size int64) ([]Secret, error) {
-	s := &scan{Engine: e, ctx: ctx, path: path, class: classOf(path), work: workBytes + workFactor*size}
-	found, err := s.file(r, size)
-	if len(found) == 0 {
+	s := &scan{Engine: e, ctx: ctx, path: path, class: classOf(path), work: min(leastWork+size/4, mostWork), count: map[string]int{}, paths: map[int32]bool{}, open: map[int32]span{}}
+	err := s.file(r, size)
+	if err != nil && !errors.Is(err, ErrLimit) {
 		return nil, err
+	}
+	found := s.finish()
+	if err == nil {
+		err = s.limit
 	}
 	return found, err
 }
@@ -151,7 +158,8 @@ type scan struct {
 	path  string
 	class pathClass
 	work  int64
-	err   error
+	err   error // what ends the scan
+	limit error // what it left out on the way
 
 	buf  []byte // the chunk with what is before and behind it
 	base int64  // offset of buf[0] in the file
@@ -161,7 +169,6 @@ type scan struct {
 	paths map[int32]bool // whether the path is one of the rule's
 	count map[string]int
 	found []match
-	last  int // end of the last assignment that was parsed for nothing
 }
 
 // A match is a secret of buf.
@@ -173,29 +180,32 @@ type match struct {
 
 type span struct{ from, to int }
 
-func (s *scan) file(r io.ReaderAt, size int64) ([]Secret, error) {
+// file reads the file chunk by chunk.
+func (s *scan) file(r io.ReaderAt, size int64) error {
 	pooled := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(pooled)
 	limit := min(size, maxFile)
 	n, err := readAt(r, *pooled, 0, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.buf = (*pooled)[:n]
 	if isBinary(s.buf) {
-		s.keyStore(r, size)
-		return s.finish(), s.err
+		s.keyStore(size)
+		return nil
 	}
-	s.count, s.paths, s.open = map[string]int{}, map[int32]bool{}, map[int32]span{}
-	s.structured(r, size)
+	s.structured()
 	for at := int64(0); s.err == nil; {
 		if err := s.ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		from := int(at - s.base)
 		to := min(from+chunkBytes, len(s.buf))
 		s.chunk(from, to)
 		at += int64(to - from)
+		if to == from { // the file is shorter than its size says
+			size = at
+		}
 		if at >= limit || to == from {
 			break
 		}
@@ -204,14 +214,14 @@ func (s *scan) file(r io.ReaderAt, size int64) ([]Secret, error) {
 		s.line += bytes.Count(s.buf[:keep], []byte{'\n'})
 		s.base += int64(keep)
 		if n, err = readAt(r, *pooled, s.base, limit); err != nil {
-			return s.finish(), err
+			return err
 		}
 		s.buf = (*pooled)[:n]
 	}
-	if s.err == nil && size > limit {
+	if s.err == nil && size > maxFile {
 		s.err = fmt.Errorf("%w: only the first %d bytes of the file were read", ErrLimit, int64(maxFile))
 	}
-	return s.finish(), s.err
+	return s.err
 }
 
 // readAt fills b from offset off of r; a file that is shorter than its size
@@ -272,7 +282,7 @@ func (s *scan) try(n int32, at, end int) {
 			return
 		}
 		if m := r.pattern.FindSubmatchIndex(w); m != nil {
-			s.spend(m[1])
+			s.spend(m[1] * r.cost)
 			if !r.Loose && m[1] < len(w) && (isWordByte(w[m[1]]) || w[m[1]] == '-') && isWordByte(w[m[1]-1]) {
 				return
 			}
@@ -281,7 +291,7 @@ func (s *scan) try(n int32, at, end int) {
 		}
 	case r.Assign != "":
 		a, ok := assignmentAt(s.buf, at, end-at)
-		if !ok || !s.spend(callBytes) || r.compile() != nil {
+		if !ok || !s.spend(callBytes+a.end-a.value) || r.compile() != nil {
 			return
 		}
 		name := strings.ToLower(string(s.buf[a.name:a.nameEnd]))
@@ -295,7 +305,7 @@ func (s *scan) try(n int32, at, end int) {
 		if (r.Generic || r.Path != "") && !s.plausible(a) {
 			return
 		}
-		s.spend(a.end - a.value)
+		s.spend((a.end - a.value) * r.cost)
 		if m := r.pattern.FindSubmatchIndex(s.buf[a.value:a.end]); m != nil {
 			v, to := r.secret(m)
 			s.add(r, a.value+v, a.value+to, span{max(0, at-after), min(len(s.buf), at+after)})
@@ -337,7 +347,7 @@ func (s *scan) window(n int32, w span) {
 		return
 	}
 	for from := w.from; from < w.to; {
-		if !s.spend(callBytes + w.to - from) {
+		if !s.spend(callBytes + (w.to-from)*r.cost) {
 			return
 		}
 		m := r.pattern.FindSubmatchIndex(s.buf[from:w.to])
@@ -384,7 +394,7 @@ func (s *scan) add(r *rule, from, to int, w span) {
 			return
 		}
 	}
-	if r.with != nil && (!s.spend(w.to-w.from) || !r.with.Match(s.buf[w.from:w.to])) {
+	if r.with != nil && (!s.spend((w.to-w.from)*r.cost) || !r.with.Match(s.buf[w.from:w.to])) {
 		return
 	}
 	s.note(Secret{Rule: r.ID, Title: r.Description, Kind: r.Kind, Severity: r.Severity}, r.rank, from, to)
@@ -395,10 +405,9 @@ func (s *scan) note(f Secret, rank, from, to int) {
 	if s.class == material {
 		return
 	}
-	if s.count[f.Rule]++; s.count[f.Rule] > maxOfRule || len(s.found) >= 4*maxSecrets {
-		if s.err == nil {
-			s.err = fmt.Errorf("%w: more than %d secrets of one kind, or %d in all", ErrLimit, maxOfRule, 4*maxSecrets)
-		}
+	// Many of one kind must not hide those of another behind them.
+	if s.count[f.Rule]++; s.count[f.Rule] > maxOfRule {
+		s.limit = fmt.Errorf("%w: more than %d secrets of the rule %s", ErrLimit, maxOfRule, f.Rule)
 		return
 	}
 	v := string(s.buf[from:to])
@@ -456,9 +465,10 @@ next:
 	slices.SortStableFunc(kept, func(a, b match) int { return int(max(-1, min(1, a.from-b.from))) })
 	if len(kept) > maxSecrets {
 		kept = kept[:maxSecrets]
-		if s.err == nil {
-			s.err = fmt.Errorf("%w: more than %d secrets", ErrLimit, maxSecrets)
-		}
+		s.limit = fmt.Errorf("%w: more than %d secrets", ErrLimit, maxSecrets)
+	}
+	if len(kept) == 0 {
+		return nil
 	}
 	out := make([]Secret, len(kept))
 	for i := range kept {

@@ -3,7 +3,6 @@ package secret
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
 )
 
 // binaryProbe is how much of a file tells whether it is text.
@@ -28,7 +27,7 @@ var (
 
 // keyStore tells binary files that hold keys by their bytes, whatever their
 // names: the store of a Java machine that holds certificates alone is none.
-func (s *scan) keyStore(_ io.ReaderAt, size int64) {
+func (s *scan) keyStore(size int64) {
 	b := s.buf
 	if size > maxKeyStore || len(b) < 16 || s.class == material {
 		return

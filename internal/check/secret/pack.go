@@ -77,6 +77,7 @@ type rule struct {
 	pattern, name, with, dir *regexp.Regexp
 	allowed                  []*regexp.Regexp
 	rank                     int
+	cost                     int // of a byte, in units of work
 }
 
 // An allow list says which values are no secrets.
@@ -262,14 +263,15 @@ func (r *rule) compileOnce() error {
 		if p.text == "" {
 			continue
 		}
-		re, err := compilePattern(p.text, p.before, p.after)
+		re, steps, err := compilePattern(p.text, p.before, p.after)
 		if err != nil {
 			return &fieldError{p.field, err}
 		}
+		r.cost = max(r.cost, 1+steps/stepCost)
 		*p.to = re
 	}
 	for _, text := range r.Allow.Regexes {
-		re, err := compilePattern(text, "", "")
+		re, _, err := compilePattern(text, "", "")
 		if err != nil {
 			return &fieldError{"regexes", err}
 		}
@@ -297,21 +299,22 @@ func (r *rule) secret(m []int) (from, to int) {
 }
 
 // compilePattern refuses what would take more memory or time than a pattern
-// for a secret needs.
-func compilePattern(text, before, after string) (*regexp.Regexp, error) {
+// for a secret needs. It also returns the number of instructions.
+func compilePattern(text, before, after string) (*regexp.Regexp, int, error) {
 	if len(text) > maxPattern {
-		return nil, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
+		return nil, 0, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(prog.Inst) > maxInstruction {
-		return nil, fmt.Errorf("the pattern compiles to %d instructions, more than %d", len(prog.Inst), maxInstruction)
+		return nil, 0, fmt.Errorf("the pattern compiles to %d instructions, more than %d", len(prog.Inst), maxInstruction)
 	}
-	return regexp.Compile(before + text + after)
+	re, err := regexp.Compile(before + text + after)
+	return re, len(prog.Inst), err
 }

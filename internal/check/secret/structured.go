@@ -2,14 +2,13 @@ package secret
 
 import (
 	"bytes"
-	"io"
 	"path"
 	"strings"
 )
 
 // structured reads files whose layout says what is a password without a name
 // before it. Such files are small: only what is in the first chunk counts.
-func (s *scan) structured(io.ReaderAt, int64) {
+func (s *scan) structured() {
 	name := strings.ToLower(path.Base(s.path))
 	switch {
 	case name == ".netrc" || name == "_netrc" || name == "netrc":
