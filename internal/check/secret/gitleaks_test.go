@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,8 +45,6 @@ func gitleaks(t testing.TB, dir string) map[string][]string {
 	}
 	return rules
 }
-
-var value = regexp.MustCompile(`\((?:[^()?\\]|\\.|\[(?:[^\]\\]|\\.)*\])[^()]*\)`)
 
 // TestRecallOfGitleaksRules makes texts of gitleaks's own patterns, whose file
 // ONCEOVER_GITLEAKS_RULES names, and holds that what gitleaks finds in them
