@@ -35,7 +35,7 @@ func (s *scan) pem(at, end int) {
 	if !ok || len(label) < 2 || label[0] != ' ' || !bytes.Contains(label, []byte("PRIVATE KEY")) {
 		return
 	}
-	l := string(label[1:])
+	l := printable(string(label[1:]))
 	body := cut(s.buf, end+len(label)+5, maxPEM)
 	if !s.spend(len(body)) {
 		return
@@ -45,7 +45,7 @@ func (s *scan) pem(at, end int) {
 		return
 	}
 	text := strings.NewReplacer(`\r`, "\n", `\n`, "\n", `\t`, "\n", `\`, "\n", "\r", "\n", " ", "\n", "\t", "\n", `"`, "\n", "'", "\n", ",", "\n", "+\n", "\n").Replace(string(body[:stop]))
-	f := Secret{Rule: "private-key", Title: "Private key (" + l + ")", Kind: PrivateKey, Severity: Critical, Masked: "-----BEGIN " + printable(l) + "-----********"}
+	f := Secret{Rule: "private-key", Title: "Private key (" + l + ")", Kind: PrivateKey, Severity: Critical, Masked: "-----BEGIN " + l + "-----********"}
 	raw, header := pemBody(text)
 	switch {
 	case strings.Contains(l, "PGP"):

@@ -60,14 +60,14 @@ type Engine struct {
 // of a pack takes the place of an earlier one with the same id. The error
 // names file and line of what is wrong with a pack.
 func New(packs ...Pack) (*Engine, error) {
-	rules, err := readPack("rules.toml", ownRules, true)
+	rules, err := readOwn(ownRules)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%d %s", format, ownRules)
 	for _, p := range packs {
-		own, err := readPack(p.Name, string(p.Text), false)
+		own, err := readPack(p.Name, string(p.Text))
 		if err != nil {
 			return nil, err
 		}
@@ -436,9 +436,11 @@ func (s *scan) context(from int, masked string) string {
 	for limit := max(0, sign-maxName); i > limit && isNameByte(s.buf[i-1]); i-- {
 	}
 	name := string(s.buf[i:sign])
-	// A name is words; what looks like a token itself is none.
-	if len(name) >= 12 && entropy(name) > 3.6 && strings.ContainsAny(name, "0123456789") || !saysSecret(strings.ToLower(name)) && len(name) >= 20 {
-		name = "********"
+	// A name says that a secret follows. What is no such word, looks like a
+	// token itself, or follows something as in user:password:token, could
+	// be a secret of its own.
+	if !saysSecret(strings.ToLower(name)) || len(name) >= 12 && entropy(name) > 3.6 && strings.ContainsAny(name, "0123456789") || i > 0 && strings.IndexByte(":=@/", s.buf[i-1]) >= 0 {
+		name = ""
 	}
 	c := name + printable(string(s.buf[sign:from])) + masked
 	return c[:min(len(c), maxContext)]

@@ -403,7 +403,7 @@ func FuzzPack(f *testing.F) {
 	f.Add("[[rules]]\nid = 'a'\ndescription = 'b'\nkeywords = ['abc']\ntoken = 'abc[0-9]+'\n")
 	f.Add("[[rules]]\nid = 'a'\ndescription = 'b'\nkeywords = ['abc']\nassign = '.*'\nwith = 'x'\nallow.stopwords = ['a']\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		rules, err := readPack("p.toml", text, false)
+		rules, err := readPack("p.toml", text)
 		if err != nil && !strings.HasPrefix(err.Error(), "p.toml:") {
 			t.Fatal(err)
 		}

@@ -46,6 +46,15 @@ func gitleaks(t testing.TB, dir string) map[string][]string {
 	return rules
 }
 
+// excused are rules of gitleaks whose random texts are no secrets.
+var excused = map[string]string{
+	"asana-client-id": "an identifier, not a secret", "discord-client-id": "an identifier, not a secret", "linkedin-client-id": "an identifier, not a secret",
+	"jwt": "no header of a token", "jwt-base64": "no header of a token", "private-key": "no key within",
+	"grafana-api-key": "base64 of JSON, whose case counts", "slack-app-token": "shorter than any token", "slack-legacy-token": "shorter than any token", "slack-legacy-bot-token": "shorter than any token",
+	"curl-auth-user": "a user without a password, or with one of three letters", "freemius-secret-key": "quotes that do not match", "generic-api-key": "a name of random letters",
+	"hashicorp-tf-password": "a name of random words", "kubernetes-secret-yaml": "text of random words", "vault-service-token": "no word of Vault near it",
+}
+
 // TestRecallOfGitleaksRules makes texts of gitleaks's own patterns, whose file
 // ONCEOVER_GITLEAKS_RULES names, and holds that what gitleaks finds in them
 // is found here.
@@ -111,6 +120,11 @@ func TestRecallOfGitleaksRules(t *testing.T) {
 	slices.Sort(ids)
 	t.Logf("gitleaks finds %d rules' texts, %d of which are found here", len(both)+len(missed), len(both))
 	for _, id := range ids {
-		t.Logf("%s: %d of %d missed: %.200q", id, len(missed[id]), len(missed[id])+both[id], missed[id][0])
+		text := fmt.Sprintf("%s: %d of %d missed: %.200q", id, len(missed[id]), len(missed[id])+both[id], missed[id][0])
+		if why := excused[id]; why != "" {
+			t.Logf("%s: %s", text, why)
+		} else {
+			t.Error(text)
+		}
 	}
 }

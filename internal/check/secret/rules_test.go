@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func engine(t testing.TB, packs ...Pack) *Engine {
@@ -104,6 +107,21 @@ func TestEveryRuleFindsItsOwn(t *testing.T) {
 		if found < tries/3 {
 			t.Errorf("%s: found in %d of %d texts, the last of which is\n%s", rl.ID, found, tries, last)
 		}
+	}
+}
+
+// TestOwnRulesAreTOML holds that a reader of the whole language reads the same.
+func TestOwnRulesAreTOML(t *testing.T) {
+	own, err := readOwn(ownRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, err := readPack("rules.toml", ownRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(pack, own, cmpopts.IgnoreUnexported(rule{})); d != "" {
+		t.Error(d)
 	}
 }
 
