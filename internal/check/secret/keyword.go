@@ -53,7 +53,11 @@ func newAutomaton(words []string) (*automaton, error) {
 	}
 	width := 1 << a.shift
 
-	trie := make([]uint16, width) // 0: no edge, the root is nobody's child
+	states := 1
+	for _, w := range words {
+		states += len(w)
+	}
+	trie := make([]uint16, width, min(states, maxStates)*width) // 0: no edge, the root is nobody's child
 	ends := [][]int32{nil}
 	for n, w := range words {
 		s := 0

@@ -92,8 +92,8 @@ type assignment struct {
 
 // assignmentAt reads what is assigned to the name that the keyword
 // b[at:at+n] is a part of: `NAME = value`, `"name": "value"`, `name => 'value'`,
-// `<name>value</name>`, `key="name" value="value"`, `--name value`, and calls
-// like `define('NAME', 'value')`.
+// `<name>value</name>`, `key="name" value="value"`, `name: NAME` and `value: …`
+// on the next line, `--name value`, and calls like `define('NAME', 'value')`.
 func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	var a assignment
 	for ; n > 0 && !isNameByte(b[at]); at, n = at+1, n-1 { // `"sk"`
@@ -109,17 +109,18 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	// Further words of a name in prose: "API Key: …".
 	for limit := min(len(b), i+maxGap); i < limit && (isNameByte(b[i]) || b[i] == ' ' || b[i] == '\t'); i++ {
 	}
-	if i < len(b) && !isOperator(b[i]) && b[i] != '"' && b[i] != '\'' && b[i] != '`' && b[i] != '\\' && b[i] != ']' && b[i] != ')' {
+	flag := a.name+1 < len(b) && b[a.name] == '-' && b[a.name+1] == '-'
+	switch {
+	case flag || i >= len(b) || !isOperator(b[i]) && !isGap(b[i]):
 		i = a.nameEnd
-	} else if bytesHasWords(b[a.nameEnd:i]) {
+	case i > a.nameEnd:
 		a.nameEnd = trimEnd(b, a.nameEnd, i)
 	}
-	flag := a.name+1 < len(b) && b[a.name] == '-' && b[a.name+1] == '-'
 	gap := i
 	for limit := min(len(b), i+maxGap); i < limit && isGap(b[i]); i++ {
 	}
-	if string(cut(b, i, 5)) == "value" && i > gap {
-		i += 5
+	if v := valueBehind(b, gap); v > 0 {
+		i = v
 	}
 	op := i
 	for limit := min(len(b), i+3); i < limit && isOperator(b[i]); i++ {
@@ -159,16 +160,22 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	return a, a.end > a.value
 }
 
-func cut(b []byte, at, n int) []byte { return b[at:min(len(b), at+n)] }
-
-func bytesHasWords(b []byte) bool {
-	for _, c := range b {
-		if isNameByte(c) {
-			return true
-		}
+// valueBehind is the index behind the word "value" where it follows a name as
+// in `name: NAME` with `value: …` on the next line, `"name": "NAME", "value": …`
+// and `key="NAME" value=…`; else 0.
+func valueBehind(b []byte, at int) int {
+	i := at
+	for limit := min(len(b), at+maxName); i < limit && (isGap(b[i]) && b[i] != '\\' || b[i] == ',' || b[i] == '\n' || b[i] == '\r'); i++ {
 	}
-	return false
+	if i == at || string(cut(b, i, 5)) != "value" || i+5 < len(b) && isNameByte(b[i+5]) {
+		return 0
+	}
+	for i += 5; i < len(b) && (b[i] == '"' || b[i] == '\'' || b[i] == ' '); i++ {
+	}
+	return i
 }
+
+func cut(b []byte, at, n int) []byte { return b[at:min(len(b), at+n)] }
 
 func trimEnd(b []byte, from, to int) int {
 	for to > from && !isNameByte(b[to-1]) {
