@@ -364,7 +364,7 @@ func (r *rule) compileOnce() error {
 	for _, text := range r.Allow.Regexes {
 		re, _, err := compilePattern(text, "", "")
 		if err != nil {
-			return &fieldError{"regexes", err}
+			return &fieldError{"allow.regexes", err}
 		}
 		r.allowed = append(r.allowed, re)
 	}

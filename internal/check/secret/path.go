@@ -29,6 +29,12 @@ var packageRoots = []string{
 // systemRoots are those of the distribution, when the path starts with them.
 var systemRoots = []string{"/usr/share/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/usr/include/", "/usr/src/", "/usr/local/lib/python", "/usr/local/go/", "/usr/local/include/", "/opt/java/", "/usr/lib/jvm/", "/var/lib/dpkg/", "/var/lib/apt/"}
 
+// systemHoles are directories below those that people fill themselves.
+var systemHoles = []string{
+	"/usr/share/nginx/html/", "/usr/share/caddy/", "/usr/share/httpd/", "/usr/share/elasticsearch/config/", "/usr/share/opensearch/config/", "/usr/share/kibana/config/", "/usr/share/logstash/config/",
+	"/usr/share/logstash/pipeline/", "/usr/share/filebeat/", "/usr/share/grafana/conf/", "/usr/share/tomcat", "/usr/lib/systemd/system/", "/usr/lib/unifi/data/",
+}
+
 // testDirs are names of directories with tests, examples and documentation.
 var testDirs = map[string]bool{
 	"test": true, "tests": true, "testing": true, "testdata": true, "__tests__": true, "test-data": true, "test_data": true, "spec": true, "specs": true,
@@ -48,6 +54,11 @@ func classOf(p string) pathClass {
 	for _, r := range systemRoots {
 		if strings.HasPrefix(low, r) {
 			root = max(root, len(r)-1)
+		}
+	}
+	for _, h := range systemHoles {
+		if strings.HasPrefix(low, h) && root < len(h) {
+			root = -1
 		}
 	}
 	isTest := false
