@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// ErrLimit is wrapped by the error of a scan that stopped at a limit. The
-// secrets that were found until then come with it.
+// ErrLimit is wrapped by the error of a scan that stopped at a limit.
 var ErrLimit = errors.New("limit reached")
 
 const (
@@ -28,6 +28,9 @@ const (
 	// many of one rule.
 	maxSecrets = 200
 	maxOfRule  = 50
+	// maxMatches is how many are looked at before those that others cover
+	// are dropped.
+	maxMatches = 2000
 	// A pattern of a window sees before and after many bytes around a
 	// keyword; windows that touch are merged up to maxWindow, which is what
 	// the quick matcher of package regexp takes for most patterns.
@@ -132,13 +135,11 @@ func (e *Engine) Version() string { return e.version }
 
 // Scan finds the secrets of a regular file of an image, sorted by place; none
 // is (nil, nil). The path is absolute within the image. Binary files other
-// than key stores say nothing. An error wraps ErrLimit, or is that of r or ctx.
+// than key stores say nothing. An error wraps ErrLimit, or is that of r or ctx;
+// what was found until then comes with it.
 func (e *Engine) Scan(ctx context.Context, path string, r io.ReaderAt, size int64) ([]Secret, error) {
 	s := &scan{Engine: e, ctx: ctx, path: path, class: classOf(path), work: min(leastWork+size/4, mostWork), count: map[string]int{}, paths: map[int32]bool{}, open: map[int32]span{}}
 	err := s.file(r, size)
-	if err != nil && !errors.Is(err, ErrLimit) {
-		return nil, err
-	}
 	found := s.finish()
 	if err == nil {
 		err = s.limit
@@ -250,8 +251,9 @@ func (s *scan) chunk(from, to int) {
 		}
 		return s.err == nil
 	})
-	for n, w := range s.open {
-		s.window(n, w)
+	// In the order of the rules: the same file gives the same answer.
+	for _, n := range slices.Sorted(maps.Keys(s.open)) {
+		s.window(n, s.open[n])
 	}
 	clear(s.open)
 }
@@ -410,10 +412,16 @@ func (s *scan) note(f Secret, rank, from, to int) {
 		s.limit = fmt.Errorf("%w: more than %d secrets of the rule %s", ErrLimit, maxOfRule, f.Rule)
 		return
 	}
+	if len(s.found) >= maxMatches {
+		s.err = fmt.Errorf("%w: more than %d places that could be secrets", ErrLimit, maxMatches)
+		return
+	}
 	v := string(s.buf[from:to])
 	f.Path = s.path
 	f.Line = s.line + bytes.Count(s.buf[:from], []byte{'\n'}) + 1
-	f.Column = from - bytes.LastIndexByte(s.buf[:from], '\n')
+	if start := bytes.LastIndexByte(s.buf[:from], '\n'); start >= 0 || s.base == 0 {
+		f.Column = from - start
+	}
 	f.Length = len(v)
 	f.Hash = digest(s.salt, v)
 	if f.Masked == "" {

@@ -214,6 +214,35 @@ func TestScanConfig(t *testing.T) {
 	}
 }
 
+// TestCleanConfig has what images of well-known software say of themselves.
+func TestCleanConfig(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 13))
+	hash := func(n string) string { return generate(r, "[0-9a-f]{"+n+"}") }
+	got, err := engine(t).ScanConfig(t.Context(), []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin", "LANG=C.UTF-8", "GPG_KEY=" + strings.ToUpper(hash("40")), "PYTHON_SHA256=" + hash("64"),
+		"PYTHON_GET_PIP_URL=https://github.com/pypa/get-pip/raw/" + hash("40") + "/public/get-pip.py", "NODE_VERSION=22.1.0", "PKG_RELEASE=1~bookworm",
+		"GPG_KEYS=" + strings.ToUpper(hash("40")) + " " + strings.ToUpper(hash("40")), "PHP_ASC_URL=https://www.php.net/get/php.tar.xz.asc", "TOMCAT_SHA512=" + hash("128"),
+		"JAVA_HOME=/opt/java/openjdk", "MYSQL_MAJOR=8.0", "GOSU_VERSION=1.17", "REDIS_DOWNLOAD_SHA=" + hash("64"), "POSTGRES_PASSWORD_FILE=/run/secrets/pg", "DB_PASSWORD=", "TOKEN_TTL=3600",
+		"SSL_KEY_FILE=/etc/ssl/server.key", "KEYCLOAK_AUTH_SERVER=https://sso.corp.test/auth", "COMPOSER_ALLOW_SUPERUSER=1", "SECRET_NAME=prod/db/main",
+	}, map[string]string{
+		"org.opencontainers.image.revision": hash("40"), "org.opencontainers.image.source": "https://github.com/docker-library/python.git", "com.docker.image.digest": "sha256:" + hash("64"),
+	}, []string{
+		"/bin/sh -c #(nop) ADD file:" + hash("64") + " in / ",
+		`RUN /bin/sh -c set -eux; apt-get update; apt-get install -y --no-install-recommends ca-certificates curl netbase wget; rm -rf /var/lib/apt/lists/* # buildkit`,
+		`RUN /bin/sh -c set -eux; wget -O python.tar.xz "https://www.python.org/ftp/python/3.12.1/Python-3.12.1.tar.xz"; echo "$PYTHON_SHA256 *python.tar.xz" | sha256sum -c -; GNUPGHOME="$(mktemp -d)"; gpg --batch --keyserver hkps://keys.openpgp.org --recv-keys "$GPG_KEY"; find /usr/local -type f -executable | xargs ldd | awk '/=>/ { print $(NF-1) }' | sort -u | xargs -r dpkg-query --search | cut -d: -f1 | sort -u packages.txt`,
+		`RUN /bin/sh -c groupadd -r mysql && useradd -r -g mysql mysql && mkdir -p /var/lib/mysql /var/run/mysqld && chown -R mysql:mysql /var/lib/mysql`,
+		`RUN /bin/sh -c curl -fsSLO --compressed "https://nodejs.org/dist/v22.1.0/node.tar.xz" && tar -xJf node.tar.xz -C /usr/local --strip-components=1 --no-same-owner && ln -s /usr/local/bin/node /usr/local/bin/nodejs`,
+		`RUN /bin/sh -c echo "root:$ROOT_PASSWORD" | chpasswd`, `RUN |1 TOKEN /bin/sh -c curl -H "Authorization: Bearer ${TOKEN}" https://corp.test/x`,
+		`CMD ["mysqld" "--user=mysql" "-p" "3306"]`, `ENTRYPOINT ["docker-entrypoint.sh"]`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range got {
+		t.Errorf("%s: %s %s", f.Path, f.Rule, f.Context)
+	}
+}
+
 // TestHostileInput holds that what is made to cost much ends soon.
 func TestHostileInput(t *testing.T) {
 	e := engine(t)

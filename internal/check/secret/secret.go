@@ -19,7 +19,8 @@ type Secret struct {
 	// ScanConfig "env:NAME", "label:NAME" or "history:N" (N from 1).
 	Path string `json:"path"`
 	// Line and Column say where the value starts: both from 1, Column in
-	// bytes. Both are 0 for a binary key store.
+	// bytes. Both are 0 for a binary key store, and Column is if the line
+	// begins more than 32 KiB before.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
 	// Masked is the value with all but a few characters at its ends

@@ -125,7 +125,7 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	op := i
 	for limit := min(len(b), i+3); i < limit && isOperator(b[i]); i++ {
 	}
-	if i == op && !(flag && i > gap) {
+	if sign := string(b[op:i]); sign == "|" || sign == "?" || sign == "" && !(flag && i > gap) {
 		return a, false
 	}
 	comma := i == op+1 && b[op] == ','
