@@ -128,7 +128,9 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 	if sign := string(b[op:i]); sign == "|" || sign == "?" || sign == "" && !(flag && i > gap) {
 		return a, false
 	}
-	comma := i == op+1 && b[op] == ','
+	if i > op && b[op] == ',' && !isFirstArgument(b, a.name) {
+		return a, false
+	}
 	// Only spaces of the same line: what follows on the next line is
 	// another matter, but for a value in quotes or an element of XML.
 	for limit := min(len(b), i+maxGap); i < limit && (b[i] == ' ' || b[i] == '\t' || b[i] == '(' || b[i] == '['); i++ {
@@ -149,15 +151,23 @@ func assignmentAt(b []byte, at, n int) (assignment, bool) {
 		for limit := min(len(b), i+maxValue); i < limit && b[i] != q && b[i] != '\n' && b[i] != '\\'; i++ {
 		}
 	} else {
-		if comma { // the next word of a sentence
-			return a, false
-		}
 		a.value = i
 		for limit := min(len(b), i+maxValue); i < limit && !endsValue(b[i]); i++ {
 		}
 	}
 	a.end = i
 	return a, a.end > a.value
+}
+
+// isFirstArgument tells whether the string at b[at] is the first of a call: in
+// a list or a sentence a comma gives no value to the word before it.
+func isFirstArgument(b []byte, at int) bool {
+	if at == 0 || b[at-1] != '"' && b[at-1] != '\'' {
+		return false
+	}
+	for at--; at > 0 && b[at-1] == ' '; at-- {
+	}
+	return at > 0 && b[at-1] == '('
 }
 
 // valueBehind is the index behind the word "value" where it follows a name as

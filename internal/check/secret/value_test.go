@@ -14,6 +14,7 @@ func TestAssignmentAt(t *testing.T) {
 		{"Ruby", `:password => 'value1'`, "password value1"},
 		{"Go", `password := "value1"`, "password value1"},
 		{"PHP", `define('DB_PASSWORD', 'value1');`, "DB_PASSWORD value1"},
+		{"a list", `["password", "value1"]`, ""},
 		{"PHP array", `$config['password'] = 'value1';`, "password value1"},
 		{"XML", `<password>value1</password>`, "password value1"},
 		{"XML attribute", `<user password="value1"/>`, "password value1"},
@@ -28,6 +29,7 @@ func TestAssignmentAt(t *testing.T) {
 		{"no value, quoted", `password: ""`, ""},
 		{"end of the text", "password", ""},
 		{"end behind the operator", "password =", ""},
+		{"end behind a flag", "run --password ", ""},
 		{"words before the operator", "Password of root: value1", "Password of root value1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
