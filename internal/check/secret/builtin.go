@@ -37,11 +37,12 @@ func (s *scan) pem(at, end int) {
 	}
 	l := printable(string(label[1:]))
 	body := cut(s.buf, end+len(label)+5, maxPEM)
-	if !s.spend(len(body)) {
-		return
-	}
 	stop := bytes.Index(body, []byte("-----END"))
 	if stop < 0 {
+		s.spend(len(body) / 8) // looking for it is quick
+		return
+	}
+	if !s.spend(stop) {
 		return
 	}
 	text := strings.NewReplacer(`\r`, "\n", `\n`, "\n", `\t`, "\n", `\`, "\n", "\r", "\n", " ", "\n", "\t", "\n", `"`, "\n", "'", "\n", ",", "\n", "+\n", "\n").Replace(string(body[:stop]))
