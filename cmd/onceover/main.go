@@ -24,7 +24,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/onceover/onceover/internal/advisory"
-	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/pace"
 	"github.com/onceover/onceover/internal/sandbox"
@@ -86,7 +85,7 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
 	if sandbox.IsChild(os.Args) {
-		os.Exit(scan.Child(all.Set(), all.Set().WithFiles())) // before anything else: it costs every layer
+		os.Exit(scan.Child(analyserSets()...)) // before anything else: it costs every layer
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -95,8 +95,8 @@ func TestScripts(t *testing.T) {
 }
 
 // makeImage is "mkimage oci|docker-archive OUT NAME[,NAME] LAYER…": an image
-// whose layers are directories, or .tar.gz files as they are. Equal input gives
-// equal bytes.
+// whose layers are directories, or .tar.gz files as they are; another file holds
+// a variable of the image, NAME=value. Equal input gives equal bytes.
 func makeImage(args []string) error {
 	if len(args) < 4 {
 		return fmt.Errorf("usage: mkimage oci|docker-archive OUT NAME[,NAME] LAYER…")
@@ -118,6 +118,15 @@ func makeImage(args []string) error {
 		open := func() (io.ReadCloser, error) { return os.Open(src) }
 		if fi, err := os.Stat(src); err != nil {
 			return err
+		} else if !fi.IsDir() && !strings.HasSuffix(src, ".gz") {
+			variable, err := os.ReadFile(src)
+			if err != nil {
+				return err
+			}
+			if img, err = withVariable(img, string(variable)); err != nil {
+				return err
+			}
+			continue
 		} else if fi.IsDir() {
 			content, err := tarDir(src)
 			if err != nil {
@@ -152,6 +161,16 @@ func makeImage(args []string) error {
 		return writeDockerArchive(out, names, img)
 	}
 	return fmt.Errorf("no such kind: %s", kind)
+}
+
+func withVariable(img v1.Image, variable string) (v1.Image, error) {
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.DeepCopy()
+	cfg.Config.Env = append(cfg.Config.Env, variable)
+	return mutate.ConfigFile(img, cfg)
 }
 
 // attach is "attach LAYOUT FILE": FILE becomes an OpenVEX document whose subject

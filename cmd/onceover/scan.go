@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
@@ -33,10 +32,12 @@ type scanCmd struct {
 	Ledger        bool `help:"Say what became of every file: of each layer how many were parsed, looked at, passed over or skipped, and why." env:"ONCEOVER_LEDGER"`
 	Files         bool `help:"Take the SHA-256 of executables, and of files that no package owns; JSON lists them. Far more of each image is read." env:"ONCEOVER_SCAN_FILES"`
 	IgnoreUnfixed bool `help:"Leave out findings without a fixed version." env:"ONCEOVER_IGNORE_UNFIXED"`
-	ExitCode      int  `help:"Exit with N if findings remain." placeholder:"N"`
+	ExitCode      int  `help:"Exit with N if findings or secrets remain." placeholder:"N"`
 
 	Sort           string `help:"Order findings by: severity, or priority, which is shown then." enum:"severity,priority" default:"severity" env:"ONCEOVER_SORT"`
 	ShowSuppressed bool   `help:"List findings that a VEX document or an ignore rule sets aside in the table too." env:"ONCEOVER_SHOW_SUPPRESSED"`
+
+	Scanners string `help:"What to look for, separated by commas: vuln, secret." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
 
 	lookFlags
 }
@@ -51,6 +52,7 @@ Examples:
 
   onceover scan nginx:1.25
   onceover scan --all --severity high --ignore-unfixed
+  onceover scan app:dev --scanners vuln,secret
   onceover scan docker-archive:web.tar --format json --output web.json
   onceover scan oci:build/layout --severity critical,high --exit-code 3`
 }
@@ -66,6 +68,9 @@ func (c *scanCmd) Validate() error {
 		return errors.New("--exit-code: want a number from 0 to 255")
 	}
 	if err := c.validate(); err != nil {
+		return err
+	}
+	if _, err := parseScanners(c.Scanners); err != nil {
 		return err
 	}
 	_, err := parseSeverities(c.Severity)
@@ -129,15 +134,16 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		sort = ""
 	}
 	meta := db.Meta()
-	set := all.Set()
-	if c.Files {
-		set = set.WithFiles()
+	scanners, err := parseScanners(c.Scanners)
+	if err != nil {
+		return err
 	}
+	set := analyserSet(c.Files, scanners[scanSecrets])
 	isolate, closeContract := c.isolation()
 	defer closeContract()
 	s := scanRun{
 		scanner: scan.New(scan.Config{Set: set, Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default()}),
-		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger,
+		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: set.Key(),
@@ -182,7 +188,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
 		return exitCode(exitError)
 	}
-	if c.ExitCode != 0 && s.doc.Total().Findings > 0 {
+	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets > 0 {
 		return exitCode(c.ExitCode)
 	}
 	return nil

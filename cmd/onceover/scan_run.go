@@ -25,8 +25,10 @@ type scanRun struct {
 	general []string
 	// ledger asks for what became of every file.
 	ledger bool
-	doc    *export.Document
-	failed int
+	// scanners are what is looked for.
+	scanners map[string]bool
+	doc      *export.Document
+	failed   int
 }
 
 // generalWarnings are what the matcher says whatever the image: how old the
@@ -61,9 +63,18 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 		s.doc.Images = append(s.doc.Images, out)
 		return nil
 	}
-	findings, warnings, err := s.matcher.Inventory(res.Inventory, res.BuildCommands())
-	if err != nil {
-		return fmt.Errorf("match packages of %s: %w", sub.title(), err)
+	var findings []report.Finding
+	var warnings []string
+	if s.scanners[scanVulnerabilities] {
+		findings, warnings, err = s.matcher.Inventory(res.Inventory, res.BuildCommands())
+		if err != nil {
+			return fmt.Errorf("match packages of %s: %w", sub.title(), err)
+		}
+	}
+	if s.scanners[scanSecrets] {
+		if out.Secrets, err = s.secrets(ctx, res); err != nil {
+			return fmt.Errorf("look for secrets in %s: %w", sub.title(), err)
+		}
 	}
 	for _, w := range warnings {
 		if !slices.Contains(s.general, w) {

@@ -80,6 +80,9 @@ func NewSet(as ...Analyzer) *Set { return newSet(as, false) }
 // beside what the analysers say.
 func (s *Set) WithFiles() *Set { return newSet(s.analyzers, true) }
 
+// With is the set with further analysers.
+func (s *Set) With(as ...Analyzer) *Set { return newSet(slices.Concat(s.analyzers, as), s.files) }
+
 func newSet(as []Analyzer, files bool) *Set {
 	keys := make([]string, len(as))
 	for i, a := range as {

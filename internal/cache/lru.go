@@ -89,6 +89,10 @@ func sizeOf(r *report.LayerReport) int64 {
 		o := &r.Ownership[i]
 		n += 8*len(o.Files) + 16*len(o.Diverted) + len(o.Path) + len(o.Owner)
 	}
+	for i := range r.Secrets {
+		x := &r.Secrets[i]
+		n += packageBytes + len(x.Rule) + len(x.Title) + len(x.Path) + len(x.Masked) + len(x.Context)
+	}
 	for i := range r.Problems {
 		n += len(r.Problems[i].Path) + len(r.Problems[i].Message)
 	}

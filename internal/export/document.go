@@ -100,6 +100,8 @@ type Image struct {
 	// Files with their digests, if they were asked for.
 	Files    []report.File    `json:"files,omitempty"`
 	Findings []report.Finding `json:"findings"`
+	// Secrets, if they were looked for, the worst first.
+	Secrets []report.Secret `json:"secrets,omitempty"`
 	// Suppressed are findings that a document of the user sets aside. They
 	// are in no other count than Counts.Suppressed.
 	Suppressed []report.Finding `json:"suppressed,omitempty"`
@@ -149,6 +151,8 @@ type Counts struct {
 	Hidden int `json:"hidden"`
 	// Suppressed findings were set aside by a judgement.
 	Suppressed int `json:"suppressed,omitempty"`
+	// Secrets that are shown; they are no findings.
+	Secrets int `json:"secrets,omitempty"`
 }
 
 // Add adds o to c.
@@ -163,6 +167,7 @@ func (c *Counts) Add(o Counts) {
 	c.Fixable += o.Fixable
 	c.Hidden += o.Hidden
 	c.Suppressed += o.Suppressed
+	c.Secrets += o.Secrets
 }
 
 // Finish applies the filters, counts, puts everything in its order and fills
@@ -205,7 +210,11 @@ func (im *Image) finish(filters Filters) {
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return f.Judgement.Suppresses() })
 	all := len(im.Findings)
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return !filters.Shows(f) })
-	im.Counts = Counts{Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
+	im.Secrets = slices.DeleteFunc(im.Secrets, func(s report.Secret) bool {
+		return len(filters.Severities) > 0 && !slices.Contains(filters.Severities, s.Severity)
+	})
+	slices.SortFunc(im.Secrets, report.Secret.Compare)
+	im.Counts = Counts{Secrets: len(im.Secrets), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}

@@ -138,12 +138,16 @@ func sarifLog(d *Document) sarifDocument {
 				run.Results = append(run.Results, sarifFinding(im, f, index[f.ID]))
 			}
 		}
+		for _, sec := range im.Secrets {
+			run.Results = append(run.Results, sarifSecret(im, sec, index[secretRule(sec)]))
+		}
 	}
 	run.Invocations = []sarifInvocation{inv}
 	return sarifDocument{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// sarifRules makes one rule of each advisory, from its worst finding.
+// sarifRules makes one rule of each advisory, from its worst finding, and of
+// each kind of secret.
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
@@ -170,6 +174,24 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 				"tags":              []string{"security", "vulnerability", strings.ToLower(f.Severity)},
 			},
 		})
+	}
+	seen := map[string]bool{}
+	for i := range d.Images {
+		for _, s := range d.Images[i].Secrets {
+			id := secretRule(s)
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			rules = append(rules, sarifRule{
+				ID: id, ShortDescription: sarifText{s.Title}, FullDescription: sarifText{"Secret in an image: " + s.Title},
+				Help: sarifText{"Revoke it, and build the image without it: who can pull the image has it, also if a later layer deletes the file."},
+				Properties: map[string]any{
+					"security-severity": securitySeverity(report.Finding{Severity: s.Severity}),
+					"tags":              []string{"security", "secret"},
+				},
+			})
+		}
 	}
 	slices.SortFunc(rules, func(a, b sarifRule) int { return cmp.Compare(a.ID, b.ID) })
 	for i, r := range rules {
@@ -226,6 +248,25 @@ func sarifFinding(im *Image, f report.Finding, rule int) sarifResult {
 			"onceover/v1": shortHash(im.Title(), f.ID, f.Package.Type, f.Package.Name, f.Package.Arch, f.Package.Path)},
 		Suppressions: suppressions,
 		Properties:   props,
+	}
+}
+
+func secretRule(s report.Secret) string { return "secret/" + s.Rule }
+
+func sarifSecret(im *Image, s report.Secret, rule int) sarifResult {
+	text := fmt.Sprintf("%s in %s: %s (%s)", s.Title, im.Title(), cmp.Or(s.Context, s.Masked), s.Severity)
+	props := map[string]any{
+		"severity": s.Severity, "kind": s.Kind, "masked": s.Masked, "layer": s.Layer, "image": im.ConfigDigest, "deleted": s.Deleted,
+	}
+	if s.Line > 0 {
+		props["line"] = s.Line
+	}
+	return sarifResult{
+		RuleID: secretRule(s), RuleIndex: rule, Level: sarifLevel(s.Severity), Message: sarifText{text},
+		Locations: []sarifLocation{sarifPlace(im, s.Path)},
+		PartialFingerprints: map[string]string{
+			"onceover/v1": shortHash(im.Title(), secretRule(s), s.Path, s.Context, s.Masked, strconv.Itoa(s.Length))},
+		Properties: props,
 	}
 }
 

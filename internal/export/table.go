@@ -94,6 +94,10 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.findings(im.Findings)
 	}
+	if len(im.Secrets) > 0 {
+		t.line("")
+		t.secrets(im.Secrets)
+	}
 	if t.suppressed && len(im.Suppressed) > 0 {
 		t.line("")
 		t.line("  suppressed:")
@@ -229,7 +233,36 @@ func (c Counts) String() string {
 	if c.Suppressed > 0 {
 		s += fmt.Sprintf("; %d suppressed", c.Suppressed)
 	}
+	if c.Secrets > 0 {
+		s += "; " + plural(c.Secrets, "secret")
+	}
 	return s
+}
+
+// secrets lists where secrets stand, without them.
+func (t *tableWriter) secrets(all []report.Secret) {
+	columns := []column{{title: "SEVERITY", min: 8}, {title: "SECRET", min: 16, flexible: true}, {title: "MASKED", min: 12, flexible: true}, {title: "PATH", min: 20, flexible: true}}
+	cells := make([][]string, len(all))
+	for i, s := range all {
+		place := s.Path
+		if s.Line > 0 && strings.HasPrefix(place, "/") {
+			place += ":" + strconv.Itoa(s.Line)
+		}
+		if s.Deleted {
+			place += " (deleted by a later layer)"
+		}
+		cells[i] = []string{s.Severity, Printable(s.Title), Printable(s.Masked), Printable(place)}
+	}
+	fit(columns, cells, t.opts.Width-len(tableIndent))
+	plain := t.r.NewStyle()
+	head := make([]string, len(columns))
+	for i, c := range columns {
+		head[i] = c.title
+	}
+	t.cells(columns, head, plain.Faint(true), plain.Faint(true))
+	for _, row := range cells {
+		t.cells(columns, row, plain, plain)
+	}
 }
 
 // A row is one advisory and the packages it concerns alike.

@@ -219,6 +219,9 @@ func validateLayer(r *report.LayerReport) error {
 			return err
 		}
 	}
+	if len(r.Secrets) > 0 {
+		return invalid("layer %s: secrets, which agents do not look for", r.DiffID)
+	}
 	if len(r.Files) > report.MaxFiles {
 		return invalid("layer %s: more than %d files", r.DiffID, report.MaxFiles)
 	}

@@ -26,7 +26,9 @@ type Inventory struct {
 	Packages []Package `json:"packages"`
 	// Files of all layers that nothing hides, by path; nil if the reports
 	// have none.
-	Files    []File    `json:"files,omitempty"`
+	Files []File `json:"files,omitempty"`
+	// Secrets of all layers, also of files that a later layer hides.
+	Secrets  []Secret  `json:"secrets,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
 	// Complete is false if any layer could not be read to its end.

@@ -165,6 +165,8 @@ type Facts struct {
 	Ownership []Ownership `json:"ownership,omitempty"`
 	// OSRelease is the content of an os-release file, key to value.
 	OSRelease map[string]string `json:"os_release,omitempty"`
+	// Secrets that stand in the file.
+	Secrets []Secret `json:"secrets,omitempty"`
 	// Problems met on the way that did not spoil the rest.
 	Problems []Problem `json:"problems,omitempty"`
 }
@@ -280,6 +282,9 @@ type LayerReport struct {
 	Files     []File `json:"files,omitempty"`
 	FilesRead bool   `json:"files_read,omitempty"`
 
+	// Secrets of the files, at most MaxSecrets, sorted.
+	Secrets []Secret `json:"secrets,omitempty"`
+
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
 }
@@ -310,6 +315,7 @@ func (r *LayerReport) Normalize() {
 	r.Passed = slices.Compact(r.Passed)
 	slices.Sort(r.Dirs)
 	r.Dirs = slices.Compact(r.Dirs)
+	slices.SortFunc(r.Secrets, Secret.Compare)
 	slices.SortFunc(r.Files, File.Compare)
 	r.Files = slices.CompactFunc(r.Files, func(a, b File) bool { return a.Path == b.Path })
 	slices.SortFunc(r.Problems, Problem.Compare)

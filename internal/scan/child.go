@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -63,8 +62,9 @@ const (
 const maxJob = 4 << 20
 
 // Child does the work of a child that a Scanner with a sandbox started, with
-// that of the sets which the Scanner has, and returns its exit code.
-func Child(sets ...*analyze.Set) int {
+// that of the sets which the Scanner has, and returns its exit code. Sets are
+// made one after the other until it is there.
+func Child(sets ...func() *analyze.Set) int {
 	in, out := os.NewFile(fdIn, "job"), os.NewFile(fdOut, "facts")
 	if in == nil || out == nil {
 		fmt.Fprintln(os.Stderr, "this argument is for the program's own use")
@@ -77,7 +77,7 @@ func Child(sets ...*analyze.Set) int {
 	return exitOK
 }
 
-func serve(sets []*analyze.Set, in io.Reader, out io.Writer) error {
+func serve(sets []func() *analyze.Set, in io.Reader, out io.Writer) error {
 	var j job
 	if err := readJob(in, &j); err != nil {
 		return err
@@ -87,11 +87,16 @@ func serve(sets []*analyze.Set, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(sets, func(s *analyze.Set) bool { return s.Key() == j.Analyzers })
-	if at < 0 {
+	var set *analyze.Set
+	for _, candidate := range sets {
+		if s := candidate(); s.Key() == j.Analyzers {
+			set = s
+			break
+		}
+	}
+	if set == nil {
 		return errors.New("the analysers of parent and child differ")
 	}
-	set := sets[at]
 	send := newSender(out)
 	if err := send.sendJSON(msgHello, hello{Lacking: lacking}); err != nil {
 		return err

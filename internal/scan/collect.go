@@ -267,6 +267,14 @@ func (c *collector) result(r result, size int64) error {
 		}
 		n += packagesOf(&r.Facts[i])
 	}
+	for i := range r.Facts {
+		for j := range r.Facts[i].Secrets {
+			// What a file holds is told of that file.
+			if s := &r.Facts[i].Secrets[j]; s.Path != c.at.path || !plausibleSecret(s) {
+				return errMessage
+			}
+		}
+	}
 	for i := range r.Problems {
 		if !plausible(&r.Problems[i]) {
 			return errMessage
@@ -383,6 +391,7 @@ func (c *collector) finish(err error) *report.LayerReport {
 		files = append(files, s)
 	}
 	slices.SortFunc(files, func(a, b said) int { return cmp.Compare(a.path, b.path) })
+	secrets := 0
 	for _, s := range files {
 		for _, f := range s.facts {
 			r.Packages = append(r.Packages, f.Packages...)
@@ -396,7 +405,12 @@ func (c *collector) finish(err error) *report.LayerReport {
 				}
 				r.OSReleases[s.path] = f.OSRelease
 			}
+			secrets += len(f.Secrets)
+			r.Secrets = append(r.Secrets, f.Secrets[:min(len(f.Secrets), report.MaxSecrets-len(r.Secrets))]...)
 		}
+	}
+	if secrets > report.MaxSecrets {
+		c.note("%d secrets left out: the limit of a layer is %d", secrets-report.MaxSecrets, report.MaxSecrets)
 	}
 	c.settleFiles()
 	r.Normalize()
@@ -441,6 +455,16 @@ func checkFacts(f *report.Facts) error {
 func plausible(p *report.Problem) bool {
 	p.Layer = ""
 	return (p.Path == "" || absolute(p.Path)) && utf8.ValidString(p.Message) && (p.Reason == "" || knownReason(p.Reason))
+}
+
+// plausibleSecret takes out what only the merge may say.
+func plausibleSecret(s *report.Secret) bool {
+	s.Layer, s.Deleted = "", false
+	short := true
+	for _, t := range []string{s.Rule, s.Title, s.Kind, s.Severity, s.Masked, s.Context} {
+		short = short && len(t) <= maxText && utf8.ValidString(t)
+	}
+	return short && s.Rule != "" && s.Line >= 0 && s.Column >= 0 && s.Length >= 0
 }
 
 // absolute reports whether p is a clean path from the root of the image. The

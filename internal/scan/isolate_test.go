@@ -32,7 +32,7 @@ import (
 // TestMain makes the test program one that can be its own child.
 func TestMain(m *testing.M) {
 	if sandbox.IsChild(os.Args) {
-		os.Exit(Child(isolatedSet(), isolatedSet().WithFiles()))
+		os.Exit(Child(isolatedSet, func() *analyze.Set { return isolatedSet().WithFiles() }))
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/check/secret"
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/scan"
+)
+
+// What "onceover scan" can look for.
+const (
+	scanVulnerabilities = "vuln"
+	scanSecrets         = "secret"
+)
+
+// parseScanners reads the value of --scanners.
+func parseScanners(s string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for name := range strings.SplitSeq(s, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case scanVulnerabilities, scanSecrets:
+			out[name] = true
+		default:
+			return nil, fmt.Errorf("--scanners: no such scanner: %q; there are %s, %s", name, scanVulnerabilities, scanSecrets)
+		}
+	}
+	return out, nil
+}
+
+// analyserSet is what looks at the files of a layer.
+func analyserSet(files, secrets bool) *analyze.Set {
+	set := all.Set()
+	if files {
+		set = set.WithFiles()
+	}
+	if secrets {
+		set = set.With(secret.NewAnalyzer())
+	}
+	return set
+}
+
+// analyserSets are all that this program can ask a child for. Those that cost
+// something to make come last.
+func analyserSets() []func() *analyze.Set {
+	var out []func() *analyze.Set
+	for _, secrets := range []bool{false, true} {
+		for _, files := range []bool{false, true} {
+			out = append(out, func() *analyze.Set { return analyserSet(files, secrets) })
+		}
+	}
+	return out
+}
+
+var secretEngine = sync.OnceValues(func() (*secret.Engine, error) { return secret.New() })
+
+// secrets are those in the files of an image and in its configuration.
+func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secret, error) {
+	e, err := secretEngine()
+	if err != nil {
+		return nil, err
+	}
+	var history []string
+	for _, h := range res.Config.History {
+		history = append(history, h.CreatedBy)
+	}
+	found, err := e.ScanConfig(ctx, res.Config.Env, res.Config.Labels, history)
+	if errors.Is(err, secret.ErrLimit) {
+		res.Inventory.Problems = append(res.Inventory.Problems, report.Problem{Analyzer: "secret", Message: "image configuration: " + err.Error()})
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(secret.Reported(found), res.Inventory.Secrets...), nil
+}
