@@ -32,12 +32,12 @@ type scanCmd struct {
 	Ledger        bool `help:"Say what became of every file: of each layer how many were parsed, looked at, passed over or skipped, and why." env:"ONCEOVER_LEDGER"`
 	Files         bool `help:"Take the SHA-256 of executables, and of files that no package owns; JSON lists them. Far more of each image is read." env:"ONCEOVER_SCAN_FILES"`
 	IgnoreUnfixed bool `help:"Leave out findings without a fixed version." env:"ONCEOVER_IGNORE_UNFIXED"`
-	ExitCode      int  `help:"Exit with N if findings or secrets remain." placeholder:"N"`
+	ExitCode      int  `help:"Exit with N if anything that was looked for is found." placeholder:"N"`
 
 	Sort           string `help:"Order findings by: severity, or priority, which is shown then." enum:"severity,priority" default:"severity" env:"ONCEOVER_SORT"`
 	ShowSuppressed bool   `help:"List findings that a VEX document or an ignore rule sets aside in the table too." env:"ONCEOVER_SHOW_SUPPRESSED"`
 
-	Scanners string `help:"What to look for, separated by commas: vuln, secret." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
+	Scanners string `help:"What to look for, separated by commas: vuln, secret, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
 
 	lookFlags
 }
@@ -52,7 +52,7 @@ Examples:
 
   onceover scan nginx:1.25
   onceover scan --all --severity high --ignore-unfixed
-  onceover scan app:dev --scanners vuln,secret
+  onceover scan app:dev --scanners vuln,secret,build
   onceover scan docker-archive:web.tar --format json --output web.json
   onceover scan oci:build/layout --severity critical,high --exit-code 3`
 }
@@ -188,7 +188,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
 		return exitCode(exitError)
 	}
-	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets > 0 {
+	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.BuildRisks > 0 {
 		return exitCode(c.ExitCode)
 	}
 	return nil

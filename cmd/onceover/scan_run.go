@@ -81,6 +81,11 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
 		}
 	}
+	if s.scanners[scanBuild] {
+		if out.BuildRisks, err = buildRisks(res); err != nil {
+			return fmt.Errorf("look at the build of %s: %w", sub.title(), err)
+		}
+	}
 	judge, err := s.judge.of(ctx, sub, out, res.Inventory)
 	if err != nil {
 		return err

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/check/secret"
+	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/scan"
 )
@@ -18,18 +21,20 @@ import (
 const (
 	scanVulnerabilities = "vuln"
 	scanSecrets         = "secret"
+	scanBuild           = "build"
 )
+
+var scannerNames = []string{scanVulnerabilities, scanSecrets, scanBuild}
 
 // parseScanners reads the value of --scanners.
 func parseScanners(s string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for name := range strings.SplitSeq(s, ",") {
-		switch name = strings.TrimSpace(name); name {
-		case scanVulnerabilities, scanSecrets:
-			out[name] = true
-		default:
-			return nil, fmt.Errorf("--scanners: no such scanner: %q; there are %s, %s", name, scanVulnerabilities, scanSecrets)
+		name = strings.TrimSpace(name)
+		if !slices.Contains(scannerNames, name) {
+			return nil, fmt.Errorf("--scanners: no such scanner: %q; there are %s", name, strings.Join(scannerNames, ", "))
 		}
+		out[name] = true
 	}
 	return out, nil
 }
@@ -79,4 +84,20 @@ func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secre
 		return nil, err
 	}
 	return append(secret.Reported(found), res.Inventory.Secrets...), nil
+}
+
+// buildRisks are those in the commands that built an image.
+func buildRisks(res *scan.Result) ([]export.BuildRisk, error) {
+	img, err := buildcmd.ParseImage(res.RawConfig)
+	if err != nil {
+		return nil, err
+	}
+	var out []export.BuildRisk
+	for _, f := range buildcmd.Check(img).Findings {
+		out = append(out, export.BuildRisk{
+			Rule: f.RuleID, Title: f.Rule.Title, Severity: report.SeverityName(report.SeverityRank(strings.ToUpper(f.Rule.Severity[:1]) + f.Rule.Severity[1:])),
+			Instruction: f.Instruction, Layer: f.Layer, Description: f.Rule.Description, Remediation: f.Rule.Remediation,
+		})
+	}
+	return out, nil
 }

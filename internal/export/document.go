@@ -70,7 +70,11 @@ func (fs Filters) Shows(f report.Finding) bool {
 	if fs.IgnoreUnfixed && f.FixState != report.FixAvailable {
 		return false
 	}
-	return len(fs.Severities) == 0 || slices.Contains(fs.Severities, f.Severity)
+	return fs.shows(f.Severity)
+}
+
+func (fs Filters) shows(severity string) bool {
+	return len(fs.Severities) == 0 || slices.Contains(fs.Severities, severity)
 }
 
 // An Image is one image content, whatever it is called and whoever holds it.
@@ -102,6 +106,9 @@ type Image struct {
 	Findings []report.Finding `json:"findings"`
 	// Secrets, if they were looked for, the worst first.
 	Secrets []report.Secret `json:"secrets,omitempty"`
+	// BuildRisks in the commands that built the image, if they were looked
+	// for, the worst first.
+	BuildRisks []BuildRisk `json:"build_risks,omitempty"`
 	// Suppressed are findings that a document of the user sets aside. They
 	// are in no other count than Counts.Suppressed.
 	Suppressed []report.Finding `json:"suppressed,omitempty"`
@@ -120,6 +127,22 @@ type Layer struct {
 	BuildCommand string `json:"build_command,omitempty"`
 	// Ledger counts the layer's entries, if it was asked for.
 	Ledger *report.Ledger `json:"ledger,omitempty"`
+}
+
+// A BuildRisk is a rule that an instruction of the build breaks.
+type BuildRisk struct {
+	// Rule is its id, "BC-PIPE-SHELL", Title what it is in words.
+	Rule  string `json:"rule"`
+	Title string `json:"title"`
+	// Severity is one of those of findings.
+	Severity string `json:"severity"`
+	// Instruction as in a Dockerfile, secrets masked; empty if only the
+	// configuration tells.
+	Instruction string `json:"instruction,omitempty"`
+	// Layer is the diff ID of the layer that it made, "" for none.
+	Layer       string `json:"layer,omitempty"`
+	Description string `json:"description"`
+	Remediation string `json:"remediation"`
 }
 
 // A Container uses an image.
@@ -153,6 +176,8 @@ type Counts struct {
 	Suppressed int `json:"suppressed,omitempty"`
 	// Secrets that are shown; they are no findings.
 	Secrets int `json:"secrets,omitempty"`
+	// BuildRisks that are shown; they are no findings.
+	BuildRisks int `json:"build_risks,omitempty"`
 }
 
 // Add adds o to c.
@@ -168,6 +193,7 @@ func (c *Counts) Add(o Counts) {
 	c.Hidden += o.Hidden
 	c.Suppressed += o.Suppressed
 	c.Secrets += o.Secrets
+	c.BuildRisks += o.BuildRisks
 }
 
 // Finish applies the filters, counts, puts everything in its order and fills
@@ -210,11 +236,10 @@ func (im *Image) finish(filters Filters) {
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return f.Judgement.Suppresses() })
 	all := len(im.Findings)
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return !filters.Shows(f) })
-	im.Secrets = slices.DeleteFunc(im.Secrets, func(s report.Secret) bool {
-		return len(filters.Severities) > 0 && !slices.Contains(filters.Severities, s.Severity)
-	})
+	im.Secrets = slices.DeleteFunc(im.Secrets, func(s report.Secret) bool { return !filters.shows(s.Severity) })
+	im.BuildRisks = slices.DeleteFunc(im.BuildRisks, func(r BuildRisk) bool { return !filters.shows(r.Severity) })
 	slices.SortFunc(im.Secrets, report.Secret.Compare)
-	im.Counts = Counts{Secrets: len(im.Secrets), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
+	im.Counts = Counts{Secrets: len(im.Secrets), BuildRisks: len(im.BuildRisks), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}

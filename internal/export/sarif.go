@@ -141,13 +141,16 @@ func sarifLog(d *Document) sarifDocument {
 		for _, sec := range im.Secrets {
 			run.Results = append(run.Results, sarifSecret(im, sec, index[secretRule(sec)]))
 		}
+		for _, r := range im.BuildRisks {
+			run.Results = append(run.Results, sarifBuildRisk(im, r, index[r.Rule]))
+		}
 	}
 	run.Invocations = []sarifInvocation{inv}
 	return sarifDocument{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
 // sarifRules makes one rule of each advisory, from its worst finding, and of
-// each kind of secret.
+// each kind of secret and of risk in the build.
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
@@ -189,6 +192,21 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 				Properties: map[string]any{
 					"security-severity": securitySeverity(report.Finding{Severity: s.Severity}),
 					"tags":              []string{"security", "secret"},
+				},
+			})
+		}
+	}
+	for i := range d.Images {
+		for _, r := range d.Images[i].BuildRisks {
+			if seen[r.Rule] {
+				continue
+			}
+			seen[r.Rule] = true
+			rules = append(rules, sarifRule{
+				ID: r.Rule, ShortDescription: sarifText{r.Title}, FullDescription: sarifText{r.Description}, Help: sarifText{r.Remediation},
+				Properties: map[string]any{
+					"security-severity": securitySeverity(report.Finding{Severity: r.Severity}),
+					"tags":              []string{"security", "build"},
 				},
 			})
 		}
@@ -267,6 +285,19 @@ func sarifSecret(im *Image, s report.Secret, rule int) sarifResult {
 		PartialFingerprints: map[string]string{
 			"onceover/v1": shortHash(im.Title(), secretRule(s), s.Path, s.Context, s.Masked, strconv.Itoa(s.Length))},
 		Properties: props,
+	}
+}
+
+func sarifBuildRisk(im *Image, r BuildRisk, rule int) sarifResult {
+	text := fmt.Sprintf("%s in the build of %s (%s)", r.Title, im.Title(), r.Severity)
+	if r.Instruction != "" {
+		text += ": " + r.Instruction
+	}
+	return sarifResult{
+		RuleID: r.Rule, RuleIndex: rule, Level: sarifLevel(r.Severity), Message: sarifText{text},
+		Locations:           []sarifLocation{sarifPlace(im, "")},
+		PartialFingerprints: map[string]string{"onceover/v1": shortHash(im.Title(), r.Rule, r.Instruction)},
+		Properties:          map[string]any{"severity": r.Severity, "layer": r.Layer, "image": im.ConfigDigest, "instruction": r.Instruction},
 	}
 }
 

@@ -98,6 +98,10 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.secrets(im.Secrets)
 	}
+	if len(im.BuildRisks) > 0 {
+		t.line("")
+		t.buildRisks(im.BuildRisks)
+	}
 	if t.suppressed && len(im.Suppressed) > 0 {
 		t.line("")
 		t.line("  suppressed:")
@@ -236,6 +240,9 @@ func (c Counts) String() string {
 	if c.Secrets > 0 {
 		s += "; " + plural(c.Secrets, "secret")
 	}
+	if c.BuildRisks > 0 {
+		s += "; " + plural(c.BuildRisks, "risk") + " in the build"
+	}
 	return s
 }
 
@@ -253,6 +260,21 @@ func (t *tableWriter) secrets(all []report.Secret) {
 		}
 		cells[i] = []string{s.Severity, Printable(s.Title), Printable(s.Masked), Printable(place)}
 	}
+	t.plain(columns, cells)
+}
+
+// buildRisks lists instructions, masked, and what is wrong with them.
+func (t *tableWriter) buildRisks(all []BuildRisk) {
+	columns := []column{{title: "SEVERITY", min: 8}, {title: "RULE", min: 14}, {title: "RISK", min: 20, flexible: true}, {title: "INSTRUCTION", min: 24, flexible: true}}
+	cells := make([][]string, len(all))
+	for i, r := range all {
+		cells[i] = []string{r.Severity, r.Rule, Printable(r.Title), Printable(r.Instruction)}
+	}
+	t.plain(columns, cells)
+}
+
+// plain writes a table without colours.
+func (t *tableWriter) plain(columns []column, cells [][]string) {
 	fit(columns, cells, t.opts.Width-len(tableIndent))
 	plain := t.r.NewStyle()
 	head := make([]string, len(columns))
