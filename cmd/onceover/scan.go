@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -138,7 +139,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	set := analyserSet(c.Files, scanners[scanSecrets])
+	set := analyserSet(c.Files, scanners[export.ScanSecrets])
 	isolate, closeContract := c.isolation()
 	defer closeContract()
 	s := scanRun{
@@ -148,11 +149,13 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: set.Key(),
 			Advisories:  export.Advisories{Generation: meta.ID, Date: formatMillis(meta.DataDate), Starter: meta.Starter},
-			Filters:     export.Filters{Severities: severities, IgnoreUnfixed: c.IgnoreUnfixed, Sort: sort, ShowSuppressed: c.ShowSuppressed},
+			Filters:     export.Filters{Scanners: slices.Sorted(maps.Keys(scanners)), Severities: severities, IgnoreUnfixed: c.IgnoreUnfixed, Sort: sort, ShowSuppressed: c.ShowSuppressed},
 		},
 	}
-	if s.general, err = s.generalWarnings(); err != nil {
-		return err
+	if scanners[export.ScanVulnerabilities] {
+		if s.general, err = s.generalWarnings(); err != nil {
+			return err
+		}
 	}
 	subjects := gather(places)
 	for i, sub := range subjects {
@@ -180,7 +183,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		for _, w := range s.doc.Warnings {
 			s.progress.warn("warning: %s", w)
 		}
-		if n := s.doc.Advisories.Notice; n != "" {
+		if n := s.doc.Advisories.Notice; n != "" && s.doc.Filters.Matched() {
 			s.progress.warn("note: %s", n)
 		}
 	}

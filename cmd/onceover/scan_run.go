@@ -65,13 +65,13 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	}
 	var findings []report.Finding
 	var warnings []string
-	if s.scanners[scanVulnerabilities] {
+	if s.scanners[export.ScanVulnerabilities] {
 		findings, warnings, err = s.matcher.Inventory(res.Inventory, res.BuildCommands())
 		if err != nil {
 			return fmt.Errorf("match packages of %s: %w", sub.title(), err)
 		}
 	}
-	if s.scanners[scanSecrets] {
+	if s.scanners[export.ScanSecrets] {
 		if out.Secrets, err = s.secrets(ctx, res); err != nil {
 			return fmt.Errorf("look for secrets in %s: %w", sub.title(), err)
 		}
@@ -81,7 +81,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
 		}
 	}
-	if s.scanners[scanBuild] {
+	if s.scanners[export.ScanBuild] {
 		if out.BuildRisks, err = buildRisks(res); err != nil {
 			return fmt.Errorf("look at the build of %s: %w", sub.title(), err)
 		}
@@ -98,7 +98,11 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 		s.failed++
 	}
 	s.doc.Images = append(s.doc.Images, out)
-	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), plural(len(findings), "finding"))
+	found := plural(len(findings), "finding")
+	if !s.scanners[export.ScanVulnerabilities] {
+		found = plural(len(out.Secrets)+len(out.BuildRisks), "finding")
+	}
+	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), found)
 	return nil
 }
 

@@ -17,14 +17,8 @@ import (
 	"github.com/onceover/onceover/internal/scan"
 )
 
-// What "onceover scan" can look for.
-const (
-	scanVulnerabilities = "vuln"
-	scanSecrets         = "secret"
-	scanBuild           = "build"
-)
-
-var scannerNames = []string{scanVulnerabilities, scanSecrets, scanBuild}
+// scannerNames are what "onceover scan" can look for.
+var scannerNames = []string{export.ScanVulnerabilities, export.ScanSecrets, export.ScanBuild}
 
 // parseScanners reads the value of --scanners.
 func parseScanners(s string) (map[string]bool, error) {

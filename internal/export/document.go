@@ -47,8 +47,18 @@ type Advisories struct {
 	Notice string `json:"notice,omitempty"`
 }
 
-// Filters are what was asked to be left out of the findings.
+// Names in Filters.Scanners.
+const (
+	ScanVulnerabilities = "vuln"
+	ScanSecrets         = "secret"
+	ScanBuild           = "build"
+)
+
+// Filters are what was asked for, and what to leave out.
 type Filters struct {
+	// Scanners are what was looked for, sorted; empty for vulnerabilities
+	// alone.
+	Scanners []string `json:"scanners,omitempty"`
 	// Severities that are shown, worst first; empty shows all.
 	Severities []string `json:"severities,omitempty"`
 	// IgnoreUnfixed leaves out findings without a fixed version.
@@ -71,6 +81,11 @@ func (fs Filters) Shows(f report.Finding) bool {
 		return false
 	}
 	return fs.shows(f.Severity)
+}
+
+// Matched says whether vulnerabilities were looked for.
+func (fs Filters) Matched() bool {
+	return len(fs.Scanners) == 0 || slices.Contains(fs.Scanners, ScanVulnerabilities)
 }
 
 func (fs Filters) shows(severity string) bool {
@@ -178,6 +193,9 @@ type Counts struct {
 	Secrets int `json:"secrets,omitempty"`
 	// BuildRisks that are shown; they are no findings.
 	BuildRisks int `json:"build_risks,omitempty"`
+
+	// Unmatched says that vulnerabilities were not looked for.
+	Unmatched bool `json:"-"`
 }
 
 // Add adds o to c.
@@ -194,6 +212,7 @@ func (c *Counts) Add(o Counts) {
 	c.Suppressed += o.Suppressed
 	c.Secrets += o.Secrets
 	c.BuildRisks += o.BuildRisks
+	c.Unmatched = c.Unmatched || o.Unmatched
 }
 
 // Finish applies the filters, counts, puts everything in its order and fills
@@ -239,7 +258,7 @@ func (im *Image) finish(filters Filters) {
 	im.Secrets = slices.DeleteFunc(im.Secrets, func(s report.Secret) bool { return !filters.shows(s.Severity) })
 	im.BuildRisks = slices.DeleteFunc(im.BuildRisks, func(r BuildRisk) bool { return !filters.shows(r.Severity) })
 	slices.SortFunc(im.Secrets, report.Secret.Compare)
-	im.Counts = Counts{Secrets: len(im.Secrets), BuildRisks: len(im.BuildRisks), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
+	im.Counts = Counts{Secrets: len(im.Secrets), BuildRisks: len(im.BuildRisks), Unmatched: !filters.Matched(), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}

@@ -43,7 +43,7 @@ func Table(w io.Writer, d *Document, opts TableOptions) error {
 	if opts.Color {
 		r.SetColorProfile(termenv.ANSI)
 	}
-	t := tableWriter{r: r, opts: opts, priority: d.Filters.Sort == SortPriority, suppressed: d.Filters.ShowSuppressed}
+	t := tableWriter{r: r, opts: opts, priority: d.Filters.Sort == SortPriority, suppressed: d.Filters.ShowSuppressed, scanners: d.Filters.Scanners}
 	for i := range d.Images {
 		t.image(&d.Images[i])
 	}
@@ -59,6 +59,7 @@ type tableWriter struct {
 	opts TableOptions
 	// priority and suppressed ask for a column and for a second table.
 	priority, suppressed bool
+	scanners             []string
 	out                  strings.Builder
 }
 
@@ -88,7 +89,7 @@ func (t *tableWriter) image(im *Image) {
 	if n := len(im.Problems); n > 0 {
 		t.line("  " + plural(n, "problem") + " while reading; the first: " + Printable(problemText(im.Problems[0])))
 	}
-	t.line("  " + im.Counts.String())
+	t.line("  " + im.Counts.String() + t.nothing(im.Counts))
 	t.ledger(im)
 	if len(im.Findings) > 0 {
 		t.line("")
@@ -108,6 +109,18 @@ func (t *tableWriter) image(im *Image) {
 		t.findings(im.Suppressed)
 	}
 	t.line("")
+}
+
+// nothing names what was looked for beside vulnerabilities and is not there.
+func (t *tableWriter) nothing(c Counts) string {
+	s := ""
+	if c.Secrets == 0 && slices.Contains(t.scanners, ScanSecrets) {
+		s += "; no secrets"
+	}
+	if c.BuildRisks == 0 && slices.Contains(t.scanners, ScanBuild) {
+		s += "; no risks in the build"
+	}
+	return s
 }
 
 func (t *tableWriter) findings(fs []report.Finding) {
@@ -203,7 +216,7 @@ func (t *tableWriter) footer(d *Document) {
 	for _, w := range d.Warnings {
 		t.line("warning: " + Printable(w))
 	}
-	if d.Advisories.Notice != "" {
+	if d.Advisories.Notice != "" && d.Filters.Matched() {
 		t.line("note: " + d.Advisories.Notice)
 	}
 }
@@ -216,6 +229,9 @@ func (t *tableWriter) line(s string) {
 // String is "3 findings: 1 critical, 2 low; 1 fixable; 4 hidden by filters".
 func (c Counts) String() string {
 	s := plural(c.Findings, "finding")
+	if c.Unmatched {
+		s = "vulnerabilities were not looked for"
+	}
 	var parts []string
 	for _, p := range []struct {
 		n    int
