@@ -20,4 +20,7 @@ func (a *api) routes() {
 	built["ListGlobalVulnerabilities"] = Handle(a.listGlobalVulnerabilities)
 	built["ListGeneralImageVuls"] = Handle(a.listGeneralImageVuls)
 	built["ListVulAffectImages"] = Handle(a.listVulAffectImages)
+
+	built["ListImageBuildCommandRisks"] = Handle(a.listImageBuildCommandRisks)
+	built["ListImageBuildCommandRisksImages"] = Handle(a.listImageBuildCommandRisksImages)
 }

@@ -168,6 +168,7 @@ type outcome struct {
 	warned     bool
 	analyzers  string
 	config     []byte
+	build      []brokenRule
 	diffIDs    []image.Digest
 	components int64
 }
@@ -198,6 +199,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 		inventory: report.Merge(layers),
 		analyzers: img.Analyzers,
 		config:    img.Config,
+		build:     s.checkBuild(ctx, img.Config),
 		diffIDs:   img.DiffIDs,
 	}
 	for _, w := range g.Matcher.Warnings(out.inventory) {
@@ -273,6 +275,9 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 	}
 	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, out.analyzers, g.ID, string(diffIDs), out.config, distro); err != nil {
 		return 0, fmt.Errorf("store what the result was made from: %w", err)
+	}
+	if err := putBuild(ctx, tx, job.content, out.build); err != nil {
+		return 0, err
 	}
 	scanned := nowMS
 	if !out.inventory.Complete {

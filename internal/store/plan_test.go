@@ -70,6 +70,11 @@ func plans(project string) map[string]struct {
 	affected.add("i.project_id = ? AND v.advisory = ?", project, "v")
 	add("affected", affected, sqlListAffected, 10, 0)
 	add("count affected", affected, sqlCountAffected)
+	for name, id := range map[string]string{"all": "", "of one": "i"} {
+		add("build risks "+name, buildRisksWhere(project, id), sqlBuildRisks)
+		add("build images "+name, buildImagesWhere(project, "r", id), sqlListBuildImages, 10, 0)
+		add("count build images "+name, buildImagesWhere(project, "r", id), sqlCountBuildImages)
+	}
 	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
 		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
 		add("count tasks "+name, f.where(project), sqlCountTasks)
@@ -98,6 +103,10 @@ func plans(project string) map[string]struct {
 		out[name] = q{strings.ReplaceAll(statement, "{these}", "(3, 4)"), []any{1, 2}}
 	}
 	for name, f := range map[string]q{
+		"drop build":      {sqlDropBuild, []any{1}},
+		"set build":       {sqlSetBuild, []any{"v", 1}},
+		"build rules of":  {sqlBuildRulesOf, []any{1}},
+		"old build":       {sqlOldBuild, []any{"v", "v", 10}},
 		"drop cve":        {sqlDropCVE, []any{1, "c"}},
 		"shift one":       {sqlShiftOne, []any{1, 1, 1, 1, 1, 1}},
 		"file named":      {sqlFileNamed, []any{1}},

@@ -38,10 +38,11 @@ LIMIT 1000`
 	sqlDropPart   = `DELETE FROM part WHERE id = $1`
 )
 
-// Run sweeps, and re-matches when the advisories are replaced, until ctx is
-// done. Errors are logged and tried again.
+// Run sweeps, re-matches when the advisories are replaced, and checks build
+// commands anew that were checked with other rules, until ctx is done. Errors are logged and tried again.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
+	running.Go(func() { s.recheck(ctx) })
 	if s.cfg.Advisories != nil {
 		running.Go(func() { s.follow(ctx) })
 	}
@@ -130,7 +131,7 @@ func dropGone(ctx context.Context, tx *sql.Tx, beforeMS int64) error {
 		if err != nil {
 			return fmt.Errorf("read parts: %w", err)
 		}
-		for _, q := range []string{sqlDropParts, sqlDropDetail, sqlDropContent} {
+		for _, q := range []string{sqlDropParts, sqlDropBuild, sqlDropDetail, sqlDropContent} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop content: %w", err)
 			}

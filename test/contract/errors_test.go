@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 			})
 		}
 	}
-	if built != 14 {
+	if built != 16 {
 		t.Errorf("%d operations are built", built)
 	}
 }
