@@ -138,7 +138,8 @@ type Image struct {
 // A Layer is one layer of an image.
 type Layer struct {
 	DiffID image.Digest `json:"diff_id"`
-	// BuildCommand that made it, as the image's history says.
+	// BuildCommand that made it, as the image's history says; passwords, keys
+	// and tokens are masked.
 	BuildCommand string `json:"build_command,omitempty"`
 	// Ledger counts the layer's entries, if it was asked for.
 	Ledger *report.Ledger `json:"ledger,omitempty"`

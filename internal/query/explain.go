@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
@@ -92,7 +93,7 @@ func (e explainer) explain(r *http.Request) (*match.Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	commands := img.Config.BuildCommands()
+	commands := buildcmd.Commands(img.Config)
 	layers := make([]match.Layer, len(img.Config.DiffIDs))
 	for i, d := range img.Config.DiffIDs {
 		layers[i] = match.Layer{DiffID: string(d), BuildCommand: commands[i]}

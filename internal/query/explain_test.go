@@ -131,7 +131,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	diffID := image.Digest("sha256:" + strings.Repeat("ab", 32))
-	cfg := json.RawMessage(fmt.Sprintf(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[%q]},"history":[{"created_by":"COPY / /"}]}`, diffID))
+	cfg := json.RawMessage(fmt.Sprintf(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[%q]},"history":[{"created_by":"/bin/sh -c #(nop) COPY / / "}]}`, diffID))
 	images := []fleet.ImageState{{Engine: "docker", ConfigDigest: image.DigestOf(cfg), Names: []image.Ref{{Name: "web", Tag: "1"}},
 		Containers: []image.Container{{ID: "c1", Name: "front", Running: true}}}}
 	sync := fleet.SyncRequest{Host: fleet.Host{ID: "h", Name: "worker-1"}, Analyzers: "set", ImagesHash: "1", Images: &images}

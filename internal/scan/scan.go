@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/layer"
@@ -105,10 +106,10 @@ type Result struct {
 	Inventory report.Inventory
 }
 
-// BuildCommands are the build commands of the layers by diff ID.
+// BuildCommands are the build commands of the layers by diff ID, secrets masked.
 func (r *Result) BuildCommands() map[string]string {
 	out := map[string]string{}
-	for i, cmd := range r.Config.BuildCommands() {
+	for i, cmd := range buildcmd.Commands(r.Config) {
 		if cmd != "" {
 			out[string(r.Config.DiffIDs[i])] = cmd
 		}

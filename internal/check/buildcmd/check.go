@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/onceover/onceover/internal/image"
 )
 
 // Severities of rules, as HSS writes those of build commands.
@@ -271,6 +273,21 @@ func MaskHistory(img Image) []string {
 		}
 	}
 	return out
+}
+
+// Commands are the build commands of the layers of an image, lowest first, each
+// as an instruction with secrets masked; "" where the history does not fit the
+// layers or is beyond the limits.
+func Commands(c image.Config) []string {
+	masked := MaskHistory(Image{Env: c.Env, Labels: c.Labels, History: c.History})
+	c.History = slices.Clone(c.History)
+	for i := range c.History {
+		c.History[i].CreatedBy = ""
+		if i < len(masked) {
+			c.History[i].CreatedBy = masked[i]
+		}
+	}
+	return c.BuildCommands()
 }
 
 // hide masks the value of a pair after its name, as it is written there.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,41 @@ func TestMasks(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"ARG NPM_TOKEN=***", "RUN curl -k https://x.example/***"}, MaskHistory(img)); d != "" {
 		t.Error(d)
+	}
+}
+
+// What layers are shown with is the history as it was before, but for secrets.
+func TestCommands(t *testing.T) {
+	const secret = "Zx81" + "-Spectrum"
+	a, b := image.DigestOf([]byte("a")), image.DigestOf([]byte("b"))
+	c := image.Config{DiffIDs: []image.Digest{a, b}, Env: []string{"DB_PASSWORD=" + secret}, History: []image.History{
+		{CreatedBy: "/bin/sh -c #(nop) ADD file:1 in / "},
+		{CreatedBy: "ENV DB_PASSWORD=" + secret, EmptyLayer: true},
+		{CreatedBy: "RUN /bin/sh -c mysql -u root -h db " + secret + " # buildkit"},
+	}}
+	before := slices.Clone(c.History)
+	if d := cmp.Diff([]string{"ADD file:1 in /", "RUN mysql -u root -h db ***"}, Commands(c)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(before, c.History); d != "" {
+		t.Errorf("the configuration was changed: %s", d)
+	}
+	// A secret that only the configuration tells of.
+	c.History[1].CreatedBy = "ENV A=b"
+	if got := Commands(c)[1]; got != "RUN mysql -u root -h db ***" {
+		t.Errorf("got %q", got)
+	}
+	c.DiffIDs = c.DiffIDs[:1]
+	if d := cmp.Diff([]string{""}, Commands(c)); d != "" {
+		t.Errorf("a history that does not fit: %s", d)
+	}
+	// Beyond the limits nothing is shown, rather than something unmasked.
+	c = image.Config{}
+	for range maxSteps + 1 {
+		c.DiffIDs, c.History = append(c.DiffIDs, a), append(c.History, image.History{CreatedBy: "RUN x"})
+	}
+	if got := Commands(c); len(got) != maxSteps+1 || got[maxSteps-1] != "RUN x" || got[maxSteps] != "" {
+		t.Errorf("%d commands, last %q", len(got), got[maxSteps])
 	}
 }
 
