@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,6 +207,37 @@ func testRecheckBuild(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	if d := cmp.Diff(want, w.risks(BuildRiskFilter{}, Page{Limit: 10})); d != "" {
+		t.Error(d)
+	}
+}
+
+// Run checks anew on its own, also in a process without advisories.
+func TestRunRechecksBuild(t *testing.T) {
+	w, _ := buildWorld(t)
+	for _, statement := range []string{`UPDATE content_detail SET build_rules = ''`, `DELETE FROM build_risk`} {
+		if _, err := w.write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Store.cfg.Advisories = nil
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var left int
+		if err := w.read.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM content_detail WHERE build_rules = ''`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		if left == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d contents are not checked", left)
+		}
+	}
+	if d := cmp.Diff([]string{"of 2", "BC-PIPE-SHELL 2", "BC-SECRET-ENV 1"}, w.risks(BuildRiskFilter{}, Page{Limit: 10})); d != "" {
 		t.Error(d)
 	}
 }
