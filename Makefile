@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test binaries check format lint race unit contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
+.PHONY: help build demo test binaries check format lint short race unit contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ test: ## README command two: every test there is
 binaries: ## fetch programs of Debian packages, for the tests of analyze/binary
 	test/binaries/fetch build/cache/binaries
 
-check: format lint race ## the quick check: format, vet, staticcheck, layering, unit tests
+check: format lint short ## the quick check: format, vet, staticcheck, layering, unit tests
 
 format: ## fail if a file is not formatted
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
@@ -40,7 +40,10 @@ lint: ## vet, staticcheck, layering
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test ./test/layering
 
-race: ## unit tests with the race detector, short of engines and fixtures
+short: ## unit tests, short of engines and fixtures
+	$(GO) test -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
+
+race: ## the same with the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
 
 unit: ## every unit test, engines included, without the race detector

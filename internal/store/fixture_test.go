@@ -117,7 +117,12 @@ func (m tableMatcher) Package(_ report.Distro, p report.Package) ([]report.Findi
 // onEngines runs a test with each database.
 func onEngines(t *testing.T, test func(*testing.T)) {
 	t.Run("sqlite", test)
-	t.Run("postgres", test)
+	t.Run("postgres", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short leaves engines out, PostgreSQL among them")
+		}
+		test(t)
+	})
 }
 
 func TestMain(m *testing.M) {
