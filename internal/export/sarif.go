@@ -173,7 +173,7 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 			HelpURI:          f.URL,
 			Help:             sarifText{cmp.Or(f.URL, f.ID)},
 			Properties: map[string]any{
-				"security-severity": securitySeverity(f),
+				"security-severity": securitySeverity(f.Score, f.Severity),
 				"tags":              []string{"security", "vulnerability", strings.ToLower(f.Severity)},
 			},
 		})
@@ -190,7 +190,7 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 				ID: id, ShortDescription: sarifText{s.Title}, FullDescription: sarifText{"Secret in an image: " + s.Title},
 				Help: sarifText{"Revoke it, and build the image without it: who can pull the image has it, also if a later layer deletes the file."},
 				Properties: map[string]any{
-					"security-severity": securitySeverity(report.Finding{Severity: s.Severity}),
+					"security-severity": securitySeverity(0, s.Severity),
 					"tags":              []string{"security", "secret"},
 				},
 			})
@@ -205,7 +205,7 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 			rules = append(rules, sarifRule{
 				ID: r.Rule, ShortDescription: sarifText{r.Title}, FullDescription: sarifText{r.Description}, Help: sarifText{r.Remediation},
 				Properties: map[string]any{
-					"security-severity": securitySeverity(report.Finding{Severity: r.Severity}),
+					"security-severity": securitySeverity(0, r.Severity),
 					"tags":              []string{"security", "build"},
 				},
 			})
@@ -345,12 +345,11 @@ func sarifLevel(severity string) string {
 // securitySeverity is the number that code scanning services sort by: the CVSS
 // score, or the middle of the band that the vendor's severity stands for in
 // CVSS 3.1.
-func securitySeverity(f report.Finding) string {
-	score := f.Score
+func securitySeverity(score float64, severity string) string {
 	if score == 0 {
 		score = map[string]float64{
 			report.SeverityCritical: 9.5, report.SeverityHigh: 8, report.SeverityMedium: 5.5, report.SeverityLow: 2,
-		}[f.Severity]
+		}[severity]
 	}
 	return strconv.FormatFloat(score, 'f', 1, 64)
 }

@@ -132,7 +132,7 @@ func TestSecuritySeverity(t *testing.T) {
 		{report.Finding{Severity: report.SeverityHigh}, "8.0"},
 		{report.Finding{Severity: report.SeverityUnknown}, "0.0"},
 	} {
-		if got := securitySeverity(tc.f); got != tc.want {
+		if got := securitySeverity(tc.f.Score, tc.f.Severity); got != tc.want {
 			t.Errorf("%+v: got %s, want %s", tc.f, got, tc.want)
 		}
 	}

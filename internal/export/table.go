@@ -276,7 +276,7 @@ func (t *tableWriter) secrets(all []report.Secret) {
 		}
 		cells[i] = []string{s.Severity, Printable(s.Title), Printable(s.Masked), Printable(place)}
 	}
-	t.plain(columns, cells)
+	t.rows(columns, cells)
 }
 
 // buildRisks lists instructions, masked, and what is wrong with them.
@@ -286,21 +286,7 @@ func (t *tableWriter) buildRisks(all []BuildRisk) {
 	for i, r := range all {
 		cells[i] = []string{r.Severity, r.Rule, Printable(r.Title), Printable(r.Instruction)}
 	}
-	t.plain(columns, cells)
-}
-
-// plain writes a table without colours.
-func (t *tableWriter) plain(columns []column, cells [][]string) {
-	fit(columns, cells, t.opts.Width-len(tableIndent))
-	plain := t.r.NewStyle()
-	head := make([]string, len(columns))
-	for i, c := range columns {
-		head[i] = c.title
-	}
-	t.cells(columns, head, plain.Faint(true), plain.Faint(true))
-	for _, row := range cells {
-		t.cells(columns, row, plain, plain)
-	}
+	t.rows(columns, cells)
 }
 
 // A row is one advisory and the packages it concerns alike.
