@@ -9,6 +9,7 @@ import (
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/advisory/feed/oracle"
 	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/version"
 )
 
 // A lookup is one place of the database where a package's advisories stand.
@@ -21,45 +22,6 @@ type lookup struct {
 // it, and Red Hat's builds before its source packages, which have no versions.
 func (l lookup) settles() bool {
 	return strings.HasPrefix(l.ecosystem, "Ubuntu:Pro:") || strings.HasPrefix(l.ecosystem, "Red Hat:") && !redHatSourceName(l.name)
-}
-
-// languageEcosystems are the ecosystems of language package types. The types
-// beside report's constants are those of package URLs.
-func languageEcosystem(packageType string) string {
-	switch packageType {
-	case report.TypeGo:
-		return "Go"
-	case report.TypeNPM:
-		return "npm"
-	case report.TypePython:
-		return "PyPI"
-	case report.TypeJava:
-		return "Maven"
-	case report.TypeGem:
-		return "RubyGems"
-	case report.TypeCargo:
-		return "crates.io"
-	case report.TypeNuGet:
-		return "NuGet"
-	case report.TypeComposer:
-		return "Packagist"
-	case report.TypeBitnami:
-		return "Bitnami"
-	case report.TypeCRAN:
-		return "CRAN"
-	case "hackage":
-		return "Hackage"
-	case "pub":
-		return "Pub"
-	case report.TypeHex:
-		return "Hex"
-	case report.TypeSwift:
-		return "SwiftURL"
-	case report.TypeConan:
-		return "ConanCenter"
-	default:
-		return ""
-	}
 }
 
 // ownEcosystems are the ecosystems of a distribution's own advisories, in the
@@ -288,7 +250,7 @@ func lookups(ecos []string, p report.Package) []lookup {
 	case p.Type == report.TypeGeneric:
 		return genericLookups(p)
 	case !report.OSType(p.Type):
-		eco := languageEcosystem(p.Type)
+		eco := version.Ecosystem(p.Type)
 		if eco == "" || unversioned(p.Type, v) {
 			return nil
 		}

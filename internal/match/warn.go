@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/version"
 )
 
 // Warnings says what the findings of an inventory do not cover, each thing once,
@@ -44,7 +45,7 @@ func (m *Matcher) warnings(inv report.Inventory, ecos []string) []string {
 	}
 	slices.Sort(types)
 	for _, t := range types {
-		if eco := languageEcosystem(t); eco != "" && !m.db.HasEcosystem(eco) {
+		if eco := version.Ecosystem(t); eco != "" && !m.db.HasEcosystem(eco) {
 			out = append(out, fmt.Sprintf("the advisory database has nothing for %s: %d packages are not matched", eco, counts[t]))
 		}
 	}

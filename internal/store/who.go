@@ -581,20 +581,7 @@ func within(typ, v string, bounds []bound) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		ok := false
-		switch b.op {
-		case "=":
-			ok = c == 0
-		case "<":
-			ok = c < 0
-		case "<=":
-			ok = c <= 0
-		case ">":
-			ok = c > 0
-		case ">=":
-			ok = c >= 0
-		}
-		if !ok {
+		if !version.Holds(c, b.op) {
 			return false, nil
 		}
 	}
@@ -602,42 +589,11 @@ func within(typ, v string, bounds []bound) (bool, error) {
 }
 
 // orderOf is an ecosystem that orders versions as a type of packages does; ""
-// for types that have no order.
+// for types that have no order. Programs that no package manager installed are
+// compared as Bitnami compares.
 func orderOf(typ string) string {
-	switch typ {
-	case report.TypeDeb, report.TypeOpkg:
-		return "Debian"
-	case report.TypeRPM:
-		return "Red Hat"
-	case report.TypeAPK:
-		return "Alpine"
-	case report.TypeGo:
-		return "Go"
-	case report.TypeNPM:
-		return "npm"
-	case report.TypePython:
-		return "PyPI"
-	case report.TypeJava:
-		return "Maven"
-	case report.TypeGem:
-		return "RubyGems"
-	case report.TypeCargo:
-		return "crates.io"
-	case report.TypeNuGet:
-		return "NuGet"
-	case report.TypeComposer:
-		return "Packagist"
-	case report.TypeCRAN:
-		return "CRAN"
-	case report.TypeHex:
-		return "Hex"
-	case report.TypeSwift:
-		return "SwiftURL"
-	case report.TypeConan:
-		return "ConanCenter"
-	case report.TypeBitnami, report.TypeGeneric:
+	if typ == report.TypeGeneric {
 		return "Bitnami"
-	default:
-		return ""
 	}
+	return version.Order(typ)
 }

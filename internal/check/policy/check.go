@@ -175,7 +175,7 @@ func (r *rule) inRange(pkg *report.Package, purl *packageurl.PackageURL) (bool, 
 }
 
 func inAll(all []bound, pkg *report.Package) (bool, error) {
-	eco := ecosystem(pkg.Type)
+	eco := version.Order(pkg.Type)
 	for _, b := range all {
 		c := 0
 		switch {
@@ -190,22 +190,7 @@ func inAll(all []bound, pkg *report.Package) (bool, error) {
 				return false, fmt.Errorf("the version cannot be compared: %w", err)
 			}
 		}
-		holds := false
-		switch b.op {
-		case "<":
-			holds = c < 0
-		case "<=":
-			holds = c <= 0
-		case ">":
-			holds = c > 0
-		case ">=":
-			holds = c >= 0
-		case "=":
-			holds = c == 0
-		case "!=":
-			holds = c != 0
-		}
-		if !holds {
+		if !version.Holds(c, b.op) {
 			return false, nil
 		}
 	}

@@ -224,7 +224,7 @@ func parseRule(name string, n *yaml.Node) (*rule, error) {
 		types = []string{r.purl.Type}
 	}
 	for _, t := range types {
-		eco := ecosystem(t)
+		eco := version.Order(t)
 		for _, all := range r.versions {
 			for _, b := range all {
 				if b.op == "=" || b.op == "!=" {
@@ -391,48 +391,4 @@ func glob(pattern string, inPath bool) *regexp.Regexp {
 	}
 	b.WriteString(`$`)
 	return regexp.MustCompile(b.String()) // of a quoted text and the parts above
-}
-
-// ecosystem is where version.Compare finds the order of a package type; "" if
-// it has none.
-func ecosystem(packageType string) string {
-	switch packageType {
-	case report.TypeDeb, report.TypeOpkg:
-		return "deb"
-	case report.TypeRPM:
-		return "rpm"
-	case report.TypeAPK:
-		return "apk"
-	case report.TypeGo:
-		return "Go"
-	case report.TypeNPM:
-		return "npm"
-	case report.TypePython:
-		return "PyPI"
-	case report.TypeJava:
-		return "Maven"
-	case report.TypeGem:
-		return "RubyGems"
-	case report.TypeCargo:
-		return "crates.io"
-	case report.TypeNuGet:
-		return "NuGet"
-	case report.TypeComposer:
-		return "Packagist"
-	case report.TypeBitnami:
-		return "Bitnami"
-	case report.TypeCRAN:
-		return "CRAN"
-	case report.TypeHex:
-		return "Hex"
-	case report.TypeSwift:
-		return "SwiftURL"
-	case report.TypeConan:
-		return "ConanCenter"
-	case "hackage":
-		return "Hackage"
-	case "pub":
-		return "Pub"
-	}
-	return ""
 }
