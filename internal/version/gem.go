@@ -19,18 +19,7 @@ func compareGem(a, b string) int {
 		if i < len(bs) {
 			y = bs[i]
 		}
-		c := 0
-		switch xn, yn := isDigit(x[0]), isDigit(y[0]); {
-		case xn && yn:
-			c = compareNumbers(x, y)
-		case xn:
-			c = 1
-		case yn:
-			c = -1
-		default:
-			c = strings.Compare(x, y)
-		}
-		if c != 0 {
+		if c := compareIdentifiers(x, y, isDigit(x[0]), isDigit(y[0]), 1); c != 0 {
 			return c
 		}
 	}

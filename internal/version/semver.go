@@ -63,19 +63,7 @@ func comparePre(a, b string) int {
 		var x, y string
 		x, a, _ = strings.Cut(a, ".")
 		y, b, _ = strings.Cut(b, ".")
-		xn, yn := isNumber(x), isNumber(y)
-		c := 0
-		switch {
-		case xn && yn:
-			c = compareNumbers(x, y)
-		case xn:
-			c = -1
-		case yn:
-			c = 1
-		default:
-			c = strings.Compare(x, y)
-		}
-		if c != 0 {
+		if c := compareIdentifiers(x, y, isNumber(x), isNumber(y), -1); c != 0 {
 			return c
 		}
 	}

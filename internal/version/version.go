@@ -192,6 +192,21 @@ func compareNumbers(a, b string) int {
 	return strings.Compare(a, b)
 }
 
+// compareIdentifiers orders two parts of versions: numbers by value, words by
+// their bytes. A number against a word is as number says, -1 for older.
+func compareIdentifiers(a, b string, aNumber, bNumber bool, number int) int {
+	switch {
+	case aNumber && bNumber:
+		return compareNumbers(a, b)
+	case aNumber:
+		return number
+	case bNumber:
+		return -number
+	default:
+		return strings.Compare(a, b)
+	}
+}
+
 // digits splits s after its leading digits.
 func digits(s string) (num, rest string) {
 	i := 0
