@@ -134,14 +134,7 @@ func (w *walker) call(stmt *syntax.Stmt, call *syntax.CallExpr) {
 	var words []string
 	if call != nil {
 		for _, a := range call.Assigns {
-			p := Pair{}
-			if a.Name != nil {
-				p.Name = a.Name.Value
-			}
-			if a.Value != nil {
-				p.Value = w.word(a.Value)
-			}
-			c.env = append(c.env, p)
+			c.env = append(c.env, w.pair(a))
 		}
 		for _, arg := range call.Args[:min(len(call.Args), maxWords)] {
 			words = append(words, w.word(arg))
@@ -167,17 +160,22 @@ func (w *walker) call(stmt *syntax.Stmt, call *syntax.CallExpr) {
 	w.inner(c)
 }
 
+// pair is an assignment, as far as it has a name and a value.
+func (w *walker) pair(a *syntax.Assign) (p Pair) {
+	if a.Name != nil {
+		p.Name = a.Name.Value
+	}
+	if a.Value != nil {
+		p.Value = w.word(a.Value)
+	}
+	return p
+}
+
 // declare makes a command of export and its like.
 func (w *walker) declare(stmt *syntax.Stmt, d *syntax.DeclClause) {
 	c := &command{text: w.source(stmt), name: d.Variant.Value}
 	for _, a := range d.Args {
-		p := Pair{}
-		if a.Name != nil {
-			p.Name = a.Name.Value
-		}
-		if a.Value != nil {
-			p.Value = w.word(a.Value)
-		}
+		p := w.pair(a)
 		c.env = append(c.env, p)
 		c.args = append(c.args, p.Name+"="+p.Value)
 	}
