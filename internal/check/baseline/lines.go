@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,6 +35,22 @@ func logicalLines(b []byte, join bool, err *error) iter.Seq[string] {
 		}
 		if held != "" {
 			yield(held)
+		}
+	}
+}
+
+// settingLines yields the lines of b without blanks around them, but for empty
+// ones and comments, which begin with one of marks. err is as in logicalLines.
+func settingLines(b []byte, err *error, marks ...string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range logicalLines(b, false, err) {
+			line = strings.TrimSpace(line)
+			if line == "" || slices.ContainsFunc(marks, func(m string) bool { return strings.HasPrefix(line, m) }) {
+				continue
+			}
+			if !yield(line) {
+				return
+			}
 		}
 	}
 }

@@ -11,11 +11,7 @@ func parseSSHD(b []byte) ([]Directive, error) {
 	out := []Directive{}
 	var err error
 	section := ""
-	for line := range logicalLines(b, false, &err) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for line := range settingLines(b, &err, "#") {
 		if len(out) == maxEntries {
 			return out, tooMany("options")
 		}

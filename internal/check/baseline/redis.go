@@ -17,11 +17,7 @@ var redisSecrets = set("requirepass", "masterauth", "tls-key-file-pass", "tls-cl
 func parseRedis(b []byte) ([]Directive, error) {
 	out := []Directive{}
 	var err error
-	for line := range logicalLines(b, false, &err) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for line := range settingLines(b, &err, "#") {
 		if len(out) == maxEntries {
 			return out, tooMany("options")
 		}

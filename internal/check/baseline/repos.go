@@ -30,11 +30,7 @@ func parseINI(b []byte, keep func(d *Directive, value string)) ([]Directive, err
 	out := []Directive{}
 	var err error
 	section := ""
-	for line := range logicalLines(b, false, &err) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || line[0] == ';' {
-			continue
-		}
+	for line := range settingLines(b, &err, "#", ";") {
 		if len(out) == maxEntries {
 			return out, tooMany("options")
 		}
@@ -63,11 +59,7 @@ func parseAptConf(b []byte) ([]Directive, error) {
 	out := []Directive{}
 	var err error
 	var scope []string
-	for line := range logicalLines(b, false, &err) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || strings.HasPrefix(line, "//") {
-			continue
-		}
+	for line := range settingLines(b, &err, "#", "//") {
 		for _, part := range strings.FieldsFunc(strings.NewReplacer("{", " {;", "}", ";};").Replace(line), func(r rune) bool { return r == ';' }) {
 			part = strings.TrimSpace(part)
 			switch {
@@ -159,11 +151,7 @@ func aptSource(scheme string, trusted bool) Directive {
 func parseAPKRepositories(b []byte) ([]Directive, error) {
 	out := []Directive{}
 	var err error
-	for line := range logicalLines(b, false, &err) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for line := range settingLines(b, &err, "#") {
 		if len(out) == maxEntries {
 			return out, tooMany("repositories")
 		}
