@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"strings"
+
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 // A builtin is a rule in code: it is called with the place of one of its
@@ -187,7 +189,7 @@ func isBase64(c byte) bool {
 }
 
 func isBase64URL(c byte) bool {
-	return isWordByte(c) || c == '-' || c == '='
+	return text.IsWord(c) || c == '-' || c == '='
 }
 
 // putty finds private keys in the format of PuTTY.

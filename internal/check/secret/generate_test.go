@@ -5,6 +5,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 // generate makes a random text that a pattern matches. Classes give printable
@@ -61,7 +63,7 @@ func pick(r *rand.Rand, class []rune) rune {
 	var good, rest []rune
 	for i := 0; i < len(class); i += 2 {
 		for c := max(class[i], ' '); c <= min(class[i+1], '~'); c++ {
-			if c < 0x80 && isWordByte(byte(c)) && c != '_' {
+			if c < 0x80 && text.IsWord(byte(c)) && c != '_' {
 				good = append(good, c)
 			} else {
 				rest = append(rest, c)

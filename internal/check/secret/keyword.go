@@ -3,6 +3,8 @@ package secret
 import (
 	"errors"
 	"slices"
+
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 // errAutomaton says that the keywords of all packs together are too many.
@@ -26,13 +28,6 @@ type automaton struct {
 	speaks uint16
 }
 
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
 // newAutomaton is for keywords in lower case; a hit is an index of words.
 func newAutomaton(words []string) (*automaton, error) {
 	a := &automaton{}
@@ -46,7 +41,7 @@ func newAutomaton(words []string) (*automaton, error) {
 		}
 	}
 	for c := byte('A'); c <= 'Z'; c++ {
-		a.class[c] = a.class[lower(c)]
+		a.class[c] = a.class[text.Lower(c)]
 	}
 	for 1<<a.shift < classes {
 		a.shift++

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/BurntSushi/toml"
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 //go:embed rules.toml
@@ -283,7 +284,7 @@ func (r *rule) check() (string, error) {
 		}
 		b := []byte(k)
 		for j := range b {
-			b[j] = lower(b[j])
+			b[j] = text.Lower(b[j])
 		}
 		r.Keywords[i] = string(b)
 	}

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 // A scan is the state of one file.
@@ -135,7 +137,7 @@ func (s *scan) try(n int32, at, end int) {
 	}
 	switch {
 	case r.Token != "":
-		if !r.Loose && at > 0 && isWordByte(s.buf[at-1]) && isWordByte(s.buf[at]) && !isEscape(s.buf, at) {
+		if !r.Loose && at > 0 && text.IsWord(s.buf[at-1]) && text.IsWord(s.buf[at]) && !isEscape(s.buf, at) {
 			return
 		}
 		w := cut(s.buf, at, after)
@@ -144,7 +146,7 @@ func (s *scan) try(n int32, at, end int) {
 		}
 		if m := r.pattern.FindSubmatchIndex(w); m != nil {
 			s.spend(m[1] * r.cost)
-			if !r.Loose && m[1] < len(w) && (isWordByte(w[m[1]]) || w[m[1]] == '-') && isWordByte(w[m[1]-1]) {
+			if !r.Loose && m[1] < len(w) && (text.IsWord(w[m[1]]) || w[m[1]] == '-') && text.IsWord(w[m[1]-1]) {
 				return
 			}
 			v, to := r.secret(m)
@@ -241,7 +243,7 @@ func (s *scan) add(r *rule, from, to int, w span) {
 		return // of an example, in a package
 	}
 	v := string(s.buf[from:to])
-	if !r.Weak && (isPlaceholder(v) || r.Entropy > 0 && entropy(v) < r.Entropy) {
+	if !r.Weak && (isPlaceholder(v) || r.Entropy > 0 && text.Entropy(v) < r.Entropy) {
 		return
 	}
 	low := strings.ToLower(v)
@@ -306,7 +308,7 @@ func (s *scan) context(from int, masked string) string {
 	// A name says that a secret follows. What is no such word, looks like a
 	// token itself, or follows something as in user:password:token, could
 	// be a secret of its own.
-	if !saysSecret(strings.ToLower(name)) || len(name) >= 12 && entropy(name) > 3.6 && strings.ContainsAny(name, "0123456789") || i > 0 && strings.IndexByte(":=@/", s.buf[i-1]) >= 0 {
+	if !saysSecret(strings.ToLower(name)) || len(name) >= 12 && text.Entropy(name) > 3.6 && strings.ContainsAny(name, "0123456789") || i > 0 && strings.IndexByte(":=@/", s.buf[i-1]) >= 0 {
 		name = ""
 	}
 	c := name + printable(string(s.buf[sign:from])) + masked

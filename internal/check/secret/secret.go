@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/onceover/onceover/internal/check/text"
 )
 
 // A Secret is one place that holds a secret, without the secret.
@@ -109,7 +111,7 @@ func printable(s string) string {
 // digest is the hash of a value for equality; "" if it would help to guess it.
 func digest(salt []byte, v string) string {
 	if len(salt) == 0 {
-		if entropy(v)*float64(len(v)) < strongBits {
+		if text.Entropy(v)*float64(len(v)) < strongBits {
 			return ""
 		}
 		salt = []byte("onceover secret")

@@ -1,25 +1,8 @@
 package secret
 
 import (
-	"math"
 	"strings"
 )
-
-// entropy is Shannon's, in bits per byte of s.
-func entropy(s string) float64 {
-	var count [256]int
-	for i := range len(s) {
-		count[s[i]]++
-	}
-	h := 0.0
-	for _, n := range count {
-		if n > 0 {
-			p := float64(n) / float64(len(s))
-			h -= p * math.Log2(p)
-		}
-	}
-	return h
-}
 
 // stopWords in a value say that somebody wrote it for others to replace.
 var stopWords = []string{
@@ -71,10 +54,6 @@ func isReference(v string) bool {
 
 func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-'
-}
-
-func isWordByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
 const (

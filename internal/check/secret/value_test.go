@@ -1,6 +1,10 @@
 package secret
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/onceover/onceover/internal/check/text"
+)
 
 func TestAssignmentAt(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
@@ -55,7 +59,7 @@ func TestAssignmentAt(t *testing.T) {
 func lowered(b []byte) []byte {
 	out := make([]byte, len(b))
 	for i := range b {
-		out[i] = lower(b[i])
+		out[i] = text.Lower(b[i])
 	}
 	return out
 }
