@@ -63,10 +63,11 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 		s.doc.Images = append(s.doc.Images, out)
 		return nil
 	}
+	commands := res.BuildCommands()
 	var findings []report.Finding
 	var warnings []string
 	if s.scanners[export.ScanVulnerabilities] {
-		findings, warnings, err = s.matcher.Inventory(res.Inventory, res.BuildCommands())
+		findings, warnings, err = s.matcher.Inventory(res.Inventory, commands)
 		if err != nil {
 			return fmt.Errorf("match packages of %s: %w", sub.title(), err)
 		}
@@ -93,7 +94,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	for i := range findings {
 		judge(&findings[i])
 	}
-	s.fillIn(&out, res, findings)
+	s.fillIn(&out, res, commands, findings)
 	if !out.Complete {
 		s.failed++
 	}
@@ -142,14 +143,13 @@ func describe(sub subject) export.Image {
 }
 
 // fillIn adds what scanning and matching found.
-func (s *scanRun) fillIn(out *export.Image, res *scan.Result, findings []report.Finding) {
+func (s *scanRun) fillIn(out *export.Image, res *scan.Result, commands map[string]string, findings []report.Finding) {
 	if p := res.Config.Platform; p.OS != "" {
 		out.Platform = p.String()
 	}
 	if !res.Config.Created.IsZero() {
 		out.Created = res.Config.Created.Format(time.RFC3339)
 	}
-	commands := res.BuildCommands()
 	for _, d := range res.Config.DiffIDs {
 		out.Layers = append(out.Layers, export.Layer{DiffID: d, BuildCommand: commands[string(d)]})
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
@@ -57,11 +56,9 @@ func analyserSets() []func() *analyze.Set {
 	return out
 }
 
-var secretEngine = sync.OnceValues(func() (*secret.Engine, error) { return secret.New() })
-
 // secrets are those in the files of an image and in its configuration.
 func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secret, error) {
-	e, err := secretEngine()
+	e, err := secret.Builtin()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +86,7 @@ func buildRisks(res *scan.Result) ([]export.BuildRisk, error) {
 	var out []export.BuildRisk
 	for _, f := range buildcmd.Check(img).Findings {
 		out = append(out, export.BuildRisk{
-			Rule: f.RuleID, Title: f.Rule.Title, Severity: report.SeverityName(report.SeverityRank(strings.ToUpper(f.Rule.Severity[:1]) + f.Rule.Severity[1:])),
+			Rule: f.RuleID, Title: f.Rule.Title, Severity: report.SeverityOf(f.Rule.Severity),
 			Instruction: f.Instruction, Layer: f.Layer, Description: f.Rule.Description, Remediation: f.Rule.Remediation,
 		})
 	}

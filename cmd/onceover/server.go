@@ -17,7 +17,6 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/agent"
-	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/cache"
 	"github.com/onceover/onceover/internal/fleet"
@@ -326,10 +325,7 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := all.Set()
-	if p.files {
-		set = set.WithFiles()
-	}
+	set := analyserSet(p.files, false)
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),

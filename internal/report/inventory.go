@@ -1,6 +1,9 @@
 package report
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A Distro is the distribution an image is built from, as os-release says.
 type Distro struct {
@@ -50,6 +53,17 @@ var severities = [...]string{SeverityUnknown, SeverityLow, SeverityMedium, Sever
 
 // SeverityRank orders severities: higher is worse, 0 is unknown.
 func SeverityRank(s string) int { return max(0, slices.Index(severities[:], s)) }
+
+// SeverityOf is the severity that a word names in any case, as HSS writes them
+// in places; SeverityUnknown for any other.
+func SeverityOf(word string) string {
+	for _, s := range severities {
+		if strings.EqualFold(s, word) {
+			return s
+		}
+	}
+	return SeverityUnknown
+}
 
 // SeverityName is the severity of a rank.
 func SeverityName[R int | int64](rank R) string {

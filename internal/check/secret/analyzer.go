@@ -4,26 +4,22 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
-	"sync"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/report"
 )
 
-// analyzer shows files to an engine, which is made when the first file or the
-// key is asked for.
-type analyzer struct{ engine func() (*Engine, error) }
+// analyzer shows files to the engine of Builtin.
+type analyzer struct{}
 
 // NewAnalyzer is an analyze.Analyzer with the rules of this package. It tells
-// secrets as report.Facts.
-func NewAnalyzer() analyze.Analyzer {
-	return &analyzer{sync.OnceValues(func() (*Engine, error) { return New() })}
-}
+// secrets as report.Facts. The engine is made when the key or a file is asked
+// for.
+func NewAnalyzer() analyze.Analyzer { return analyzer{} }
 
 // Key implements analyze.Analyzer.
-func (a *analyzer) Key() string {
-	e, err := a.engine()
+func (analyzer) Key() string {
+	e, err := Builtin()
 	if err != nil {
 		return "secret/0" // Analyze tells
 	}
@@ -31,14 +27,14 @@ func (a *analyzer) Key() string {
 }
 
 // Wants implements analyze.Analyzer.
-func (a *analyzer) Wants(path string, info fs.FileInfo) bool {
-	e, err := a.engine()
+func (analyzer) Wants(path string, info fs.FileInfo) bool {
+	e, err := Builtin()
 	return err != nil || e.Wants(path, info.Size())
 }
 
 // Analyze implements analyze.Analyzer.
-func (a *analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
-	e, err := a.engine()
+func (analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	e, err := Builtin()
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +53,9 @@ func Reported(found []Secret) []report.Secret {
 	out := make([]report.Secret, len(found))
 	for i, s := range found {
 		out[i] = report.Secret{
-			Rule: s.Rule, Title: s.Title, Kind: string(s.Kind), Severity: severityName(s.Severity), Path: s.Path, Line: s.Line, Column: s.Column,
+			Rule: s.Rule, Title: s.Title, Kind: string(s.Kind), Severity: report.SeverityOf(string(s.Severity)), Path: s.Path, Line: s.Line, Column: s.Column,
 			Masked: s.Masked, Length: s.Length, Context: s.Context, Encrypted: s.Encrypted, Test: s.Test,
 		}
 	}
 	return out
-}
-
-// severityName is the word for findings, which HSS writes in another way.
-func severityName(s Severity) string {
-	if s == "" {
-		return report.SeverityUnknown
-	}
-	return strings.ToUpper(string(s[:1])) + string(s[1:])
 }

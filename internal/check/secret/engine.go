@@ -115,6 +115,9 @@ func New(packs ...Pack) (*Engine, error) {
 	return e, nil
 }
 
+// Builtin is the engine of the rules of this package alone, made once.
+var Builtin = sync.OnceValues(func() (*Engine, error) { return New() })
+
 // format is part of the version: raise it when the code of this package would
 // answer otherwise with the same rules.
 const format = 1
