@@ -159,7 +159,7 @@ func (s *scanRun) fillIn(out *export.Image, res *scan.Result, commands map[strin
 		}
 	}
 	inv := res.Inventory
-	out.Files = inv.Files
+	out.Files = report.VisibleFiles(res.Layers)
 	out.Distro, out.Problems, out.Ledger, out.Complete = inv.Distro, inv.Problems, inv.Ledger, inv.Complete
 	for _, p := range inv.Packages {
 		out.Packages = append(out.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})

@@ -143,8 +143,11 @@ func (v *view) hiddenFiles() [][]int {
 	return out
 }
 
-// files are those that an image has in the end.
-func (v *view) files() []File {
+// VisibleFiles are the files of all layers that nothing hides, by path; nil if
+// the reports have none. They are no part of an Inventory, since who keeps the
+// lists of layers needs HiddenFiles alone.
+func VisibleFiles(layers []*LayerReport) []File {
+	v := newView(layers)
 	var out []File
 	for i, hidden := range v.hiddenFiles() {
 		for n, f := range v.layers[i].Files {

@@ -49,7 +49,7 @@ func TestHiddenFiles(t *testing.T) {
 			top := &LayerReport{DiffID: "top", Complete: true, FilesRead: true}
 			tc.top(top)
 			var got []string
-			for _, f := range Merge([]*LayerReport{base(), top}).Files {
+			for _, f := range VisibleFiles([]*LayerReport{base(), top}) {
 				got = append(got, f.Path)
 				if f.Layer != "base" {
 					t.Errorf("%s is of layer %q", f.Path, f.Layer)

@@ -27,9 +27,6 @@ type Distro struct {
 type Inventory struct {
 	Distro   Distro    `json:"distro"`
 	Packages []Package `json:"packages"`
-	// Files of all layers that nothing hides, by path; nil if the reports
-	// have none.
-	Files []File `json:"files,omitempty"`
 	// Secrets of all layers, also of files that a later layer hides.
 	Secrets  []Secret  `json:"secrets,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`

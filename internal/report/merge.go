@@ -26,7 +26,6 @@ func Merge(layers []*LayerReport) Inventory {
 	}
 	slices.SortFunc(inv.Problems, Problem.Compare)
 	inv.Distro = m.distro()
-	inv.Files = m.files()
 	inv.Secrets = m.secrets()
 	inv.Packages = append(inv.Packages, m.databases()...)
 	inv.Packages = append(inv.Packages, m.standalone()...)
