@@ -7,6 +7,9 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
+# The packages with unit tests that need nothing but the repository.
+UNITS := ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
+
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help build demo test binaries check format lint short race unit contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
@@ -41,13 +44,13 @@ lint: ## vet, staticcheck, layering
 	$(GO) test ./test/layering
 
 short: ## unit tests, short of engines and fixtures
-	$(GO) test -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
+	$(GO) test -short $(UNITS)
 
 race: ## the same with the race detector
-	CGO_ENABLED=1 $(GO) test -race -short ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
+	CGO_ENABLED=1 $(GO) test -race -short $(UNITS)
 
 unit: ## every unit test, engines included, without the race detector
-	$(GO) test -timeout 20m -p 1 ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench ./test/engine ./test/overlay ./test/fleetmodel ./test/vunnel
+	$(GO) test -timeout 20m -p 1 $(UNITS) ./test/engine ./test/overlay ./test/fleetmodel ./test/vunnel
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...
