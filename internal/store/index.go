@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -272,34 +273,59 @@ type weighed struct {
 	images, running int64
 }
 
+// now is the revision that the index follows.
+func (x *index) now() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.revision
+}
+
+// partsSince are all parts, unless the revision is still that one; they are nil
+// then.
+func (x *index) partsSince(revision int64) (now int64, parts []int64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.revision == revision {
+		return revision, nil
+	}
+	return x.revision, slices.Collect(maps.Keys(x.parts))
+}
+
+// having calls do once for each content of a project that has one of some parts,
+// but for those that no host has any more and those that are excepted. The caller
+// holds the lock.
+func (x *index) having(project string, parts hits, except map[int64]bool, do func(*slot)) {
+	number, ok := x.projects[project]
+	if !ok {
+		return
+	}
+	seen := newBitmap(len(x.slots))
+	for p := range parts {
+		for _, at := range x.parts[p] {
+			if s := &x.slots[at]; s.project == number && s.images > 0 && !except[s.content] && seen.set(at) {
+				do(s)
+			}
+		}
+	}
+}
+
 // holders finds who in a project has one of some parts. Contents that no host
 // has any more do not count, nor do those that are excepted.
 func (x *index) holders(project string, parts hits, except map[int64]bool) holders {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var out holders
-	number, ok := x.projects[project]
-	if !ok {
-		return out
-	}
-	seen := newBitmap(len(x.slots))
 	agents := newBitmap(len(x.agents))
-	for p := range parts {
-		for _, at := range x.parts[p] {
-			s := &x.slots[at]
-			if s.project != number || s.images == 0 || except[s.content] || !seen.set(at) {
-				continue
-			}
-			out.Images += int64(s.images)
-			out.Containers += int64(s.running)
-			out.contents = append(out.contents, weighed{s.content, int64(s.images), int64(s.running)})
-			for _, h := range s.hosts {
-				if agents.set(h) {
-					out.Hosts++
-				}
+	x.having(project, parts, except, func(s *slot) {
+		out.Images += int64(s.images)
+		out.Containers += int64(s.running)
+		out.contents = append(out.contents, weighed{s.content, int64(s.images), int64(s.running)})
+		for _, h := range s.hosts {
+			if agents.set(h) {
+				out.Hosts++
 			}
 		}
-	}
+	})
 	slices.SortFunc(out.contents, func(a, b weighed) int {
 		switch {
 		case a.id < b.id:

@@ -202,24 +202,14 @@ func (l *rankList) hostsOf(s *Store, project string, at int) int64 {
 func (x *index) hosts(project string, parts hits, except map[int64]bool) (n int64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	number, ok := x.projects[project]
-	if !ok {
-		return 0
-	}
-	seen, agents := newBitmap(len(x.slots)), newBitmap(len(x.agents))
-	for p := range parts {
-		for _, at := range x.parts[p] {
-			s := &x.slots[at]
-			if s.project != number || s.images == 0 || except[s.content] || !seen.set(at) {
-				continue
-			}
-			for _, h := range s.hosts {
-				if agents.set(h) {
-					n++
-				}
+	agents := newBitmap(len(x.agents))
+	x.having(project, parts, except, func(s *slot) {
+		for _, h := range s.hosts {
+			if agents.set(h) {
+				n++
 			}
 		}
-	}
+	})
 	return n
 }
 
@@ -276,10 +266,6 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) erro
 	if err != nil {
 		return fmt.Errorf("read state of matching: %w", err)
 	}
-	s.index.mu.RLock()
-	revision := s.index.revision
-	parts := slices.Collect(maps.Keys(s.index.parts))
-	s.index.mu.RUnlock()
 	if r.vuls != nil && r.state == now {
 		if r.generation != g.ID {
 			for _, v := range r.vuls {
@@ -287,6 +273,7 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) erro
 			}
 			r.generation, r.lists = g.ID, map[string]*rankList{}
 		}
+		revision, parts := s.index.partsSince(r.revision)
 		if r.revision == revision {
 			return nil
 		}
@@ -296,6 +283,7 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) erro
 		r.revision = revision
 		return nil
 	}
+	revision := s.index.now()
 	vuls, err := readVulFacts(ctx, tx, nil, g)
 	if err != nil {
 		return err

@@ -21,7 +21,8 @@ type tally struct {
 	// others: beside each other they stay in the processor's cache.
 	images, running []int32
 	byPkg           map[int64]*holding
-	// planes count a set of slots without looking at each.
+	// planes count a set of slots without looking at each; made when the
+	// first set is counted.
 	imagePlanes, runningPlanes planes
 	union                      map[string]holding // without slots
 	key                        []byte
@@ -47,7 +48,7 @@ func newTally(x *index, project int32, h *hearing, partsOf map[int64][]int64) *t
 			t.images[at], t.running[at] = s.images, s.running
 		}
 	}
-	t.imagePlanes, t.runningPlanes, t.set = newPlanes(t.images), newPlanes(t.running), newBitmap(n)
+	t.set = newBitmap(n)
 	return t
 }
 
@@ -106,6 +107,9 @@ func (t *tally) ofAll(findings []findingFact) holding {
 		for _, at := range of.slots {
 			t.set.set(at)
 		}
+	}
+	if t.imagePlanes == nil {
+		t.imagePlanes, t.runningPlanes = newPlanes(t.images), newPlanes(t.running)
 	}
 	out := holding{all: t.imagePlanes.sum(t.set), runner: t.runningPlanes.sum(t.set)}
 	t.union[string(t.key)] = out
