@@ -85,7 +85,7 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
 	if sandbox.IsChild(os.Args) {
-		os.Exit(scan.Child(analyserSets()...)) // before anything else: it costs every layer
+		os.Exit(scan.Child(makeSet)) // before anything else: it costs every layer
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -139,15 +139,25 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	set := analyserSet(c.Files, scanners[export.ScanSecrets])
+	var checks []string
+	if scanners[export.ScanSecrets] {
+		checks = append(checks, report.CheckSecrets)
+	}
+	sets, setup, err := checkSets(checkSetup{}, checks...)
+	if err != nil {
+		return err
+	}
 	isolate, closeContract := c.isolation()
 	defer closeContract()
+	scanner := scan.New(scan.Config{
+		Set: packageSet(c.Files), Checks: sets, Setup: setup, Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default(),
+	})
 	s := scanRun{
-		scanner: scan.New(scan.Config{Set: set, Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default()}),
+		scanner: scanner,
 		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
-			AnalyzerSet: set.Key(),
+			AnalyzerSet: scanner.Analyzers(),
 			Advisories:  export.Advisories{Generation: meta.ID, Date: formatMillis(meta.DataDate), Starter: meta.Starter},
 			Filters:     export.Filters{Scanners: slices.Sorted(maps.Keys(scanners)), Severities: severities, IgnoreUnfixed: c.IgnoreUnfixed, Sort: sort, ShowSuppressed: c.ShowSuppressed},
 		},

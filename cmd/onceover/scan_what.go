@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/onceover/onceover/internal/analyze"
-	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/export"
@@ -30,30 +28,6 @@ func parseScanners(s string) (map[string]bool, error) {
 		out[name] = true
 	}
 	return out, nil
-}
-
-// analyserSet is what looks at the files of a layer.
-func analyserSet(files, secrets bool) *analyze.Set {
-	set := all.Set()
-	if files {
-		set = set.WithFiles()
-	}
-	if secrets {
-		set = set.With(secret.NewAnalyzer())
-	}
-	return set
-}
-
-// analyserSets are all that this program can ask a child for. Those that cost
-// something to make come last.
-func analyserSets() []func() *analyze.Set {
-	var out []func() *analyze.Set
-	for _, secrets := range []bool{false, true} {
-		for _, files := range []bool{false, true} {
-			out = append(out, func() *analyze.Set { return analyserSet(files, secrets) })
-		}
-	}
-	return out
 }
 
 // secrets are those in the files of an image and in its configuration.

@@ -308,6 +308,8 @@ type agentParts struct {
 	enrollKey          func(context.Context) (string, error)
 	isolate            *scan.Isolation
 	files              bool // take digests of files
+	// checks beside that for packages.
+	checks []string
 }
 
 type builtAgent struct {
@@ -325,11 +327,15 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := analyserSet(p.files, false)
+	sets, setup, err := checkSets(checkSetup{}, p.checks...)
+	if err != nil {
+		return nil, errors.Join(err, layers.Close())
+	}
+	scanner := scan.New(scan.Config{Set: packageSet(p.files), Checks: sets, Setup: setup, Cache: layers, Isolate: p.isolate, Log: slog.Default()})
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),
-		Scanner: scan.New(scan.Config{Set: set, Cache: layers, Isolate: p.isolate, Log: slog.Default()}), Analyzers: set.Key(),
+		Scanner: func() agent.LayerScanner { return scanner },
 	})
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())

@@ -42,11 +42,14 @@ const (
 	enrolAgainEvery = time.Minute
 )
 
-// A LayerScanner makes layer reports. An incomplete report is one of a damaged
-// layer; an error means that the layer is not there, or that ctx is done. Safe
-// for concurrent use.
+// A LayerScanner makes layer reports. Safe for concurrent use.
 type LayerScanner interface {
-	Layer(ctx context.Context, l image.Layer) (*report.LayerReport, error)
+	// Analyzers is the key of all checks, as report.JoinKeys writes it.
+	Analyzers() string
+	// Parts returns the reports of a layer for some of these keys. An
+	// incomplete report is one of a damaged layer; an error means that the
+	// layer is not there, or that ctx is done.
+	Parts(ctx context.Context, l image.Layer, keys []string) ([]*report.LayerReport, error)
 }
 
 // Config is what an Agent needs.
@@ -69,10 +72,10 @@ type Config struct {
 	// find something else; more calls are fine. It returns when ctx is
 	// done, or with an error if it cannot watch. May be nil: then Discover
 	// is called now and then only.
-	Places  func(ctx context.Context, changed func()) error
-	Scanner LayerScanner
-	// Analyzers is the key of the scanner's analyser set.
-	Analyzers string
+	Places func(ctx context.Context, changed func()) error
+	// Scanner returns the scanner to use from now on: another one when rules
+	// have changed. It is called for each job and each sync.
+	Scanner func() LayerScanner
 	// Jobs is how many images are scanned at once; 0 means 1.
 	Jobs int
 	// ImageDeadline bounds the scan of one image; 0 means
@@ -315,7 +318,7 @@ func (a *Agent) key() *fleet.Client {
 func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 	engines, states, hash := a.inv.snapshot()
 	req := fleet.SyncRequest{
-		Host: a.host, Analyzers: a.cfg.Analyzers, ImagesHash: hash,
+		Host: a.host, Analyzers: a.cfg.Scanner().Analyzers(), ImagesHash: hash,
 		WaitMS: int(idlePark.Milliseconds()),
 	}
 	req.Host.Engines = engines

@@ -175,13 +175,13 @@ func (s *site) enrollKey(ctx context.Context) (string, error) {
 
 // config is an agent that reads the layouts given.
 func (s *site) config(stateDir string, sources ...image.Source) agent.Config {
-	set := all.Set()
+	scanner := scan.New(scan.Config{Set: all.Set()})
 	return agent.Config{
 		Client: s.client, StateDir: stateDir, EnrollKey: s.enrollKey, Version: "test", Log: s.log,
 		Discover: func(context.Context) ([]image.Source, []fleet.Engine) {
 			return sources, []fleet.Engine{{Name: "archive"}}
 		},
-		Scanner: scan.New(scan.Config{Set: set}), Analyzers: set.Key(), ListEvery: 50 * time.Millisecond,
+		Scanner: func() agent.LayerScanner { return scanner }, ListEvery: 50 * time.Millisecond,
 	}
 }
 

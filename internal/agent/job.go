@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,21 +190,23 @@ func (a *Agent) scanOpened(ctx context.Context, job fleet.Job, opened *image.Ope
 		return fault.New(fault.TooLarge, "the image has %d layers: the limit is %d", len(diffIDs), fleet.MaxLayers)
 	}
 
+	scanner := a.cfg.Scanner()
+	keys := wantedKeys(scanner.Analyzers(), job.Checks)
 	result := &fleet.ImageReport{
-		ConfigDigest: job.ConfigDigest, Analyzers: a.cfg.Analyzers,
+		ConfigDigest: job.ConfigDigest, Analyzers: report.JoinKeys(keys),
 		DiffIDs: diffIDs, Config: opened.RawConfig,
 	}
-	partial := map[image.Digest]*report.LayerReport{}
+	partial := map[image.Digest][]*report.LayerReport{}
 	for try := 1; ; try++ {
-		if err := a.sendLayers(ctx, opened.Layers, diffIDs, partial); err != nil {
+		if err := a.sendLayers(ctx, scanner, keys, opened.Layers, diffIDs, partial); err != nil {
 			return err
 		}
 		result.Partial = nil
 		for _, d := range diffIDs {
-			if r, ok := partial[d]; ok {
+			for _, r := range partial[d] {
 				result.Partial = append(result.Partial, *r)
-				delete(partial, d) // a layer may be there twice
 			}
+			delete(partial, d) // a layer may be there twice
 		}
 		err := a.key().Finish(ctx, job.ID, fleet.FinishRequest{Image: result})
 		if fault.CodeOf(err) != fault.Conflict || try == sendTries {
@@ -212,33 +215,51 @@ func (a *Agent) scanOpened(ctx context.Context, job fleet.Job, opened *image.Ope
 	}
 }
 
-// sendLayers analyses and sends the layers that the server lacks. Reports of
-// damaged layers go into partial.
-func (a *Agent) sendLayers(ctx context.Context, layers []image.Layer, diffIDs []image.Digest, partial map[image.Digest]*report.LayerReport) error {
-	missing, err := a.key().MissingLayers(ctx, a.cfg.Analyzers, diffIDs)
-	if err != nil {
-		return fromServer(err)
+// wantedKeys are the keys of the checks that a job wants; that for packages
+// always is.
+func wantedKeys(analyzers string, checks []string) []string {
+	keys := report.SplitKeys(analyzers)
+	if checks == nil {
+		return keys
 	}
-	lacks := make(map[image.Digest]bool, len(missing))
-	for _, d := range missing {
-		lacks[d] = true
+	return slices.DeleteFunc(keys, func(k string) bool {
+		check := report.CheckOf(k)
+		return check != report.CheckPackages && !slices.Contains(checks, check)
+	})
+}
+
+// sendLayers analyses and sends what the server lacks: each layer is read once
+// for all checks whose reports are missing. Reports of damaged layers go into
+// partial.
+func (a *Agent) sendLayers(ctx context.Context, scanner LayerScanner, keys []string, layers []image.Layer, diffIDs []image.Digest, partial map[image.Digest][]*report.LayerReport) error {
+	lacks := map[image.Digest][]string{}
+	for _, key := range keys {
+		missing, err := a.key().MissingLayers(ctx, key, diffIDs)
+		if err != nil {
+			return fromServer(err)
+		}
+		for _, d := range missing {
+			lacks[d] = append(lacks[d], key)
+		}
 	}
 	for i, l := range layers {
 		d := diffIDs[i]
-		if !lacks[d] {
+		if len(lacks[d]) == 0 {
 			continue
 		}
-		delete(lacks, d)
-		r, err := a.cfg.Scanner.Layer(ctx, l)
+		parts, err := scanner.Parts(ctx, l, lacks[d])
 		if err != nil {
 			return fmt.Errorf("scan layer %d of %d: %w", i+1, len(layers), err)
 		}
-		if !r.Complete {
-			partial[d] = r
-			continue
-		}
-		if err := a.key().PutLayer(ctx, r); err != nil {
-			return fromServer(fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err))
+		delete(lacks, d)
+		for _, r := range parts {
+			if !r.Complete {
+				partial[d] = append(partial[d], r)
+				continue
+			}
+			if err := a.key().PutLayer(ctx, r); err != nil {
+				return fromServer(fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err))
+			}
 		}
 	}
 	return nil

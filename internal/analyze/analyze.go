@@ -62,8 +62,18 @@ type Sniffer interface {
 // SniffBytes is how much of a file a Sniffer sees.
 const SniffBytes = 4
 
-// A Set is an ordered list of analysers with one key.
+// A DirAnalyzer is an Analyzer that also says something of directories, from
+// their stat data.
+type DirAnalyzer interface {
+	// Dir returns what the directory at an absolute, clean path says; nil if
+	// it says nothing. It is called for every directory that the layer has an
+	// entry for, and must be quick.
+	Dir(path string, info fs.FileInfo) *report.Facts
+}
+
+// A Set is an ordered list of analysers with one key, for one check.
 type Set struct {
+	check     string
 	analyzers []Analyzer
 	files     bool
 	key       string
@@ -73,17 +83,15 @@ type Set struct {
 // it whenever the same layer would give others.
 const filesKey = "files/1"
 
-// NewSet makes a set. Its key changes with the key of any member.
-func NewSet(as ...Analyzer) *Set { return newSet(as, false) }
+// NewSet makes a set for a check (report.Checks). Its key changes with the key
+// of any member.
+func NewSet(check string, as ...Analyzer) *Set { return newSet(check, as, false) }
 
 // WithFiles is the set with the digests of files (report.LayerReport.Files)
 // beside what the analysers say.
-func (s *Set) WithFiles() *Set { return newSet(s.analyzers, true) }
+func (s *Set) WithFiles() *Set { return newSet(s.check, s.analyzers, true) }
 
-// With is the set with further analysers.
-func (s *Set) With(as ...Analyzer) *Set { return newSet(slices.Concat(s.analyzers, as), s.files) }
-
-func newSet(as []Analyzer, files bool) *Set {
+func newSet(check string, as []Analyzer, files bool) *Set {
 	keys := make([]string, len(as))
 	for i, a := range as {
 		keys[i] = a.Key()
@@ -93,14 +101,27 @@ func newSet(as []Analyzer, files bool) *Set {
 	}
 	slices.Sort(keys)
 	sum := sha256.Sum256([]byte(strings.Join(keys, "\n")))
-	return &Set{analyzers: as, files: files, key: hex.EncodeToString(sum[:8])}
+	return &Set{check: check, analyzers: as, files: files, key: check + "-" + hex.EncodeToString(sum[:8])}
 }
+
+// Check is what the set looks for.
+func (s *Set) Check() string { return s.check }
 
 // Files reports whether the digests of files are taken.
 func (s *Set) Files() bool { return s.files }
 
-// Key is a short hash of the members' keys.
+// Key is the name of the check with a short hash of the members' keys
+// (report.CheckOf).
 func (s *Set) Key() string { return s.key }
 
 // Analyzers are the members. The caller must not change the slice.
 func (s *Set) Analyzers() []Analyzer { return s.analyzers }
+
+// Owner is the owner and group of a file or directory of a layer, as numbers; -1
+// where the layer does not tell.
+func Owner(info fs.FileInfo) (uid, gid int) {
+	if o, ok := info.(interface{ Owner() (uid, gid int) }); ok {
+		return o.Owner()
+	}
+	return -1, -1
+}

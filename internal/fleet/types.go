@@ -75,7 +75,8 @@ type ImageState struct {
 // SyncRequest is the heartbeat of an agent.
 type SyncRequest struct {
 	Host Host `json:"host"`
-	// Analyzers is the key of the agent's analyser set.
+	// Analyzers is the key of all the agent's analysers, as report.JoinKeys
+	// writes it.
 	Analyzers string `json:"analyzers"`
 	// ImagesHash names the agent's present list of images. Images is nil
 	// if the server knows that list already.
@@ -104,11 +105,15 @@ type SyncResponse struct {
 type Job struct {
 	ID           string       `json:"id"`
 	ConfigDigest image.Digest `json:"config_digest"`
+	// Checks names what is wanted (report.Checks) beside packages, which
+	// always are; nil for all that the agent can do.
+	Checks []string `json:"checks,omitempty"`
 	// LeaseMS is how long the lease lasts without renewal.
 	LeaseMS int64 `json:"lease_ms"`
 }
 
-// MissingRequest asks which layer reports the server lacks.
+// MissingRequest asks which layer reports the server lacks. Analyzers is the key
+// of one check.
 type MissingRequest struct {
 	Analyzers string         `json:"analyzers"`
 	DiffIDs   []image.Digest `json:"diff_ids"`
@@ -132,12 +137,14 @@ type FinishRequest struct {
 
 // An ImageReport ties layer reports to an image.
 type ImageReport struct {
-	ConfigDigest image.Digest   `json:"config_digest"`
-	Analyzers    string         `json:"analyzers"`
-	DiffIDs      []image.Digest `json:"diff_ids"`
+	ConfigDigest image.Digest `json:"config_digest"`
+	// Analyzers are the keys of the checks that were made, joined.
+	Analyzers string         `json:"analyzers"`
+	DiffIDs   []image.Digest `json:"diff_ids"`
 	// Config is the image configuration, verbatim.
 	Config json.RawMessage `json:"config"`
-	// Partial are reports of layers that could not be read to their end;
+	// Partial are reports, for one check each, of layers that could not be
+	// read to their end;
 	// they count for this image and are never kept for the fleet.
 	Partial []report.LayerReport `json:"partial,omitempty"`
 }

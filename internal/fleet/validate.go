@@ -161,7 +161,7 @@ func analyzersKey(key string) error {
 
 // validID holds for job ids and keys of analyser sets.
 func validID(s string) bool {
-	const most = 128
+	const most = 256
 	if s == "" || len(s) > most {
 		return false
 	}
@@ -219,8 +219,8 @@ func validateLayer(r *report.LayerReport) error {
 			return err
 		}
 	}
-	if len(r.Secrets) > 0 {
-		return invalid("layer %s: secrets, which agents do not look for", r.DiffID)
+	if err := validateChecks(r); err != nil {
+		return err
 	}
 	if len(r.Files) > report.MaxFiles {
 		return invalid("layer %s: more than %d files", r.DiffID, report.MaxFiles)
@@ -255,6 +255,49 @@ func validateLayer(r *report.LayerReport) error {
 	r.Normalize()
 	return nil
 }
+
+// validateChecks checks what others than the analysers of packages have found,
+// and takes out what only the merge may say.
+func validateChecks(r *report.LayerReport) error {
+	if len(r.Secrets) > report.MaxSecrets || len(r.Malware) > report.MaxMalware || len(r.Settings) > report.MaxSettings {
+		return invalid("layer %s: more than %d secrets, %d findings of malware or %d settings", r.DiffID, report.MaxSecrets, report.MaxMalware, report.MaxSettings)
+	}
+	short := func(most int, ss ...string) bool {
+		for _, s := range ss {
+			if text("", s, most) != nil {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range r.Secrets {
+		s := &r.Secrets[i]
+		if !absolute(s.Path) || s.Rule == "" || s.Line < 0 || s.Column < 0 || s.Length < 0 || !short(MaxText, s.Rule, s.Title, s.Kind, s.Severity, s.Masked, s.Context) {
+			return invalid("layer %s: a secret lacks its path or rule, or says too much", r.DiffID)
+		}
+		s.Layer, s.Deleted = "", false
+	}
+	for i := range r.Malware {
+		m := &r.Malware[i]
+		if !absolute(m.Path) || m.Rule == "" || m.Size < 0 || m.Offset < -1 ||
+			!short(MaxText, m.Name, m.Family, m.Type, m.Severity, m.Description, m.SHA256, m.Engine, m.Rule, m.Evidence) || len(m.Inner) > 4*maxPathBytes {
+			return invalid("layer %s: a finding of malware lacks its path or rule, or says too much", r.DiffID)
+		}
+		m.Layer, m.Deleted = "", false
+	}
+	for i := range r.Settings {
+		s := &r.Settings[i]
+		if !absolute(s.Path) || !short(MaxText, s.Kind) || s.Kind == "" || len(s.Body) == 0 || len(s.Body) > report.MaxSettingBytes {
+			return invalid("layer %s: a setting lacks its path, kind or body", r.DiffID)
+		}
+		s.Layer = ""
+	}
+	r.Checked = nil // Join's to say
+	return nil
+}
+
+// maxPathBytes is the length of a path, as in package layer.
+const maxPathBytes = 4096
 
 // absolute reports whether p is a clean path from the root of the image. The
 // part after "!" lies inside an archive and may be anything.
@@ -298,12 +341,13 @@ func (r *FinishRequest) validate() error {
 		}
 		has[string(d)] = true
 	}
-	if len(m.Partial) > len(m.DiffIDs) {
+	keys := report.SplitKeys(m.Analyzers)
+	if len(m.Partial) > len(m.DiffIDs)*len(keys) {
 		return invalid("finish: more partial reports than layers")
 	}
 	for i := range m.Partial {
 		p := &m.Partial[i]
-		if p.Complete || !has[p.DiffID] || p.Analyzers != m.Analyzers {
+		if p.Complete || !has[p.DiffID] || !slices.Contains(keys, p.Analyzers) {
 			return invalid("finish: a partial report is complete, of another layer or of other analysers")
 		}
 		if err := validateLayer(p); err != nil {

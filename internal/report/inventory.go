@@ -28,9 +28,17 @@ type Inventory struct {
 	Distro   Distro    `json:"distro"`
 	Packages []Package `json:"packages"`
 	// Secrets of all layers, also of files that a later layer hides.
-	Secrets  []Secret  `json:"secrets,omitempty"`
+	Secrets []Secret `json:"secrets,omitempty"`
+	// Malware of all layers, also in files that a later layer hides.
+	Malware []Malware `json:"malware,omitempty"`
+	// Settings of the files and directories that can be seen.
+	Settings []Setting `json:"settings,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
+	// Checked are the ledgers of the checks beside that for packages, by
+	// their names: those that every layer was looked at for. What no check
+	// was made for was not found to be clean.
+	Checked map[string]Ledger `json:"checked,omitempty"`
 	// Complete is false if any layer could not be read to its end.
 	Complete bool `json:"complete"`
 }

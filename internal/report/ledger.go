@@ -13,6 +13,30 @@ func Ledgers(layers []*LayerReport) []Ledger {
 	return newMerger(layers).ledgers()
 }
 
+// checked are the ledgers of those checks that all layers have.
+func (m *merger) checked() map[string]Ledger {
+	var out map[string]Ledger
+	for _, check := range Checks {
+		sum := Ledger{}
+		n := 0
+		for _, l := range m.layers {
+			led, ok := l.Checked[check]
+			if !ok {
+				break
+			}
+			sum.Add(led)
+			n++
+		}
+		if n > 0 && n == len(m.layers) {
+			if out == nil {
+				out = map[string]Ledger{}
+			}
+			out[check] = sum
+		}
+	}
+	return out
+}
+
 func (m *merger) ledgers() []Ledger {
 	owned := m.owned()
 	out := make([]Ledger, len(m.layers))

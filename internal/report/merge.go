@@ -26,7 +26,10 @@ func Merge(layers []*LayerReport) Inventory {
 	}
 	slices.SortFunc(inv.Problems, Problem.Compare)
 	inv.Distro = m.distro()
+	inv.Checked = m.checked()
 	inv.Secrets = m.secrets()
+	inv.Malware = m.malware()
+	inv.Settings = m.settings()
 	inv.Packages = append(inv.Packages, m.databases()...)
 	inv.Packages = append(inv.Packages, m.standalone()...)
 	inv.Packages = m.settleClaims(inv.Packages)

@@ -167,6 +167,10 @@ type Facts struct {
 	OSRelease map[string]string `json:"os_release,omitempty"`
 	// Secrets that stand in the file.
 	Secrets []Secret `json:"secrets,omitempty"`
+	// Malware is what was found in the file, Settings what it says as a
+	// configuration.
+	Malware  []Malware `json:"malware,omitempty"`
+	Settings []Setting `json:"settings,omitempty"`
 	// Problems met on the way that did not spoil the rest.
 	Problems []Problem `json:"problems,omitempty"`
 }
@@ -243,12 +247,15 @@ func (l *Ledger) Skip(reason string, n int64) {
 	l.Skipped[reason] += n
 }
 
-// A LayerReport is everything known about one layer. It is a function of the
-// layer's bytes and the analyser set, nothing else.
+// A LayerReport is what one check found in one layer. It is a function of the
+// layer's bytes and the analyser set, nothing else. The structure of the layer
+// (packages, Hides, Dirs and so on) stands in the report of CheckPackages alone;
+// Join puts the others to it.
 type LayerReport struct {
 	// DiffID of the layer.
 	DiffID string `json:"diff_id"`
-	// Analyzers is the key of the analyser set that made the report.
+	// Analyzers is the key of the analyser set that made the report; several,
+	// as JoinKeys writes them, after Join.
 	Analyzers string `json:"analyzers"`
 	// Complete is false if the layer could not be read to its end. Such
 	// a report is used and never cached as final.
@@ -284,9 +291,16 @@ type LayerReport struct {
 
 	// Secrets of the files, at most MaxSecrets, sorted.
 	Secrets []Secret `json:"secrets,omitempty"`
+	// Malware in the files, at most MaxMalware, and Settings of files and
+	// directories, at most MaxSettings, both sorted.
+	Malware  []Malware `json:"malware,omitempty"`
+	Settings []Setting `json:"settings,omitempty"`
 
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
+	// Checked are the ledgers of the other checks, by their names. Set by
+	// Join.
+	Checked map[string]Ledger `json:"checked,omitempty"`
 }
 
 // Normalize sorts everything whose order carries no meaning, so that equal
@@ -316,6 +330,8 @@ func (r *LayerReport) Normalize() {
 	slices.Sort(r.Dirs)
 	r.Dirs = slices.Compact(r.Dirs)
 	slices.SortFunc(r.Secrets, Secret.Compare)
+	slices.SortFunc(r.Malware, Malware.Compare)
+	slices.SortFunc(r.Settings, Setting.Compare)
 	slices.SortFunc(r.Files, File.Compare)
 	r.Files = slices.CompactFunc(r.Files, func(a, b File) bool { return a.Path == b.Path })
 	slices.SortFunc(r.Problems, Problem.Compare)

@@ -26,11 +26,14 @@ type job struct {
 	// Blob says where the stream comes from.
 	Blob *jobBlob `json:"blob,omitempty"`
 	// Spool is set if there is a file for large contents.
-	Spool     bool           `json:"spool,omitempty"`
-	Analyzers string         `json:"analyzers"`
-	Memory    int64          `json:"memory,omitempty"` // for one file of a stream
-	Limits    sandbox.Limits `json:"limits"`
-	Resume    resume         `json:"resume,omitzero"`
+	Spool bool `json:"spool,omitempty"`
+	// Keys are those of the sets that look at the layer.
+	Keys []string `json:"keys"`
+	// Setup is Config.Setup.
+	Setup  json.RawMessage `json:"setup,omitempty"`
+	Memory int64           `json:"memory,omitempty"` // for one file of a stream
+	Limits sandbox.Limits  `json:"limits"`
+	Resume resume          `json:"resume,omitzero"`
 }
 
 // jobBlob is a part of the file that is descriptor fdBlob, or, with Pumped, a
@@ -61,41 +64,46 @@ const (
 // maxJob is the size of a job: the paths of a layer's directories.
 const maxJob = 4 << 20
 
-// Child does the work of a child that a Scanner with a sandbox started, with
-// that of the sets which the Scanner has, and returns its exit code. Sets are
-// made one after the other until it is there.
-func Child(sets ...func() *analyze.Set) int {
+// A Maker makes the set of a key in a child: that which the Scanner has. setup is
+// Config.Setup. It is called before the child enters its sandbox, and so can
+// read files of the operator; it must read nothing else.
+type Maker func(key string, setup json.RawMessage) (*analyze.Set, error)
+
+// Child does the work of a child that a Scanner with a sandbox started, and
+// returns its exit code.
+func Child(make Maker) int {
 	in, out := os.NewFile(fdIn, "job"), os.NewFile(fdOut, "facts")
 	if in == nil || out == nil {
 		fmt.Fprintln(os.Stderr, "this argument is for the program's own use")
 		return exitFailed
 	}
-	if err := serve(sets, in, out); err != nil {
+	if err := serve(make, in, out); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
 	return exitOK
 }
 
-func serve(sets []func() *analyze.Set, in io.Reader, out io.Writer) error {
+func serve(maker Maker, in io.Reader, out io.Writer) error {
 	var j job
 	if err := readJob(in, &j); err != nil {
 		return err
+	}
+	var sets []*analyze.Set
+	for _, key := range j.Keys {
+		set, err := maker(key, j.Setup)
+		if err != nil {
+			return err
+		}
+		if set.Key() != key {
+			return fmt.Errorf("the analysers of parent and child differ: %s and %s", key, set.Key())
+		}
+		sets = append(sets, set)
 	}
 	// From here on nothing may be believed.
 	lacking, err := sandbox.Enter(sandbox.Policy{Dirs: j.dirs(), Limits: j.Limits})
 	if err != nil {
 		return err
-	}
-	var set *analyze.Set
-	for _, candidate := range sets {
-		if s := candidate(); s.Key() == j.Analyzers {
-			set = s
-			break
-		}
-	}
-	if set == nil {
-		return errors.New("the analysers of parent and child differ")
 	}
 	send := newSender(out)
 	if err := send.sendJSON(msgHello, hello{Lacking: lacking}); err != nil {
@@ -106,7 +114,7 @@ func serve(sets []func() *analyze.Set, in io.Reader, out io.Writer) error {
 	}
 	watch := newWatchdog(processTime, func() { os.Exit(exitStuck) })
 	defer watch.close()
-	w := &worker{ctx: context.Background(), set: set, out: send, watch: watch, resume: j.Resume}
+	w := &worker{ctx: context.Background(), sets: sets, out: send, watch: watch, resume: j.Resume}
 	opts := layer.Options{Stats: &layer.Stats{}, Memory: j.Memory}
 	if j.Spool {
 		opts.Spool = os.NewFile(fdSpool, "spool")

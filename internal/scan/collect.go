@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"path"
 	"slices"
 	"strings"
@@ -35,27 +36,21 @@ const (
 	maxText = 500
 )
 
-// collector makes the report of one layer of what workers send.
+// collector makes the reports of one layer of what workers send: one for each
+// set of analysers.
 type collector struct {
-	r *report.LayerReport
-	// byPath is what each file said, by the hash of its path, so that a
-	// later entry of the same path replaces it.
-	byPath map[uint64]said
-	// packages counts what byPath holds.
-	packages int
-	dropped  int
-	facts    int64
-	names    int64
-	entries  int64
-	problems int64 // those that are not listed
-	lost     int64 // files whose facts did not fit
+	diffID  string
+	columns []*column
+	// base is the report that takes the structure of the layer, and the
+	// digests of files: that of the first column, if it is of CheckPackages.
+	base    *report.LayerReport
+	names   int64
+	entries int64
 	// programs and data are files with their digests: executables, and
 	// others that count if nothing owns them.
 	programs, data candidates
 	// links counts symbolic links, whiteouts and opaques left out.
 	links int64
-	// unfinished is why the report is not whole though the walk was.
-	unfinished error
 
 	// deferred are the hard links that come again, at the file that was
 	// begun and not ended.
@@ -67,10 +62,28 @@ type collector struct {
 	end      *end
 }
 
+// column is what one set of analysers found.
+type column struct {
+	r *report.LayerReport
+	// byPath is what each file said, by the hash of its path, so that a
+	// later entry of the same path replaces it; dirs the same of directories.
+	byPath, dirs map[uint64]said
+	// packages counts what byPath holds.
+	packages int
+	dropped  int
+	facts    int64
+	problems int64 // those that are not listed
+	lost     int64 // files whose facts did not fit
+	// unfinished is why the report is not whole though the walk was.
+	unfinished error
+}
+
 // begun is a file that a worker looks at.
 type begun struct {
 	n, sum uint64
-	path   string
+	// want has a bit for each column that has to see the file.
+	want uint64
+	path string
 }
 
 // said is what one file said.
@@ -79,19 +92,41 @@ type said struct {
 	facts []report.Facts
 }
 
-func newCollector(l image.Layer, analyzers string) *collector {
-	c := &collector{r: &report.LayerReport{DiffID: string(l.DiffID), Analyzers: analyzers}}
+// maxSets is how many sets one worker may have: bits of begun.want.
+const maxSets = 64
+
+func newCollector(l image.Layer, keys ...string) *collector {
+	c := &collector{diffID: string(l.DiffID)}
+	for _, k := range keys {
+		c.columns = append(c.columns, &column{r: &report.LayerReport{Analyzers: k}})
+	}
 	c.reset()
 	return c
 }
 
 // reset drops all that was said of the layer.
 func (c *collector) reset() {
+	old := *c
 	*c = collector{
-		r:      &report.LayerReport{DiffID: c.r.DiffID, Analyzers: c.r.Analyzers, Symlinks: map[string]string{}},
-		byPath: map[uint64]said{},
+		diffID: old.diffID,
 		// What the next worker has to know, and how far this one is.
-		deferred: c.deferred, resets: c.resets, started: c.started, hello: c.hello,
+		deferred: old.deferred, resets: old.resets, started: old.started, hello: old.hello,
+	}
+	for _, col := range old.columns {
+		r := &report.LayerReport{DiffID: c.diffID, Analyzers: col.r.Analyzers}
+		c.columns = append(c.columns, &column{r: r, byPath: map[uint64]said{}, dirs: map[uint64]said{}})
+	}
+	c.base = &report.LayerReport{}
+	if check := report.CheckOf(c.columns[0].r.Analyzers); check == report.CheckPackages || check == "" {
+		c.base = c.columns[0].r
+	}
+	c.base.Symlinks = map[string]string{}
+}
+
+// count adds to the ledger of every column.
+func (c *collector) count(add report.Ledger) {
+	for _, col := range c.columns {
+		col.r.Ledger.Add(add)
 	}
 }
 
@@ -103,24 +138,23 @@ func (c *collector) take(kind byte, body []byte) error {
 		c.hello = &hello{}
 		return decode(body, c.hello)
 	case msgDirs:
-		n, err := c.hashes(body, &c.r.Dirs)
-		c.r.Ledger.Dirs += n
+		n, err := c.hashes(body, &c.base.Dirs)
+		c.count(report.Ledger{Dirs: n})
 		return err
 	case msgOthers:
-		n, err := c.hashes(body, &c.r.Hides)
-		c.r.Ledger.Others += n
+		n, err := c.hashes(body, &c.base.Hides)
+		c.count(report.Ledger{Others: n})
 		return err
 	case msgPassed:
-		n, err := c.hashes(body, &c.r.Passed)
-		c.r.Ledger.Files += n
-		c.r.Ledger.Passed += n
+		n, err := c.hashes(body, &c.base.Passed)
+		c.count(report.Ledger{Files: n, Passed: n})
 		return err
 	case msgSymlink:
 		return c.symlink(body)
 	case msgWhiteout:
-		return c.whiteout(body, &c.r.Whiteouts)
+		return c.whiteout(body, &c.base.Whiteouts)
 	case msgOpaque:
-		return c.whiteout(body, &c.r.Opaques)
+		return c.whiteout(body, &c.base.Opaques)
 	case msgReset:
 		if c.resets++; c.at.n != 0 || c.resets > 1 {
 			return errMessage
@@ -137,16 +171,18 @@ func (c *collector) take(kind byte, body []byte) error {
 		c.at = begun{}
 		return nil
 	case msgResult:
-		var r result
-		if err := decode(body, &r); err != nil {
+		var rs []result
+		if err := decode(body, &rs); err != nil {
 			return err
 		}
 		if c.at.n == 0 {
 			return errMessage
 		}
-		return c.result(r, int64(len(body)))
+		return c.results(rs, int64(len(body)))
+	case msgDirFacts:
+		return c.dirFacts(body)
 	case msgFile:
-		return c.file(body)
+		return c.digest(body)
 	case msgEnd:
 		c.end = &end{}
 		return decode(body, c.end)
@@ -219,14 +255,14 @@ func (c *collector) symlink(body []byte) error {
 		return err
 	}
 	target := string(body[n:])
-	c.r.Ledger.Symlinks++
+	c.count(report.Ledger{Symlinks: 1})
 	h := report.PathHash(p)
-	c.r.Hides = append(c.r.Hides, h)
+	c.base.Hides = append(c.base.Hides, h)
 	c.forget(h)
-	if len(c.r.Symlinks) >= maxSymlinks {
+	if len(c.base.Symlinks) >= maxSymlinks {
 		c.links++
 	} else if c.room(len(p) + len(target)) {
-		c.r.Symlinks[p] = target
+		c.base.Symlinks[p] = target
 	}
 	return nil
 }
@@ -236,7 +272,7 @@ func (c *collector) whiteout(body []byte, to *[]string) error {
 	if err != nil {
 		return err
 	}
-	if len(c.r.Whiteouts)+len(c.r.Opaques) >= maxWhiteouts {
+	if len(c.base.Whiteouts)+len(c.base.Opaques) >= maxWhiteouts {
 		c.links++
 	} else if c.room(len(p)) {
 		*to = append(*to, p)
@@ -245,32 +281,78 @@ func (c *collector) whiteout(body []byte, to *[]string) error {
 }
 
 func (c *collector) begin(body []byte) error {
-	if len(body) < 16 || c.at.n != 0 {
+	const head = 24
+	if len(body) < head || c.at.n != 0 {
 		return errMessage
 	}
-	n := binary.LittleEndian.Uint64(body)
-	p, err := c.name(body[16:])
-	if err != nil || n == 0 {
+	n, want := binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint64(body[16:])
+	p, err := c.name(body[head:])
+	if err != nil || n == 0 || want == 0 || bits.Len64(want) > len(c.columns) {
 		return errMessage
 	}
-	c.at = begun{n: n, sum: binary.LittleEndian.Uint64(body[8:]), path: p}
+	c.at = begun{n: n, sum: binary.LittleEndian.Uint64(body[8:]), want: want, path: p}
 	return nil
 }
 
-// result books the outcome of the file that was begun.
-func (c *collector) result(r result, size int64) error {
+// results books the outcome of the file that was begun: one result for each
+// column that had to see it, in their order.
+func (c *collector) results(rs []result, size int64) error {
+	if len(rs) != bits.OnesCount64(c.at.want) {
+		return errMessage
+	}
 	// All of it is checked before any of it is booked.
-	n := 0
+	for i := range rs {
+		if err := rs[i].check(c.at.path); err != nil {
+			return err
+		}
+	}
+	at := c.at
+	c.file(at.path)
+	for i, col := range c.columns {
+		l := &col.r.Ledger
+		l.Files++
+		if at.want>>i&1 == 0 {
+			l.Passed++
+			continue
+		}
+		col.result(at.path, rs[0], size)
+		rs = rs[1:]
+	}
+	return nil
+}
+
+// file ends the file that was begun.
+func (c *collector) file(p string) {
+	h := report.PathHash(p)
+	c.forget(h)
+	if c.at.want&1 == 0 && c.base == c.columns[0].r {
+		c.base.Passed = append(c.base.Passed, h)
+	} else {
+		c.base.Hides = append(c.base.Hides, h)
+	}
+	c.at = begun{}
+}
+
+// check refuses what no analyser says of the file at p.
+func (r *result) check(p string) error {
 	for i := range r.Facts {
 		if err := checkFacts(&r.Facts[i]); err != nil {
 			return err
 		}
-		n += packagesOf(&r.Facts[i])
-	}
-	for i := range r.Facts {
-		for j := range r.Facts[i].Secrets {
-			// What a file holds is told of that file.
-			if s := &r.Facts[i].Secrets[j]; s.Path != c.at.path || !plausibleSecret(s) {
+		// What a file holds is told of that file.
+		f := &r.Facts[i]
+		for j := range f.Secrets {
+			if s := &f.Secrets[j]; s.Path != p || !plausibleSecret(s) {
+				return errMessage
+			}
+		}
+		for j := range f.Malware {
+			if m := &f.Malware[j]; m.Path != p || !plausibleMalware(m) {
+				return errMessage
+			}
+		}
+		for j := range f.Settings {
+			if s := &f.Settings[j]; s.Path != p || !plausibleSetting(s) {
 				return errMessage
 			}
 		}
@@ -283,19 +365,18 @@ func (c *collector) result(r result, size int64) error {
 	if r.Skipped != "" && !knownReason(r.Skipped) {
 		return errMessage
 	}
-	p := c.at.path
-	c.at = begun{}
-	l := &c.r.Ledger
-	l.Files++
+	return nil
+}
+
+// result books what a file said that was checked.
+func (col *column) result(p string, r result, size int64) {
+	l := &col.r.Ledger
 	l.Bytes += max(0, r.Bytes)
-	h := report.PathHash(p)
-	c.r.Hides = append(c.r.Hides, h)
-	c.forget(h)
 	if r.Unfinished {
-		c.unfinished = fmt.Errorf("%s: %w", p, errTime)
+		col.unfinished = fmt.Errorf("%s: %w", p, errTime)
 	}
 	for i := range r.Problems {
-		c.problem(r.Problems[i])
+		col.problem(r.Problems[i])
 	}
 	switch {
 	case r.Skipped != "":
@@ -306,92 +387,149 @@ func (c *collector) result(r result, size int64) error {
 		l.Examined++
 	}
 	if len(r.Facts) == 0 {
+		return
+	}
+	if col.facts += size; col.facts > maxFacts {
+		col.lost++
+		return
+	}
+	n := 0
+	for i := range r.Facts {
+		n += packagesOf(&r.Facts[i])
+	}
+	if col.packages+n > maxPackages {
+		col.dropped += n
+		return
+	}
+	col.packages += n
+	col.byPath[report.PathHash(p)] = said{p, r.Facts}
+}
+
+// dirFacts books what a directory said.
+func (c *collector) dirFacts(body []byte) error {
+	var d dirFacts
+	if err := decode(body, &d); err != nil {
+		return err
+	}
+	p, err := c.name([]byte(d.Path))
+	r := result{Facts: []report.Facts{d.Facts}}
+	if err == nil && (d.Set < 0 || d.Set >= len(c.columns)) {
+		err = errMessage
+	}
+	if err == nil {
+		err = r.check(p)
+	}
+	if err != nil {
+		return err
+	}
+	col := c.columns[d.Set]
+	if col.facts += int64(len(body)); col.facts > maxFacts {
+		col.lost++
 		return nil
 	}
-	if c.facts += size; c.facts > maxFacts {
-		c.lost++
-		return nil
-	}
-	if c.packages+n > maxPackages {
-		c.dropped += n
-		return nil
-	}
-	c.packages += n
-	c.byPath[h] = said{p, r.Facts}
+	col.dirs[report.PathHash(p)] = said{p, r.Facts}
 	return nil
 }
 
 // skip books the file that a worker did not survive.
 func (c *collector) skip(reason, message string) {
-	p := c.at.path
-	c.at = begun{}
-	c.r.Ledger.Files++
-	c.r.Ledger.Skip(reason, 1)
-	h := report.PathHash(p)
-	c.r.Hides = append(c.r.Hides, h)
-	c.forget(h)
-	c.problem(report.Problem{Path: p, Analyzer: "layer", Message: message, Reason: reason})
+	at := c.at
+	c.file(at.path)
+	for i, col := range c.columns {
+		l := &col.r.Ledger
+		l.Files++
+		if at.want>>i&1 == 0 {
+			l.Passed++
+			continue
+		}
+		l.Skip(reason, 1)
+		col.problem(report.Problem{Path: at.path, Analyzer: "layer", Message: message, Reason: reason})
+		if col.unfinished == nil {
+			col.unfinished = fmt.Errorf("%s: %s", at.path, message)
+		}
+	}
 }
 
 // forget drops what an earlier entry of the same path said.
 func (c *collector) forget(h uint64) {
-	if len(c.byPath) == 0 {
-		return
+	for _, col := range c.columns {
+		delete(col.dirs, h)
+		if len(col.byPath) == 0 {
+			continue
+		}
+		old, ok := col.byPath[h]
+		if !ok {
+			continue
+		}
+		for i := range old.facts {
+			col.packages -= packagesOf(&old.facts[i])
+		}
+		delete(col.byPath, h)
 	}
-	old, ok := c.byPath[h]
-	if !ok {
-		return
-	}
-	for i := range old.facts {
-		c.packages -= packagesOf(&old.facts[i])
-	}
-	delete(c.byPath, h)
 }
 
-func (c *collector) problem(p report.Problem) {
-	if len(c.r.Problems) >= maxProblems {
-		c.problems++
+func (col *column) problem(p report.Problem) {
+	if len(col.r.Problems) >= maxProblems {
+		col.problems++
 		return
 	}
 	p.Message = cut(p.Message, maxText)
-	c.r.Problems = append(c.r.Problems, p)
+	col.r.Problems = append(col.r.Problems, p)
 }
 
 // note adds a problem of the layer itself. It is never left out.
-func (c *collector) note(format string, args ...any) {
-	c.r.Problems = append(c.r.Problems, report.Problem{Analyzer: "layer", Message: cut(fmt.Sprintf(format, args...), maxText)})
+func (col *column) note(format string, args ...any) {
+	col.r.Problems = append(col.r.Problems, report.Problem{Analyzer: "layer", Message: cut(fmt.Sprintf(format, args...), maxText)})
 }
 
-// finish closes the report. err is why the layer was not read to its end, or
-// is not to be relied on; nil if all is well.
-func (c *collector) finish(err error) *report.LayerReport {
-	r := c.r
+// finish closes the reports, in the order of the sets. err is why the layer was
+// not read to its end, or is not to be relied on; nil if all is well.
+func (c *collector) finish(err error) []*report.LayerReport {
+	out := make([]*report.LayerReport, len(c.columns))
+	for i, col := range c.columns {
+		links := int64(0)
+		if col.r == c.base {
+			links = c.links
+		}
+		out[i] = col.finish(err, links)
+	}
+	c.settleFiles()
+	for _, r := range out {
+		r.Normalize()
+	}
+	return out
+}
+
+func (col *column) finish(err error, links int64) *report.LayerReport {
+	r := col.r
 	if err != nil {
-		c.note("%s", err)
-	} else if c.unfinished != nil {
-		err = c.unfinished // has a problem of its own
+		col.note("%s", err)
+	} else if col.unfinished != nil {
+		err = col.unfinished // has a problem of its own
 	}
 	r.Complete = err == nil
-	if c.problems > 0 {
-		c.note("%d more problems: the limit of a layer is %d", c.problems, maxProblems)
+	if col.problems > 0 {
+		col.note("%d more problems: the limit of a layer is %d", col.problems, maxProblems)
 	}
-	if c.dropped > 0 {
-		c.note("%d packages left out: the limit of a layer is %d", c.dropped, maxPackages)
+	if col.dropped > 0 {
+		col.note("%d packages left out: the limit of a layer is %d", col.dropped, maxPackages)
 	}
-	if c.lost > 0 {
-		c.note("what %d files say is left out: the limit of a layer is %d bytes", c.lost, maxFacts)
+	if col.lost > 0 {
+		col.note("what %d files say is left out: the limit of a layer is %d bytes", col.lost, maxFacts)
 	}
-	if c.links > 0 {
-		c.note("%d symbolic links and whiteouts left out: the limits of a layer are %d, %d and %d bytes", c.links, maxSymlinks, maxWhiteouts, maxNames)
+	if links > 0 {
+		col.note("%d symbolic links and whiteouts left out: the limits of a layer are %d, %d and %d bytes", links, maxSymlinks, maxWhiteouts, maxNames)
 	}
 	// What is left out may hide or change what the layers below hold.
-	r.Complete = r.Complete && c.links == 0 && c.lost == 0
-	files := make([]said, 0, len(c.byPath))
-	for _, s := range c.byPath {
-		files = append(files, s)
+	r.Complete = r.Complete && links == 0 && col.lost == 0
+	files := make([]said, 0, len(col.byPath)+len(col.dirs))
+	for _, m := range []map[uint64]said{col.byPath, col.dirs} {
+		for _, s := range m {
+			files = append(files, s)
+		}
 	}
 	slices.SortFunc(files, func(a, b said) int { return cmp.Compare(a.path, b.path) })
-	secrets := 0
+	secrets, malware, settings := 0, 0, 0
 	for _, s := range files {
 		for _, f := range s.facts {
 			r.Packages = append(r.Packages, f.Packages...)
@@ -405,16 +543,25 @@ func (c *collector) finish(err error) *report.LayerReport {
 				}
 				r.OSReleases[s.path] = f.OSRelease
 			}
-			secrets += len(f.Secrets)
-			r.Secrets = append(r.Secrets, f.Secrets[:min(len(f.Secrets), report.MaxSecrets-len(r.Secrets))]...)
+			r.Secrets, secrets = upTo(r.Secrets, f.Secrets, report.MaxSecrets, secrets)
+			r.Malware, malware = upTo(r.Malware, f.Malware, report.MaxMalware, malware)
+			r.Settings, settings = upTo(r.Settings, f.Settings, report.MaxSettings, settings)
 		}
 	}
-	if secrets > report.MaxSecrets {
-		c.note("%d secrets left out: the limit of a layer is %d", secrets-report.MaxSecrets, report.MaxSecrets)
+	for _, left := range []struct {
+		what   string
+		n, max int
+	}{{"secrets", secrets, report.MaxSecrets}, {"findings of malware", malware, report.MaxMalware}, {"settings", settings, report.MaxSettings}} {
+		if left.n > left.max {
+			col.note("%d %s left out: the limit of a layer is %d", left.n-left.max, left.what, left.max)
+		}
 	}
-	c.settleFiles()
-	r.Normalize()
 	return r
+}
+
+// upTo adds more to list, as far as its limit goes, and counts all of it.
+func upTo[T any](list, more []T, limit, all int) ([]T, int) {
+	return append(list, more[:min(len(more), limit-len(list))]...), all + len(more)
 }
 
 func knownReason(s string) bool {
@@ -465,6 +612,22 @@ func plausibleSecret(s *report.Secret) bool {
 		short = short && len(t) <= maxText && utf8.ValidString(t)
 	}
 	return short && s.Rule != "" && s.Line >= 0 && s.Column >= 0 && s.Length >= 0
+}
+
+// plausibleMalware takes out what only the merge may say.
+func plausibleMalware(m *report.Malware) bool {
+	m.Layer, m.Deleted = "", false
+	short := len(m.Inner) <= 4*maxPath && utf8.ValidString(m.Inner)
+	for _, t := range []string{m.Name, m.Family, m.Type, m.Severity, m.Description, m.SHA256, m.Engine, m.Rule, m.Evidence} {
+		short = short && len(t) <= maxText && utf8.ValidString(t)
+	}
+	return short && m.Rule != "" && m.Size >= 0 && m.Offset >= -1
+}
+
+// plausibleSetting takes out what only the merge may say.
+func plausibleSetting(s *report.Setting) bool {
+	s.Layer = ""
+	return s.Kind != "" && len(s.Kind) <= maxText && len(s.Body) > 0 && len(s.Body) <= report.MaxSettingBytes
 }
 
 // absolute reports whether p is a clean path from the root of the image. The

@@ -45,12 +45,13 @@ func collect(b []byte) (*collector, error) {
 
 func beginFile(s *sender, n uint64, p string) {
 	s.flushBatches()
-	s.send(msgBegin, binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, n), 1), []byte(p))
+	head := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, n), 1)
+	s.send(msgBegin, binary.LittleEndian.AppendUint64(head, 1), []byte(p))
 }
 
 func fileSays(s *sender, n uint64, p string, r result) {
 	beginFile(s, n, p)
-	if err := s.sendJSON(msgResult, r); err != nil {
+	if err := s.sendJSON(msgResult, []result{r}); err != nil {
 		panic(err)
 	}
 }
@@ -77,12 +78,22 @@ func TestCollectorTrustsNobody(t *testing.T) {
 		"reset twice":           func(s *sender) { s.send(msgReset); s.send(msgReset) },
 		"reset within a file":   func(s *sender) { beginFile(s, 1, "/a"); s.send(msgReset) },
 		"deferred without file": func(s *sender) { s.send(msgDeferred, make([]byte, 8)) },
-		"made-up reason":        says(result{Skipped: "tired"}),
-		"problem elsewhere":     says(result{Problems: []report.Problem{{Path: "../x", Analyzer: "a", Message: "m"}}}),
-		"package without name":  says(result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Path: "/a"}}}}}),
-		"package from nowhere":  says(result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Name: "a", Path: "a"}}}}}),
-		"database of nobody":    says(result{Facts: []report.Facts{{Database: &report.Database{Packages: []report.Package{good}}}}}),
-		"ownership of nobody":   says(result{Facts: []report.Facts{{Ownership: []report.Ownership{{Owner: "deb:a"}}}}}),
+		"no set wants the file": func(s *sender) { s.send(msgBegin, make([]byte, 24), []byte("/a")) },
+		"set that is not there": func(s *sender) { s.send(msgBegin, bytes.Repeat([]byte{2}, 24), []byte("/a")) },
+		"results of two":        func(s *sender) { beginFile(s, 1, "/a"); s.send(msgResult, []byte("[{},{}]")) },
+		"secret elsewhere":      says(result{Facts: []report.Facts{{Secrets: []report.Secret{{Rule: "r", Path: "/b"}}}}}),
+		"malware elsewhere":     says(result{Facts: []report.Facts{{Malware: []report.Malware{{Rule: "r", Path: "/b"}}}}}),
+		"setting elsewhere":     says(result{Facts: []report.Facts{{Settings: []report.Setting{{Kind: "k", Path: "/b", Body: []byte("1")}}}}}),
+		"directory of no set":   func(s *sender) { s.send(msgDirFacts, []byte(`{"set":1,"path":"/a","facts":{}}`)) },
+		"directory elsewhere": func(s *sender) {
+			s.send(msgDirFacts, []byte(`{"path":"/a","facts":{"settings":[{"kind":"k","path":"/b","body":1}]}}`))
+		},
+		"made-up reason":       says(result{Skipped: "tired"}),
+		"problem elsewhere":    says(result{Problems: []report.Problem{{Path: "../x", Analyzer: "a", Message: "m"}}}),
+		"package without name": says(result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Path: "/a"}}}}}),
+		"package from nowhere": says(result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Name: "a", Path: "a"}}}}}),
+		"database of nobody":   says(result{Facts: []report.Facts{{Database: &report.Database{Packages: []report.Package{good}}}}}),
+		"ownership of nobody":  says(result{Facts: []report.Facts{{Ownership: []report.Ownership{{Owner: "deb:a"}}}}}),
 	} {
 		if _, err := collect(sent(t, say)); !errors.Is(err, errMessage) {
 			t.Errorf("%s: got %v", name, err)
@@ -102,7 +113,7 @@ func TestCollectorTrustsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := c.finish(nil); r.Packages[0].Layer != "" || r.Packages[0].OwnedBy != "" {
+	if r := c.finish(nil)[0]; r.Packages[0].Layer != "" || r.Packages[0].OwnedBy != "" {
 		t.Errorf("got %+v", r.Packages[0])
 	}
 }
@@ -125,21 +136,21 @@ func TestCollectorLimits(t *testing.T) {
 	}{
 		{"problems", func(c *collector) {
 			for range maxProblems + 3 {
-				c.problem(report.Problem{Path: "/a", Analyzer: "a", Message: "m"})
+				c.columns[0].problem(report.Problem{Path: "/a", Analyzer: "a", Message: "m"})
 			}
 		}, "3 more problems: the limit of a layer is 10000", true},
 		{"packages", func(c *collector) {
 			for i := range 3 {
-				c.at = begun{n: uint64(i + 1), path: fmt.Sprint("/", i)}
-				if err := c.result(result{Facts: []report.Facts{{Packages: many(maxPackages/2 + 1)}}}, 1); err != nil {
+				c.at = begun{n: uint64(i + 1), want: 1, path: fmt.Sprint("/", i)}
+				if err := c.results([]result{{Facts: []report.Facts{{Packages: many(maxPackages/2 + 1)}}}}, 1); err != nil {
 					panic(err)
 				}
 			}
 		}, fmt.Sprintf("%d packages left out: the limit of a layer is %d", maxPackages+2, maxPackages), true},
 		{"facts", func(c *collector) {
 			for i := range maxFacts/maxMessage + 2 {
-				c.at = begun{n: uint64(i + 1), path: fmt.Sprint("/", i)}
-				if err := c.result(result{Facts: large}, maxMessage-500); err != nil {
+				c.at = begun{n: uint64(i + 1), want: 1, path: fmt.Sprint("/", i)}
+				if err := c.results([]result{{Facts: large}}, maxMessage-500); err != nil {
 					panic(err)
 				}
 			}
@@ -157,7 +168,7 @@ func TestCollectorLimits(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newCollector(image.Layer{}, "set")
 			tc.say(c)
-			r := c.finish(nil)
+			r := c.finish(nil)[0]
 			found := false
 			for _, p := range r.Problems {
 				found = found || strings.Contains(p.Message, tc.want)
@@ -170,7 +181,7 @@ func TestCollectorLimits(t *testing.T) {
 	c := newCollector(image.Layer{}, "set")
 	var err error
 	for n := 0; err == nil && n < maxEntries+batch; n += batch {
-		_, err = c.hashes(make([]byte, 8*batch), &c.r.Dirs)
+		_, err = c.hashes(make([]byte, 8*batch), &c.base.Dirs)
 	}
 	if !errors.Is(err, errMessage) {
 		t.Errorf("entries: got %v", err)
@@ -179,11 +190,11 @@ func TestCollectorLimits(t *testing.T) {
 	b := sent(t, func(s *sender) {
 		beginFile(s, 1, "/a")
 		w := &worker{out: s}
-		w.tell("/a", result{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Name: strings.Repeat("n", maxMessage), Path: "/a"}}}}})
+		w.tell("/a", []result{{Facts: []report.Facts{{Packages: []report.Package{{Type: "npm", Name: strings.Repeat("n", maxMessage), Path: "/a"}}}}}})
 	})
 	c, err = collect(b)
-	if err != nil || c.r.Ledger.Skipped[skipTooLarge] != 1 {
-		t.Errorf("%v: %+v", err, c.r.Ledger)
+	if err != nil || c.base.Ledger.Skipped[skipTooLarge] != 1 {
+		t.Errorf("%v: %+v", err, c.base.Ledger)
 	}
 }
 
@@ -206,7 +217,7 @@ func FuzzCollector(f *testing.F) {
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := collect(b)
-		r := c.finish(err)
+		r := c.finish(err)[0]
 		l := r.Ledger
 		sum := l.Parsed + l.Examined + l.Passed
 		for _, n := range l.Skipped {

@@ -363,8 +363,8 @@ func (c *candidates) trim(files, bytes int) {
 	}
 }
 
-// file books one message about a file.
-func (c *collector) file(body []byte) error {
+// digest books one message about a file.
+func (c *collector) digest(body []byte) error {
 	f, err := parseFile(body)
 	if err != nil {
 		return err
@@ -380,7 +380,7 @@ func (c *collector) file(body []byte) error {
 // settleFiles puts the files into the report: executables first, then those that
 // the databases of the layer do not list, if it has any.
 func (c *collector) settleFiles() {
-	r := c.r
+	r := c.base
 	r.FilesRead = c.end != nil && c.end.Files
 	c.programs.trim(report.MaxFiles, maxCandidateNames)
 	owned := r.OwnedFiles()

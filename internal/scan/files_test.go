@@ -253,7 +253,7 @@ func worked(t *testing.T, set *analyze.Set, l image.Layer, limits hashLimits) (*
 	var out bytes.Buffer
 	watch := newWatchdog(nil, nil)
 	defer watch.close()
-	w := &worker{ctx: context.Background(), set: set, out: newSender(&out), watch: watch, limits: limits}
+	w := &worker{ctx: context.Background(), sets: []*analyze.Set{set}, out: newSender(&out), watch: watch, limits: limits}
 	stats := &layer.Stats{}
 	if err := w.run(l, layer.Options{Stats: stats}); err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func worked(t *testing.T, set *analyze.Set, l image.Layer, limits hashLimits) (*
 			t.Fatal(err)
 		}
 	}
-	return c.finish(c.end.Error.err()), stats
+	return c.finish(c.end.Error.err())[0], stats
 }
 
 func TestHashLimits(t *testing.T) {

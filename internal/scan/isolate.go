@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,8 +53,9 @@ type Isolation struct {
 
 // isolated reads layers in child processes.
 type isolated struct {
-	cfg  Isolation
-	told atomic.Bool
+	cfg   Isolation
+	setup json.RawMessage
+	told  atomic.Bool
 }
 
 // attempt is one child on its way.
@@ -71,7 +73,7 @@ type attempt struct {
 
 // read reads a layer in as many children as it takes, and books it with c. The
 // error is what ended the walk; it is that of ctx if ctx is done.
-func (i *isolated) read(ctx context.Context, l image.Layer, analyzers string, c *collector, stats *layer.Stats) error {
+func (i *isolated) read(ctx context.Context, l image.Layer, keys []string, c *collector, stats *layer.Stats) error {
 	limits := i.cfg.Limits
 	if limits.CPU <= 0 {
 		limits.CPU = DefaultLayerCPU
@@ -85,7 +87,7 @@ func (i *isolated) read(ctx context.Context, l image.Layer, analyzers string, c 
 	}
 	var from resume
 	for restarts := 0; ; restarts++ {
-		used, exit, overtime, err := i.once(ctx, l, analyzers, limits, left, from, c)
+		used, exit, overtime, err := i.once(ctx, l, keys, limits, left, from, c)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -105,9 +107,6 @@ func (i *isolated) read(ctx context.Context, l image.Layer, analyzers string, c 
 		slices.Sort(from.Deferred)
 		at := c.at.path
 		c.skip(reason, why)
-		if c.unfinished == nil {
-			c.unfinished = fmt.Errorf("%s: %s", at, why)
-		}
 		limits.CPU, left = whole, left-used
 		if restarts == maxRestarts || limits.CPU < time.Second || left < time.Second {
 			return fmt.Errorf("%s at %s; the rest of the layer was not read", why, at)
@@ -137,8 +136,8 @@ func causeOf(exit sandbox.Exit, limits sandbox.Limits, overtime bool) (reason, w
 
 // once runs one child and books what it sends. Without an error the child
 // has ended: c.end tells whether it had come to the end of the layer.
-func (i *isolated) once(ctx context.Context, l image.Layer, analyzers string, limits sandbox.Limits, left time.Duration, from resume, c *collector) (used time.Duration, exit sandbox.Exit, overtime bool, err error) {
-	a, err := i.start(ctx, l, analyzers, limits, from)
+func (i *isolated) once(ctx context.Context, l image.Layer, keys []string, limits sandbox.Limits, left time.Duration, from resume, c *collector) (used time.Duration, exit sandbox.Exit, overtime bool, err error) {
+	a, err := i.start(ctx, l, keys, limits, from)
 	if err != nil {
 		return 0, exit, false, err
 	}
@@ -172,7 +171,7 @@ func (i *isolated) once(ctx context.Context, l image.Layer, analyzers string, li
 }
 
 // start starts a child for a layer.
-func (i *isolated) start(ctx context.Context, l image.Layer, analyzers string, limits sandbox.Limits, from resume) (*attempt, error) {
+func (i *isolated) start(ctx context.Context, l image.Layer, keys []string, limits sandbox.Limits, from resume) (*attempt, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &attempt{layer: l, cancel: cancel}
 	var theirs []*os.File
@@ -192,7 +191,7 @@ func (i *isolated) start(ctx context.Context, l image.Layer, analyzers string, l
 		}
 		return r, w, err
 	}
-	j := job{DiffID: string(l.DiffID), Dir: l.Dir, Lower: l.Lower, Analyzers: analyzers, Memory: i.cfg.FileMemory, Limits: limits, Resume: from}
+	j := job{DiffID: string(l.DiffID), Dir: l.Dir, Lower: l.Lower, Keys: keys, Setup: i.setup, Memory: i.cfg.FileMemory, Limits: limits, Resume: from}
 
 	in, w, err := pipe()
 	if err != nil {

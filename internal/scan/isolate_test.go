@@ -32,15 +32,50 @@ import (
 // TestMain makes the test program one that can be its own child.
 func TestMain(m *testing.M) {
 	if sandbox.IsChild(os.Args) {
-		os.Exit(Child(isolatedSet, func() *analyze.Set { return isolatedSet().WithFiles() }))
+		os.Exit(Child(makeSet))
 	}
 	os.Exit(m.Run())
+}
+
+// makeSet makes the set of a key.
+func makeSet(key string, setup json.RawMessage) (*analyze.Set, error) {
+	for _, set := range []*analyze.Set{isolatedSet(), isolatedSet().WithFiles(), settingsSet(string(setup))} {
+		if set.Key() == key {
+			return set, nil
+		}
+	}
+	return nil, errors.New("no such set")
+}
+
+// settingsSet is another set beside the packages, whose key hangs on its setup.
+func settingsSet(setup string) *analyze.Set {
+	return analyze.NewSet(report.CheckBaseline, settings{setup}, doer{})
+}
+
+// settings is an analyser of files and directories.
+type settings struct{ setup string }
+
+func (s settings) Key() string { return "settings/" + s.setup }
+
+func (settings) Wants(p string, _ fs.FileInfo) bool {
+	return filepath.Ext(p) == ".conf" || filepath.Base(p) == "package.json"
+}
+
+func (settings) Analyze(_ context.Context, f analyze.File) (*report.Facts, error) {
+	return &report.Facts{Settings: []report.Setting{{Kind: "size", Path: f.Path, Body: fmt.Append(nil, f.Size)}}}, nil
+}
+
+func (settings) Dir(p string, info fs.FileInfo) *report.Facts {
+	if p != "/etc" {
+		return nil
+	}
+	return &report.Facts{Settings: []report.Setting{{Kind: "mode", Path: p, Body: fmt.Append(nil, int(info.Mode().Perm()))}}}
 }
 
 // isolatedSet is every analyser, and one that does what hostile content might
 // make one do.
 func isolatedSet() *analyze.Set {
-	return analyze.NewSet(append([]analyze.Analyzer{doer{}}, all.Set().Analyzers()...)...)
+	return analyze.NewSet(report.CheckPackages, append([]analyze.Analyzer{doer{}}, all.Set().Analyzers()...)...)
 }
 
 // doer does what the file says, and tells in a package how it went.

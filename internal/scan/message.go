@@ -26,8 +26,9 @@ const (
 	msgWhiteout = 'w' // path
 	msgOpaque   = 'q' // path
 	msgReset    = 'R' // nothing said so far counts
-	msgBegin    = 'b' // number of the entry, sum over the entries, path
-	msgResult   = 'r' // JSON result of the file that was begun
+	msgDirFacts = 'D' // JSON dirFacts
+	msgBegin    = 'b' // number of the entry, sum over the entries, bits of the sets that want it, path
+	msgResult   = 'r' // JSON list of results of the file that was begun, one for each of these sets
 	msgFile     = 'f' // of a file: size, mode, kind, reason, digest, path
 	msgBlob     = 'B' // the layer's stream is wanted, from its start
 	msgEnd      = 'E' // JSON end
@@ -54,7 +55,14 @@ type hello struct {
 	Lacking []string `json:"lacking,omitempty"`
 }
 
-// result is what became of one file.
+// dirFacts is what an analyser of a set says of a directory.
+type dirFacts struct {
+	Set   int          `json:"set"`
+	Path  string       `json:"path"`
+	Facts report.Facts `json:"facts"`
+}
+
+// result is what became of one file, for one set.
 type result struct {
 	// Skipped is the reason, "" if the file was read.
 	Skipped string `json:"skipped,omitempty"`

@@ -1,12 +1,13 @@
 package scan
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -32,14 +33,18 @@ type Cache interface {
 
 // Config says how to scan.
 type Config struct {
-	// Set is what looks at the files. Required.
+	// Set is what looks for packages (report.CheckPackages). Required.
 	Set *analyze.Set
+	// Checks are the sets of other checks, one for each.
+	Checks []*analyze.Set
+	// Setup is handed to the Maker of a child with the key of each set.
+	Setup json.RawMessage
 	// Cache may be nil.
 	Cache Cache
 	// Parallel is how many layers are read at once, 1 if not set.
 	Parallel int
 	// Isolate reads each layer in a sandboxed process. The program must
-	// call Child, with the same Set, when sandbox.IsChild says so. nil, or
+	// call Child, which makes the same sets, when sandbox.IsChild says so. nil, or
 	// a system without a sandbox, means to read them in this process.
 	Isolate *Isolation
 	// Log may be nil.
@@ -49,6 +54,8 @@ type Config struct {
 // A Scanner scans images. Safe for concurrent use.
 type Scanner struct {
 	cfg      Config
+	sets     []*analyze.Set
+	key      string
 	log      *slog.Logger
 	slots    chan struct{}
 	flight   singleflight.Group
@@ -69,8 +76,10 @@ func New(cfg Config) *Scanner {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Scanner{cfg: cfg, log: log, slots: make(chan struct{}, cfg.Parallel)}
+	s.sets = append([]*analyze.Set{cfg.Set}, cfg.Checks...)
+	s.key = report.JoinKeys(keysOf(s.sets))
 	if cfg.Isolate != nil && runtime.GOOS == "linux" {
-		s.isolated = &isolated{cfg: *cfg.Isolate}
+		s.isolated = &isolated{cfg: *cfg.Isolate, setup: cfg.Setup}
 	}
 	return s
 }
@@ -93,8 +102,16 @@ func (s *Scanner) Stats() Stats {
 	}
 }
 
-// Analyzers is the key of the analyser set.
-func (s *Scanner) Analyzers() string { return s.cfg.Set.Key() }
+// Analyzers is the key of all analysers, as report.JoinKeys writes it.
+func (s *Scanner) Analyzers() string { return s.key }
+
+func keysOf(sets []*analyze.Set) []string {
+	out := make([]string, len(sets))
+	for i, set := range sets {
+		out[i] = set.Key()
+	}
+	return out
+}
 
 // A Result is one scanned image.
 type Result struct {
@@ -168,24 +185,52 @@ func (s *Scanner) Image(ctx context.Context, src image.Source, img image.Image, 
 	return res, nil
 }
 
-// Layer returns the report of one layer, from the cache or by reading it. A
-// damaged layer gives an incomplete report; an error means that the layer is
-// not there, or that ctx is done.
+// Layer returns the report of one layer with what all checks found, from the
+// cache or by reading it. A damaged layer gives an incomplete report; an error
+// means that the layer is not there, or that ctx is done.
 func (s *Scanner) Layer(ctx context.Context, l image.Layer) (*report.LayerReport, error) {
 	r, _, err := s.layer(ctx, l)
 	return r, err
 }
 
-func (s *Scanner) layer(ctx context.Context, l image.Layer) (r *report.LayerReport, cached bool, err error) {
-	if r, ok := s.get(l.DiffID); ok {
-		return r, true, nil
+func (s *Scanner) layer(ctx context.Context, l image.Layer) (*report.LayerReport, bool, error) {
+	parts, cached, err := s.parts(ctx, l, s.sets)
+	if err != nil {
+		return nil, false, err
+	}
+	return report.Join(parts...), cached, nil
+}
+
+// Parts returns the reports of one layer for the keys given, which must be among
+// those of Analyzers, each from the cache or by reading the layer once for all
+// that are not there.
+func (s *Scanner) Parts(ctx context.Context, l image.Layer, keys []string) ([]*report.LayerReport, error) {
+	var sets []*analyze.Set
+	for _, key := range keys {
+		i := slices.IndexFunc(s.sets, func(set *analyze.Set) bool { return set.Key() == key })
+		if i < 0 {
+			return nil, fault.New(fault.Invalid, "there are no analysers %s", key)
+		}
+		sets = append(sets, s.sets[i])
+	}
+	parts, _, err := s.parts(ctx, l, sets)
+	return parts, err
+}
+
+// parts are the reports for sets, and whether all were at hand.
+func (s *Scanner) parts(ctx context.Context, l image.Layer, sets []*analyze.Set) (parts []*report.LayerReport, cached bool, err error) {
+	if parts, missing := s.get(l.DiffID, sets); len(missing) == 0 {
+		s.cached.Add(1)
+		return parts, true, nil
 	}
 	// One layer is read once, however many images wait for it. The reader
 	// works for all of them, so it must not end with the first one's
 	// context alone: whoever still wants the layer asks again.
-	v, err, shared := s.flight.Do(string(l.DiffID), func() (any, error) {
-		if r, ok := s.get(l.DiffID); ok {
-			return r, nil
+	v, err, shared := s.flight.Do(string(l.DiffID)+" "+report.JoinKeys(keysOf(sets)), func() (any, error) {
+		parts, missing := s.get(l.DiffID, sets)
+		if len(missing) == 0 {
+			s.cached.Add(1)
+			return parts, nil
 		}
 		select {
 		case s.slots <- struct{}{}:
@@ -193,36 +238,50 @@ func (s *Scanner) layer(ctx context.Context, l image.Layer) (r *report.LayerRepo
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		return s.analyze(ctx, l)
+		made, err := s.analyze(ctx, l, missing)
+		if err != nil {
+			return nil, err
+		}
+		for i := range parts {
+			if parts[i] == nil {
+				parts[i], made = made[0], made[1:]
+			}
+		}
+		return parts, nil
 	})
 	if err != nil {
 		if shared && ctx.Err() == nil && isContext(err) {
-			return s.layer(ctx, l)
+			return s.parts(ctx, l, sets)
 		}
 		return nil, false, err
 	}
-	return v.(*report.LayerReport), false, nil
+	return v.([]*report.LayerReport), false, nil
 }
 
-func (s *Scanner) get(d image.Digest) (*report.LayerReport, bool) {
+// get looks the reports of a layer up: those that are not there are nil, and
+// their sets missing.
+func (s *Scanner) get(d image.Digest, sets []*analyze.Set) (parts []*report.LayerReport, missing []*analyze.Set) {
 	if s.cfg.Cache == nil {
-		return nil, false
+		return make([]*report.LayerReport, len(sets)), sets
 	}
-	r, ok := s.cfg.Cache.Get(string(d), s.cfg.Set.Key())
-	if ok {
-		s.cached.Add(1)
+	for _, set := range sets {
+		r, ok := s.cfg.Cache.Get(string(d), set.Key())
+		if !ok {
+			r, missing = nil, append(missing, set)
+		}
+		parts = append(parts, r)
 	}
-	return r, ok
+	return parts, missing
 }
 
-// analyze reads a layer and keeps its report.
-func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerReport, error) {
-	c := newCollector(l, s.cfg.Set.Key())
+// analyze reads a layer once for all sets and keeps their reports.
+func (s *Scanner) analyze(ctx context.Context, l image.Layer, sets []*analyze.Set) ([]*report.LayerReport, error) {
+	c := newCollector(l, keysOf(sets)...)
 	var err error
 	if s.isolated != nil {
-		err = s.isolated.read(ctx, l, s.cfg.Set.Key(), c, &s.io)
+		err = s.isolated.read(ctx, l, keysOf(sets), c, &s.io)
 	} else {
-		err = s.readHere(ctx, l, c)
+		err = s.readHere(ctx, l, sets, c)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -239,26 +298,28 @@ func (s *Scanner) analyze(ctx context.Context, l image.Layer) (*report.LayerRepo
 	if err == nil && c.end != nil {
 		err = c.end.Trouble.err()
 	}
-	r := c.finish(err)
-	if !r.Complete {
-		s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "error", cmp.Or(err, c.unfinished))
-		return r, nil
-	}
-	if s.cfg.Cache != nil {
-		if err := s.cfg.Cache.Put(r); err != nil {
-			s.log.WarnContext(ctx, "layer report not kept", "diff_id", string(l.DiffID), "error", err)
+	reports := c.finish(err)
+	for _, r := range reports {
+		if !r.Complete {
+			s.log.WarnContext(ctx, "layer is incomplete", "diff_id", string(l.DiffID), "check", report.CheckOf(r.Analyzers), "error", err)
+			continue
+		}
+		if s.cfg.Cache != nil {
+			if err := s.cfg.Cache.Put(r); err != nil {
+				s.log.WarnContext(ctx, "layer report not kept", "diff_id", string(l.DiffID), "error", err)
+			}
 		}
 	}
-	return r, nil
+	return reports, nil
 }
 
 // readHere reads a layer in this process, by the same messages.
-func (s *Scanner) readHere(ctx context.Context, l image.Layer, c *collector) error {
+func (s *Scanner) readHere(ctx context.Context, l image.Layer, sets []*analyze.Set, c *collector) error {
 	r, w := io.Pipe()
 	go func() {
 		watch := newWatchdog(nil, nil)
 		defer watch.close()
-		worker := &worker{ctx: ctx, set: s.cfg.Set, out: newSender(w), watch: watch}
+		worker := &worker{ctx: ctx, sets: sets, out: newSender(w), watch: watch}
 		w.CloseWithError(worker.run(l, layer.Options{Stats: &layer.Stats{}}))
 	}()
 	defer r.Close()

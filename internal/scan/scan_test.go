@@ -174,7 +174,7 @@ func TestTroubleOfTheHostIsNotKept(t *testing.T) {
 	b := tarOf(t, entry{name: "bad", content: strings.Repeat("x", large)}, entry{name: "var/lib/dpkg/status", content: dpkgStatus})
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
 	c := memory(t)
-	set := analyze.NewSet(append([]analyze.Analyzer{hostile{func(context.Context) error { return nil }}}, all.Set().Analyzers()...)...)
+	set := analyze.NewSet(report.CheckPackages, append([]analyze.Analyzer{hostile{func(context.Context) error { return nil }}}, all.Set().Analyzers()...)...)
 	l := layerOf(b)
 	r, err := New(Config{Set: set, Cache: c}).Layer(t.Context(), l)
 	if err != nil {
@@ -187,7 +187,7 @@ func TestTroubleOfTheHostIsNotKept(t *testing.T) {
 		t.Error("the report was kept")
 	}
 
-	w := &worker{ctx: t.Context(), set: set, watch: newWatchdog(nil, nil), want: []analyze.Analyzer{reader{}}}
+	w := &worker{ctx: t.Context(), watch: newWatchdog(nil, nil), want: []wanted{{0, reader{}}}}
 	defer w.watch.close()
 	e := &layer.Entry{Kind: layer.File, Path: "/bad", Info: analyzetest.Info{}}
 	w.analyze(e, &layer.Content{ReaderAt: brokenDisk{}, Size: 10})
@@ -253,7 +253,7 @@ func TestHostileContentCostsOneFile(t *testing.T) {
 		skipTime:     func(context.Context) error { return context.DeadlineExceeded },
 	} {
 		t.Run(reason, func(t *testing.T) {
-			s := New(Config{Set: analyze.NewSet(append([]analyze.Analyzer{hostile{do}}, all.Set().Analyzers()...)...)})
+			s := New(Config{Set: analyze.NewSet(report.CheckPackages, append([]analyze.Analyzer{hostile{do}}, all.Set().Analyzers()...)...)})
 			r, err := s.Layer(context.Background(), layerOf(b))
 			if err != nil {
 				t.Fatal(err)

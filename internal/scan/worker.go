@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/bits"
 	"slices"
 	"syscall"
 
@@ -32,7 +33,7 @@ const (
 // sandboxed child, or in the process of the scanner where there is no sandbox.
 type worker struct {
 	ctx   context.Context
-	set   *analyze.Set
+	sets  []*analyze.Set
 	out   *sender
 	watch *watchdog
 	// n counts the entries, sum is over their paths.
@@ -43,9 +44,9 @@ type worker struct {
 	// name all the same, so that the ledger does not hang on the form in
 	// which the layer lies: a directory does not tell links from files.
 	barren map[string]barren
-	want   []analyze.Analyzer // of the present file
-	hash   *hasher            // nil if no digests are taken
-	limits hashLimits         // 0 for the usual ones
+	want   []wanted   // of the present file, by set
+	hash   *hasher    // nil if no digests are taken
+	limits hashLimits // 0 for the usual ones
 	stats  *layer.Stats
 	// trouble is what this host failed to do, nil if nothing. The report
 	// is not that of the layer then.
@@ -70,8 +71,10 @@ var errOrder = errors.New("the layer has changed while it was read")
 func (w *worker) run(l image.Layer, opts layer.Options) error {
 	w.barren = map[string]barren{}
 	w.stats = opts.Stats
-	if w.set.Files() {
-		w.hash = newHasher(l.Dir != "", w.limits)
+	for _, s := range w.sets {
+		if s.Files() {
+			w.hash = newHasher(l.Dir != "", w.limits)
+		}
 	}
 	err := opts.Walk(w.ctx, l, w.visit)
 	if err == nil && w.n < w.resume.N {
@@ -109,6 +112,7 @@ func (w *worker) visit(e *layer.Entry) error {
 		w.out.send(msgReset)
 	case layer.Dir:
 		w.out.hash(msgDirs, hash)
+		w.dir(e)
 	case layer.Whiteout:
 		w.out.send(msgWhiteout, []byte(e.Path))
 	case layer.Opaque:
@@ -127,10 +131,36 @@ func (w *worker) visit(e *layer.Entry) error {
 	return w.out.err
 }
 
+// wanted is an analyser that has to see a file, and its set.
+type wanted struct {
+	set int
+	analyze.Analyzer
+}
+
 // barren is a file that said nothing: who looked at it, and at how much.
 type barren struct {
-	want  []analyze.Analyzer
-	bytes int64
+	want    []wanted
+	results []result
+}
+
+// dir asks what a directory says.
+func (w *worker) dir(e *layer.Entry) {
+	if e.Info == nil {
+		return // not an entry of its own
+	}
+	for i, s := range w.sets {
+		for _, a := range s.Analyzers() {
+			d, ok := a.(analyze.DirAnalyzer)
+			if !ok {
+				continue
+			}
+			if facts := d.Dir(e.Path, e.Info); facts != nil {
+				w.out.flushBatches()
+				// A fact about one directory is small; what is not is lost.
+				_ = w.out.sendJSON(msgDirFacts, dirFacts{Set: i, Path: e.Path, Facts: *facts})
+			}
+		}
+	}
 }
 
 // again passes an entry by that another worker has told of.
@@ -153,9 +183,13 @@ func (w *worker) again(e *layer.Entry) error {
 // file counts a file, and shows it to the analysers that want it.
 func (w *worker) file(e *layer.Entry, hash uint64) {
 	w.want = w.want[:0]
-	for _, a := range w.set.Analyzers() {
-		if a.Wants(e.Path, e.Info) {
-			w.want = append(w.want, a)
+	mask := uint64(0)
+	for i, s := range w.sets {
+		for _, a := range s.Analyzers() {
+			if a.Wants(e.Path, e.Info) {
+				w.want = append(w.want, wanted{i, a})
+				mask |= 1 << i
+			}
 		}
 	}
 	if len(w.want) == 0 {
@@ -168,12 +202,13 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	w.out.flushBatches()
 	begin := binary.LittleEndian.AppendUint64(nil, w.n)
 	begin = binary.LittleEndian.AppendUint64(begin, w.sum)
+	begin = binary.LittleEndian.AppendUint64(begin, mask)
 	w.out.send(msgBegin, begin, []byte(e.Path))
 	if w.out.flush() != nil {
 		return // nobody listens; visit returns the error
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
-		w.tell(e.Path, result{Bytes: b.bytes})
+		w.tell(e.Path, b.results)
 		if !w.linked(e) {
 			w.unhashed(e, "")
 		}
@@ -189,63 +224,82 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		}
 		return // counted when it comes again
 	}
-	var res result
 	if err != nil {
 		reason := skipUnread
 		if errors.Is(err, layer.ErrLimit) {
 			reason = skipTooLarge
 		}
 		w.note(err)
-		res.Skipped = reason
-		res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: "layer", Message: err.Error()})
-	} else {
-		defer c.Close()
-		res = w.analyze(e, c)
+		w.watch.end()
+		res := make([]result, bits.OnesCount64(mask))
+		for i := range res {
+			res[i] = result{Skipped: reason, Problems: []report.Problem{{Path: e.Path, Analyzer: "layer", Message: err.Error()}}}
+		}
+		w.tell(e.Path, res)
+		w.unhashed(e, reason)
+		return
 	}
+	defer c.Close()
+	res := w.analyze(e, c)
 	w.watch.end()
 	w.tell(e.Path, res)
-	if c != nil {
-		w.hash.facts(res.Facts)
-		w.digest(e, c)
-	} else {
-		w.unhashed(e, res.Skipped)
+	for i := range res {
+		w.hash.facts(res[i].Facts)
 	}
+	w.digest(e, c)
 }
 
 // tell sends what became of a file.
-func (w *worker) tell(path string, res result) {
-	for i := range res.Problems {
-		p := &res.Problems[i]
-		p.Message = cut(p.Message, maxText)
-		if p.Path == path {
-			p.Reason = res.Skipped
+func (w *worker) tell(path string, results []result) {
+	for k := range results {
+		res := &results[k]
+		for i := range res.Problems {
+			p := &res.Problems[i]
+			p.Message = cut(p.Message, maxText)
+			if p.Path == path {
+				p.Reason = res.Skipped
+			}
 		}
 	}
-	if err := w.out.sendJSON(msgResult, res); err != nil {
+	if err := w.out.sendJSON(msgResult, results); err != nil {
 		problem := report.Problem{Path: path, Analyzer: "layer", Message: err.Error(), Reason: skipTooLarge}
-		_ = w.out.sendJSON(msgResult, result{Skipped: skipTooLarge, Bytes: res.Bytes, Problems: []report.Problem{problem}})
+		less := make([]result, len(results))
+		for k := range less {
+			less[k] = result{Skipped: skipTooLarge, Bytes: results[k].Bytes, Problems: []report.Problem{problem}}
+		}
+		_ = w.out.sendJSON(msgResult, less)
 	}
 	// A later file may be the death of this process.
 	_ = w.out.flush()
 }
 
-// analyze runs the analysers over an open file and books the outcome once: the
-// best that any of them made of it.
-func (w *worker) analyze(e *layer.Entry, c *layer.Content) result {
+// analyze runs the analysers over an open file and books the outcome once for
+// each set: the best that any of its analysers made of it.
+func (w *worker) analyze(e *layer.Entry, c *layer.Content) []result {
 	content := &countingReaderAt{r: c}
 	f := analyze.File{Path: e.Path, Info: e.Info, Content: content, Size: c.Size, Sibling: e.Sibling}
 	var head []byte
-	var res result
-	for _, a := range w.want {
-		if s, ok := a.(analyze.Sniffer); ok {
+	var out []result
+	sniffed, silent := false, true
+	for i, a := range w.want {
+		if i == 0 || a.set != w.want[i-1].set {
+			out = append(out, result{})
+			content.n, sniffed = 0, false // each set counts what it asked for
+		}
+		res := &out[len(out)-1]
+		if s, ok := a.Analyzer.(analyze.Sniffer); ok {
 			if head == nil {
-				head = sniff(f)
+				head = sniff(content.r, w.note)
+			}
+			if !sniffed {
+				content.n, sniffed = content.n+int64(len(head)), true
 			}
 			if !s.Sniff(head) {
+				res.Bytes = content.n
 				continue
 			}
 		}
-		facts, err := w.call(a, f)
+		facts, err := w.call(a.Analyzer, f)
 		if facts != nil {
 			res.Problems = append(res.Problems, facts.Problems...)
 			facts.Problems = nil
@@ -256,13 +310,14 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content) result {
 			res.Unfinished = res.Unfinished || res.Skipped == skipTime
 			res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: a.Key(), Message: err.Error()})
 		}
+		res.Bytes = content.n
+		silent = silent && res.Skipped == "" && len(res.Facts) == 0
 	}
-	res.Bytes = content.n
 	w.note(content.err)
-	if res.Skipped == "" && len(res.Facts) == 0 {
-		w.barren[e.Path] = barren{slices.Clone(w.want), res.Bytes}
+	if silent {
+		w.barren[e.Path] = barren{slices.Clone(w.want), out}
 	}
-	return res
+	return out
 }
 
 // note remembers err if it is the fault of this host, of its disk, its memory
@@ -313,10 +368,11 @@ func reasonOf(err error) string {
 	}
 }
 
-func sniff(f analyze.File) []byte {
+func sniff(r io.ReaderAt, note func(error)) []byte {
 	head := make([]byte, analyze.SniffBytes)
-	n, err := f.Content.ReadAt(head, 0)
+	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
+		note(err)
 		return []byte{}
 	}
 	return head[:n]

@@ -279,6 +279,9 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 	if err := putBuild(ctx, tx, job.content, out.build); err != nil {
 		return 0, err
 	}
+	if err := putChecks(ctx, tx, job, out, nowMS); err != nil {
+		return 0, err
+	}
 	scanned := nowMS
 	if !out.inventory.Complete {
 		scanned = 0

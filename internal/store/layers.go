@@ -86,29 +86,41 @@ func (s *Store) PutLayer(ctx context.Context, r *report.LayerReport) error {
 	return nil
 }
 
-// layerReports reads the reports of an image, lowest layer first. Layers that
-// have none, here or in partial, are returned as missing.
+// layerReports reads the reports of an image, lowest layer first, those of its
+// checks joined. Layers that lack one, here or in partial, are returned as
+// missing.
 func (s *Store) layerReports(ctx context.Context, img *fleet.ImageReport) (layers []*report.LayerReport, missing []string, err error) {
-	partial := map[string]*report.LayerReport{}
+	type part struct{ diffID, key string }
+	partial := map[part]*report.LayerReport{}
 	for i := range img.Partial {
-		partial[img.Partial[i].DiffID] = &img.Partial[i]
+		p := &img.Partial[i]
+		partial[part{p.DiffID, p.Analyzers}] = p
 	}
 	read := map[string]*report.LayerReport{}
 	for _, d := range img.DiffIDs {
 		id := string(d)
 		r := read[id]
 		if r == nil {
-			if r, err = s.layerReport(ctx, id, img.Analyzers); err != nil {
-				return nil, nil, err
+			var parts []*report.LayerReport
+			keys := report.SplitKeys(img.Analyzers)
+			for _, key := range keys {
+				p, err := s.layerReport(ctx, id, key)
+				if err != nil {
+					return nil, nil, err
+				}
+				if p == nil {
+					p = partial[part{id, key}]
+				}
+				if p != nil {
+					parts = append(parts, p)
+				}
 			}
+			if len(parts) == 0 || len(parts) < len(keys) {
+				missing = append(missing, id)
+				continue
+			}
+			r = report.Join(parts...)
 			read[id] = r
-		}
-		if r == nil {
-			r = partial[id]
-		}
-		if r == nil {
-			missing = append(missing, id)
-			continue
 		}
 		layers = append(layers, r)
 	}

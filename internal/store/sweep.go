@@ -131,7 +131,7 @@ func dropGone(ctx context.Context, tx *sql.Tx, beforeMS int64) error {
 		if err != nil {
 			return fmt.Errorf("read parts: %w", err)
 		}
-		for _, q := range []string{sqlDropParts, sqlDropBuild, sqlDropDetail, sqlDropContent} {
+		for _, q := range append([]string{sqlDropParts, sqlDropBuild, sqlDropDetail, sqlDropContent}, dropChecks...) {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop content: %w", err)
 			}

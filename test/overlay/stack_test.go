@@ -160,7 +160,7 @@ type pipeline struct {
 }
 
 func newPipeline(t *testing.T) *pipeline {
-	return &pipeline{t, scan.New(scan.Config{Set: analyze.NewSet(content{})})}
+	return &pipeline{t, scan.New(scan.Config{Set: analyze.NewSet(report.CheckPackages, content{})})}
 }
 
 // merged is what an image of these layers holds, path to content, and whether

@@ -32,11 +32,12 @@ import (
 	"github.com/onceover/onceover/internal/analyze/sbom"
 	"github.com/onceover/onceover/internal/analyze/snap"
 	"github.com/onceover/onceover/internal/analyze/wordpress"
+	"github.com/onceover/onceover/internal/report"
 )
 
 // Set is the set of all analysers.
 func Set() *analyze.Set {
-	return analyze.NewSet(
+	return analyze.NewSet(report.CheckPackages,
 		osrelease.New(),
 		contentset.New(),
 		dpkg.New(),
