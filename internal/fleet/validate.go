@@ -292,7 +292,7 @@ func validateChecks(r *report.LayerReport) error {
 		}
 		s.Layer = ""
 	}
-	r.Checked = nil // Join's to say
+	r.Checked, r.Partial = nil, nil // Join's to say
 	return nil
 }
 

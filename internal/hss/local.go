@@ -25,6 +25,7 @@ func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalPara
 			LatestUpdateTime: &r.UpdatedAt, LatestScanTime: &r.LatestScanTime,
 			VulNum: &r.VulNum, HostNum: &r.HostNum, ContainerNum: &r.ContainerNum, ComponentNum: &r.ComponentNum,
 			ScanFailedDesc: &r.FailedDesc, SeverityLevel: given(r.SeverityLevel),
+			UnsafeSettingNum: r.UnsafeSettingNum, MaliciousFileNum: r.MaliciousFileNum,
 			HostName: &r.HostName, HostId: &r.HostID, AgentId: &r.AgentID, NonScanReason: &r.NonScanReason,
 		}
 	}

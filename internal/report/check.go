@@ -160,6 +160,12 @@ func Join(parts ...*LayerReport) *LayerReport {
 	out := *parts[0]
 	keys := []string{out.Analyzers}
 	out.Problems = slices.Clip(out.Problems)
+	out.Checked, out.Partial = map[string]Ledger{}, nil
+	for _, p := range parts {
+		if !p.Complete {
+			out.Partial = append(out.Partial, CheckOf(p.Analyzers))
+		}
+	}
 	for _, p := range parts[1:] {
 		keys = append(keys, p.Analyzers)
 		out.Complete = out.Complete && p.Complete
@@ -167,12 +173,6 @@ func Join(parts ...*LayerReport) *LayerReport {
 		out.Malware = append(slices.Clip(out.Malware), p.Malware...)
 		out.Settings = append(slices.Clip(out.Settings), p.Settings...)
 		out.Problems = append(out.Problems, p.Problems...)
-	}
-	out.Checked = nil
-	for _, p := range parts[1:] {
-		if out.Checked == nil {
-			out.Checked = map[string]Ledger{}
-		}
 		out.Checked[CheckOf(p.Analyzers)] = p.Ledger
 	}
 	out.Analyzers = JoinKeys(keys)

@@ -39,8 +39,10 @@ type Inventory struct {
 	// their names: those that every layer was looked at for. What no check
 	// was made for was not found to be clean.
 	Checked map[string]Ledger `json:"checked,omitempty"`
-	// Complete is false if any layer could not be read to its end.
-	Complete bool `json:"complete"`
+	// Complete is false if any layer could not be read to its end by a check;
+	// Partial names the checks for which that is so.
+	Complete bool     `json:"complete"`
+	Partial  []string `json:"partial,omitempty"`
 }
 
 // Severities, worst first. They are HSS's levels for vulnerabilities; a

@@ -19,6 +19,15 @@ func Merge(layers []*LayerReport) Inventory {
 	}
 	for _, l := range layers {
 		inv.Complete = inv.Complete && l.Complete
+		partial := l.Partial
+		if partial == nil && !l.Complete {
+			partial = []string{CheckPackages} // not joined
+		}
+		for _, check := range partial {
+			if !slices.Contains(inv.Partial, check) {
+				inv.Partial = append(inv.Partial, check)
+			}
+		}
 		for _, p := range l.Problems {
 			p.Layer = l.DiffID
 			inv.Problems = append(inv.Problems, p)

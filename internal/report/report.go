@@ -298,9 +298,11 @@ type LayerReport struct {
 
 	Problems []Problem `json:"problems,omitempty"`
 	Ledger   Ledger    `json:"ledger"`
-	// Checked are the ledgers of the other checks, by their names. Set by
-	// Join.
+	// Checked are the ledgers of the other checks, by their names, and
+	// Partial the names of those checks that did not come to the end of the
+	// layer. Set by Join.
 	Checked map[string]Ledger `json:"checked,omitempty"`
+	Partial []string          `json:"partial,omitempty"`
 }
 
 // Normalize sorts everything whose order carries no meaning, so that equal

@@ -93,7 +93,7 @@ func (s *Store) finishDone(ctx context.Context, agent auth.Key, job jobState, im
 		if err := s.inUse(g.ID); err != nil {
 			return err
 		}
-		if !out.inventory.Complete {
+		if out.partial() {
 			return s.finishPartial(ctx, tx, g, job, out, nowMS)
 		}
 		vulNum, err := putOutcome(ctx, tx, g, job, out, nowMS)
@@ -171,6 +171,13 @@ type outcome struct {
 	build      []brokenRule
 	diffIDs    []image.Digest
 	components int64
+}
+
+// partial reports whether not every layer was read to its end for packages.
+// Another check that was not done to its end is no reason for a scan to fail: it
+// says so itself.
+func (o *outcome) partial() bool {
+	return slices.Contains(o.inventory.Partial, report.CheckPackages)
 }
 
 // conclude merges and matches. It writes nothing.
@@ -273,7 +280,11 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, out.analyzers, g.ID, string(diffIDs), out.config, distro); err != nil {
+	analyzers, err := allAnalyzers(ctx, tx, job.content, out.analyzers)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, analyzers, g.ID, string(diffIDs), out.config, distro); err != nil {
 		return 0, fmt.Errorf("store what the result was made from: %w", err)
 	}
 	if err := putBuild(ctx, tx, job.content, out.build); err != nil {
@@ -283,7 +294,7 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 		return 0, err
 	}
 	scanned := nowMS
-	if !out.inventory.Complete {
+	if out.partial() {
 		scanned = 0
 	}
 	_, err = tx.ExecContext(ctx, sqlContentDone, scanned, nowMS, out.components, boolInt(unread(out.inventory.Problems)), coverage, out.filesKnown, job.content)

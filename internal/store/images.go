@@ -27,8 +27,11 @@ type Image struct {
 	VulNum         int64  // distinct vulnerabilities
 	ComponentNum   int64
 	SeverityLevel  string // "" before the first success
-	HostNum        int64
-	ContainerNum   int64
+	// UnsafeSettingNum counts failed rules of baselines and weak passwords,
+	// MaliciousFileNum malicious files; nil if they were not looked for.
+	UnsafeSettingNum, MaliciousFileNum *int64
+	HostNum                            int64
+	ContainerNum                       int64
 	// The reporting agent: the first of those that hold the image.
 	AgentID, HostID, HostName string
 }
@@ -36,10 +39,12 @@ type Image struct {
 const (
 	sqlCountImages = `SELECT COUNT(*) FROM image i JOIN content c ON c.id = i.content_id WHERE {where}`
 	sqlListImages  = `SELECT t.id, t.config_digest, t.name, t.version, t.local_type, t.size, t.updated_at, t.non_scan_reason, t.scan_status, t.scan_failed_desc, t.latest_scan_time, t.vul_num, t.component_num, t.severity_level,
+(SELECT SUM(k.num) FROM content_check k WHERE k.content_id = t.content_id AND k.name IN ('baseline', 'passwords')),
+(SELECT k.num FROM content_check k WHERE k.content_id = t.content_id AND k.name = 'malware'),
 (SELECT COUNT(DISTINCT h.agent_id) FROM image_host h WHERE h.image_id = t.id),
 (SELECT COUNT(*) FROM container k WHERE k.image_id = t.id),
 COALESCE(a.id, ''), COALESCE(a.host_id, ''), COALESCE(a.host_name, '')
-FROM (SELECT i.id, c.config_digest, i.name, i.version, i.local_type, i.size, i.updated_at, i.non_scan_reason, c.scan_status, c.scan_failed_desc, c.latest_scan_time, c.vul_num, c.component_num, c.severity_level
+FROM (SELECT i.id, i.content_id, c.config_digest, i.name, i.version, i.local_type, i.size, i.updated_at, i.non_scan_reason, c.scan_status, c.scan_failed_desc, c.latest_scan_time, c.vul_num, c.component_num, c.severity_level
 FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
 LEFT JOIN agent a ON a.id = (SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id)
 ORDER BY t.name, t.version, t.id`
@@ -66,7 +71,7 @@ func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Pag
 	total, err = s.list(ctx, f.where(project), sqlCountImages, sqlListImages, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		var i Image
 		err := r.Scan(&i.ID, &i.ConfigDigest, &i.Name, &i.Version, &i.LocalType, &i.Size, &i.UpdatedAt, &i.NonScanReason,
-			&i.Status, &i.FailedDesc, &i.LatestScanTime, &i.VulNum, &i.ComponentNum, &i.SeverityLevel,
+			&i.Status, &i.FailedDesc, &i.LatestScanTime, &i.VulNum, &i.ComponentNum, &i.SeverityLevel, &i.UnsafeSettingNum, &i.MaliciousFileNum,
 			&i.HostNum, &i.ContainerNum, &i.AgentID, &i.HostID, &i.HostName)
 		if i.Status != StatusFailed {
 			i.FailedDesc = ""

@@ -48,6 +48,7 @@ func testPartialReport(t *testing.T) {
 	}
 	// What a whole scan has found stays when the image is damaged later.
 	damaged.Analyzers = "another set"
+	damaged.Partial[0].Analyzers = damaged.Analyzers
 	damaged.Partial[0].Packages, damaged.Partial[0].Databases = nil, nil
 	if err := w.PutLayer(t.Context(), layer(1)); err != nil {
 		t.Fatal(err)

@@ -46,7 +46,7 @@ const (
 	sqlRenew     = `UPDATE scan_job SET lease_until = $1 WHERE id = $2`
 	sqlLapsed    = `SELECT id, content_id, attempts FROM scan_job WHERE state = 'leased' AND lease_until < $1 ORDER BY lease_until LIMIT 1000`
 	sqlRelease   = `UPDATE scan_job SET state = 'waiting', agent_id = '', lease_until = 0 WHERE id = $1`
-	sqlNextJobs  = `SELECT j.id, j.content_id, c.config_digest FROM scan_job j JOIN content c ON c.id = j.content_id
+	sqlNextJobs  = `SELECT j.id, j.content_id, c.config_digest, st.scan_scope FROM scan_job j JOIN content c ON c.id = j.content_id JOIN scan_task st ON st.id = j.task_id
 WHERE j.project_id = $1 AND j.state = 'waiting' AND j.not_before <= $2 AND j.refused_by NOT LIKE '%' || $3 || ' %'
 AND EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = j.content_id AND h.agent_id = $3 AND h.non_scan_reason = '')
 ORDER BY j.created_at, j.id LIMIT $4`
@@ -193,11 +193,12 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 	type next struct {
 		jobRow
 		digest string
+		scope  int64
 	}
 	var jobs []next
 	err := each(ctx, tx, sqlNextJobs, []any{agent.ProjectID, nowMS, agent.AgentID, want}, func(r *sql.Rows) error {
 		var n next
-		err := r.Scan(&n.id, &n.content, &n.digest)
+		err := r.Scan(&n.id, &n.content, &n.digest, &n.scope)
 		jobs = append(jobs, n)
 		return err
 	})
@@ -211,7 +212,7 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 		if _, err := tx.ExecContext(ctx, sqlContentStatus, StatusScanning, j.content); err != nil {
 			return fmt.Errorf("set scan status: %w", err)
 		}
-		resp.Jobs = append(resp.Jobs, fleet.Job{ID: j.id, ConfigDigest: image.Digest(j.digest), LeaseMS: LeaseTime.Milliseconds()})
+		resp.Jobs = append(resp.Jobs, fleet.Job{ID: j.id, ConfigDigest: image.Digest(j.digest), Checks: checksOf(j.scope), LeaseMS: LeaseTime.Milliseconds()})
 	}
 	return nil
 }

@@ -4,7 +4,9 @@
 --
 -- content_check  name is one of report.Checks, key that of the rules and analysers that it was made with. num counts what was
 --                found, without what a list or a decision of the operator sets aside; severity is the worst of these, as a
---                rank of report, 0 if there is none. A content without a row was not looked at.
+--                rank of report, 0 if there is none. partial says that not every layer was read to its end. A content
+--                without a row was not looked at.
+-- content        check_severity is the worst severity of its rows of content_check.
 
 CREATE TABLE content_check (
     content_id BIGINT NOT NULL,
@@ -12,9 +14,13 @@ CREATE TABLE content_check (
     key        TEXT NOT NULL,
     num        BIGINT NOT NULL,
     severity   BIGINT NOT NULL,
+    partial    BIGINT NOT NULL,
     checked_at BIGINT NOT NULL,
     PRIMARY KEY (content_id, name)
 );
 
+ALTER TABLE content ADD COLUMN check_severity BIGINT NOT NULL DEFAULT 0;
+
 -- +goose Down
+ALTER TABLE content DROP COLUMN check_severity;
 DROP TABLE content_check;
