@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // makeSet makes the set of a key.
 func makeSet(key string, setup json.RawMessage) (*analyze.Set, error) {
-	for _, set := range []*analyze.Set{isolatedSet(), isolatedSet().WithFiles(), settingsSet(string(setup))} {
+	for _, set := range []*analyze.Set{isolatedSet(), isolatedSet().WithFiles(), all.Set(), settingsSet(string(setup))} {
 		if set.Key() == key {
 			return set, nil
 		}
