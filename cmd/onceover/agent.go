@@ -29,6 +29,7 @@ type agentCmd struct {
 	Contract contractFlags `embed:""`
 	Sandbox  sandboxFlags  `embed:""`
 	Files    filesFlags    `embed:""`
+	Rules    ruleFlags     `embed:""`
 	Logging  logFlags      `embed:""`
 }
 
@@ -83,10 +84,18 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer unlock()
+	checks, err := c.Rules.checks()
+	if err != nil {
+		return err
+	}
+	watch, err := watchRules(c.Rules.Rules)
+	if err != nil {
+		return err
+	}
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, true)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate, files: !c.Files.NoFiles,
+		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.Rules,
 		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },
@@ -95,6 +104,8 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer a.close()
+	watch.reload = append(watch.reload, a.scanners.take)
+	go watch.run(ctx)
 	return a.agent.Run(ctx)
 }
 

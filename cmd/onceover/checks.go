@@ -2,7 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
@@ -12,13 +19,20 @@ import (
 
 // checkSetup is what the sets of analysers are made from, beside what is built
 // in. The children that read layers get it too: scan.Config.Setup.
-type checkSetup struct{}
+type checkSetup struct {
+	// Rules is a directory with rules of the operator, "" for none.
+	Rules string `json:"rules,omitempty"`
+}
 
 // makers make the set of each check. Only those that are asked for are made:
 // rules cost something to read.
 var makers = map[string]func(checkSetup) (*analyze.Set, error){
-	report.CheckSecrets: func(checkSetup) (*analyze.Set, error) {
-		return analyze.NewSet(report.CheckSecrets, secret.NewAnalyzer()), nil
+	report.CheckSecrets: func(s checkSetup) (*analyze.Set, error) {
+		e, err := secretEngine(s.Rules)
+		if err != nil {
+			return nil, err
+		}
+		return analyze.NewSet(report.CheckSecrets, secret.NewAnalyzer(e)), nil
 	},
 }
 
@@ -34,6 +48,9 @@ func packageSet(files bool) *analyze.Set {
 // checkSets are the sets of the checks named, and their setup for children.
 func checkSets(s checkSetup, checks ...string) (sets []*analyze.Set, setup json.RawMessage, err error) {
 	for _, check := range checks {
+		if makers[check] == nil {
+			continue
+		}
 		set, err := makers[check](s)
 		if err != nil {
 			return nil, nil, err
@@ -63,4 +80,76 @@ func makeSet(key string, setup json.RawMessage) (*analyze.Set, error) {
 		return nil, fmt.Errorf("read setup of analysers: %w", err)
 	}
 	return maker(s)
+}
+
+// secretEngine is the engine for secrets with the rules of the operator, which
+// are TOML files in the folder "secrets" of the directory; "" for none.
+func secretEngine(rules string) (*secret.Engine, error) {
+	files, err := rulesIn(rules, "secrets", ".toml")
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return secret.Builtin()
+	}
+	packs := make([]secret.Pack, len(files))
+	for i, f := range files {
+		b, err := readRules(f)
+		if err != nil {
+			return nil, err
+		}
+		packs[i] = secret.Pack{Name: ruleName(rules, f), Text: b}
+	}
+	return secret.New(packs...)
+}
+
+// rulesIn are the files with one of some endings in a folder of the directory of
+// rules, in order. The directory may be "", and need not have the folder.
+func rulesIn(rules, folder string, endings ...string) ([]string, error) {
+	if rules == "" {
+		return nil, nil
+	}
+	dir := filepath.Join(rules, folder)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") && slices.Contains(endings, filepath.Ext(e.Name())) {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+// maxRules is the size of one file of rules that is read as text.
+const maxRules = 4 << 20
+
+func readRules(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxRules+1))
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	if len(b) > maxRules {
+		return nil, fmt.Errorf("read rules: %s is larger than %d bytes", file, maxRules)
+	}
+	return b, nil
+}
+
+// ruleName is how errors name a file of rules: by its place in the directory,
+// which may be a copy.
+func ruleName(rules, file string) string {
+	if rel, err := filepath.Rel(rules, file); err == nil {
+		return rel
+	}
+	return file
 }

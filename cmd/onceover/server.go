@@ -47,6 +47,7 @@ type serverCmd struct {
 	Contract   contractFlags `embed:""`
 	Sandbox    sandboxFlags  `embed:""`
 	Files      filesFlags    `embed:""`
+	Rules      ruleFlags     `embed:""`
 	Logging    logFlags      `embed:""`
 	Advisories advisoryFlags `embed:""`
 }
@@ -268,10 +269,18 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 		}
 		found.extra = append(found.extra, src)
 	}
+	checks, err := c.Rules.checks()
+	if err != nil {
+		return err
+	}
+	watch, err := watchRules(c.Rules.Rules)
+	if err != nil {
+		return err
+	}
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, false)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate, files: !c.Files.NoFiles,
+		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.Rules,
 		client: client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(ctx context.Context) (string, error) {
@@ -282,6 +291,8 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 		return err
 	}
 	defer a.close()
+	watch.reload = append(watch.reload, a.scanners.take)
+	go watch.run(ctx)
 	if sample || c.ScanNow {
 		go func() {
 			select {
@@ -308,13 +319,16 @@ type agentParts struct {
 	enrollKey          func(context.Context) (string, error)
 	isolate            *scan.Isolation
 	files              bool // take digests of files
-	// checks beside that for packages.
+	// checks beside that for packages, and the directory of the operator's
+	// rules.
 	checks []string
+	rules  string
 }
 
 type builtAgent struct {
-	agent *agent.Agent
-	cache *cache.Cache
+	agent    *agent.Agent
+	cache    *cache.Cache
+	scanners *scanners
 }
 
 func (b *builtAgent) close() { _ = b.cache.Close() } // a cache has nothing to lose
@@ -327,20 +341,22 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets, setup, err := checkSets(checkSetup{}, p.checks...)
-	if err != nil {
+	s := &scanners{
+		config: scan.Config{Set: packageSet(p.files), Cache: layers, Isolate: p.isolate, Log: slog.Default()},
+		checks: p.checks, rules: p.rules, copies: filepath.Join(p.stateDir, "rules"),
+	}
+	if err := s.take(context.Background()); err != nil {
 		return nil, errors.Join(err, layers.Close())
 	}
-	scanner := scan.New(scan.Config{Set: packageSet(p.files), Checks: sets, Setup: setup, Cache: layers, Isolate: p.isolate, Log: slog.Default()})
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),
-		Scanner: func() agent.LayerScanner { return scanner },
+		Scanner: s.get,
 	})
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())
 	}
-	return &builtAgent{a, layers}, nil
+	return &builtAgent{a, layers, s}, nil
 }
 
 // router sends each request to its part. It goes by prefix alone:

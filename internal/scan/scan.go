@@ -105,6 +105,9 @@ func (s *Scanner) Stats() Stats {
 // Analyzers is the key of all analysers, as report.JoinKeys writes it.
 func (s *Scanner) Analyzers() string { return s.key }
 
+// Setup is what the Maker of a child gets.
+func (s *Scanner) Setup() json.RawMessage { return s.cfg.Setup }
+
 func keysOf(sets []*analyze.Set) []string {
 	out := make([]string, len(sets))
 	for i, set := range sets {

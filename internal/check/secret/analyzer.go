@@ -9,36 +9,24 @@ import (
 	"github.com/onceover/onceover/internal/report"
 )
 
-// analyzer shows files to the engine of Builtin.
-type analyzer struct{}
+// analyzer shows files to an engine.
+type analyzer struct{ engine *Engine }
 
-// NewAnalyzer is an analyze.Analyzer with the rules of this package. It tells
-// secrets as report.Facts. The engine is made when the key or a file is asked
-// for.
-func NewAnalyzer() analyze.Analyzer { return analyzer{} }
+// NewAnalyzer is an analyze.Analyzer that shows files to an engine and tells
+// secrets as report.Facts.
+func NewAnalyzer(e *Engine) analyze.Analyzer { return analyzer{e} }
 
 // Key implements analyze.Analyzer.
-func (analyzer) Key() string {
-	e, err := Builtin()
-	if err != nil {
-		return "secret/0" // Analyze tells
-	}
-	return "secret/" + e.Version()
-}
+func (a analyzer) Key() string { return "secret/" + a.engine.Version() }
 
 // Wants implements analyze.Analyzer.
-func (analyzer) Wants(path string, info fs.FileInfo) bool {
-	e, err := Builtin()
-	return err != nil || e.Wants(path, info.Size())
+func (a analyzer) Wants(path string, info fs.FileInfo) bool {
+	return a.engine.Wants(path, info.Size())
 }
 
 // Analyze implements analyze.Analyzer.
-func (analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
-	e, err := Builtin()
-	if err != nil {
-		return nil, err
-	}
-	found, err := e.Scan(ctx, f.Path, f.Content, f.Size)
+func (a analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) {
+	found, err := a.engine.Scan(ctx, f.Path, f.Content, f.Size)
 	if errors.Is(err, ErrLimit) {
 		err = errors.Join(analyze.ErrLimit, err)
 	}
