@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/bits"
 	"path"
 	"slices"
@@ -179,6 +180,22 @@ func (c *collector) take(kind byte, body []byte) error {
 			return errMessage
 		}
 		return c.results(rs, int64(len(body)))
+	case msgNothing:
+		if c.at.n == 0 {
+			return errMessage
+		}
+		rs := make([]result, bits.OnesCount64(c.at.want))
+		for i := range rs {
+			n, k := binary.Uvarint(body)
+			if k <= 0 || n > math.MaxInt64 {
+				return errMessage
+			}
+			rs[i].Bytes, body = int64(n), body[k:]
+		}
+		if len(body) > 0 {
+			return errMessage
+		}
+		return c.results(rs, 0)
 	case msgDirFacts:
 		return c.dirFacts(body)
 	case msgFile:

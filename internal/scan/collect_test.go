@@ -81,6 +81,10 @@ func TestCollectorTrustsNobody(t *testing.T) {
 		"no set wants the file": func(s *sender) { s.send(msgBegin, make([]byte, 24), []byte("/a")) },
 		"set that is not there": func(s *sender) { s.send(msgBegin, bytes.Repeat([]byte{2}, 24), []byte("/a")) },
 		"results of two":        func(s *sender) { beginFile(s, 1, "/a"); s.send(msgResult, []byte("[{},{}]")) },
+		"nothing of no file":    func(s *sender) { s.send(msgNothing, []byte{0}) },
+		"nothing of two":        func(s *sender) { beginFile(s, 1, "/a"); s.send(msgNothing, []byte{0, 0}) },
+		"nothing of nobody":     func(s *sender) { beginFile(s, 1, "/a"); s.send(msgNothing) },
+		"more than everything":  func(s *sender) { beginFile(s, 1, "/a"); s.send(msgNothing, bytes.Repeat([]byte{255}, 9), []byte{1}) },
 		"secret elsewhere":      says(result{Facts: []report.Facts{{Secrets: []report.Secret{{Rule: "r", Path: "/b"}}}}}),
 		"malware elsewhere":     says(result{Facts: []report.Facts{{Malware: []report.Malware{{Rule: "r", Path: "/b"}}}}}),
 		"setting elsewhere":     says(result{Facts: []report.Facts{{Settings: []report.Setting{{Kind: "k", Path: "/b", Body: []byte("1")}}}}}),
@@ -209,6 +213,8 @@ func FuzzCollector(f *testing.F) {
 		s.send(msgReset)
 		(&worker{out: s}).tellFile("/app/data", hashed{size: 7, mode: 0o644, reason: reasonBudget})
 		fileSays(s, 4, "/x", result{Skipped: skipDamaged, Problems: []report.Problem{{Path: "/x", Analyzer: "a/1", Message: "m"}}})
+		beginFile(s, 6, "/nothing")
+		s.send(msgNothing, []byte{200, 1})
 		beginFile(s, 5, "/link")
 		s.send(msgDeferred, binary.LittleEndian.AppendUint64(nil, 5))
 		if err := s.sendJSON(msgEnd, end{Error: newFailure(errOrder)}); err != nil {

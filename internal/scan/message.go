@@ -29,6 +29,7 @@ const (
 	msgDirFacts = 'D' // JSON dirFacts
 	msgBegin    = 'b' // number of the entry, sum over the entries, bits of the sets that want it, path
 	msgResult   = 'r' // JSON list of results of the file that was begun, one for each of these sets
+	msgNothing  = 'n' // for each of these sets, the bytes that were read (varint): the file said nothing
 	msgFile     = 'f' // of a file: size, mode, kind, reason, digest, path
 	msgBlob     = 'B' // the layer's stream is wanted, from its start
 	msgEnd      = 'E' // JSON end

@@ -261,6 +261,12 @@ func (w *worker) tell(path string, results []result) {
 			}
 		}
 	}
+	// Most files say nothing, and there are many. What is sent here goes out
+	// with the next file that is begun, or at the end.
+	if b, ok := nothing(results); ok {
+		w.out.send(msgNothing, b)
+		return
+	}
 	if err := w.out.sendJSON(msgResult, results); err != nil {
 		problem := report.Problem{Path: path, Analyzer: "layer", Message: err.Error(), Reason: skipTooLarge}
 		less := make([]result, len(results))
@@ -269,8 +275,19 @@ func (w *worker) tell(path string, results []result) {
 		}
 		_ = w.out.sendJSON(msgResult, less)
 	}
-	// A later file may be the death of this process.
-	_ = w.out.flush()
+}
+
+// nothing is the message about a file of which no set says anything.
+func nothing(results []result) ([]byte, bool) {
+	var b []byte
+	for i := range results {
+		r := &results[i]
+		if r.Skipped != "" || len(r.Facts) > 0 || len(r.Problems) > 0 || r.Unfinished {
+			return nil, false
+		}
+		b = binary.AppendUvarint(b, uint64(max(0, r.Bytes)))
+	}
+	return b, true
 }
 
 // analyze runs the analysers over an open file and books the outcome once for
