@@ -13,6 +13,12 @@ import (
 	"unicode"
 )
 
+// The reason of an account whose hash is too costly, and how it is counted.
+const (
+	costly      = "too costly"
+	classCostly = "one guess costs more than an account may"
+)
+
 // What was found out about an account.
 const (
 	// StatusWeak: a guess is the password.
@@ -136,6 +142,18 @@ type Result struct {
 	// Spent is what the guesses cost by their prices.
 	Spent    time.Duration `json:"spent"`
 	Problems []Problem     `json:"problems,omitempty"`
+	// Users are those of /etc/passwd, if the result is that of the one file:
+	// shadow is joined with them when layers are merged.
+	Users []User `json:"users,omitempty"`
+}
+
+// A User is an account as /etc/passwd has it.
+type User struct {
+	Name string `json:"name"`
+	// Login says whether the account has a shell, Shadow whether its
+	// password is kept in /etc/shadow.
+	Login  bool `json:"login,omitempty"`
+	Shadow bool `json:"shadow,omitempty"`
 }
 
 // Weak are the accounts whose password is weak or empty.
@@ -267,8 +285,8 @@ func (g *guesser) open(e *entry) *trial {
 	t.variants, t.words = variants(e.User), g.Words.list(int64(t.price))
 	e.Candidates = t.candidates()
 	if t.price > g.AccountBudget {
-		t.unverified(fmt.Sprintf("too costly: one guess takes about %s, the account has %s",
-			t.price.Round(100*time.Millisecond), g.AccountBudget), "one guess costs more than an account may")
+		t.unverified(fmt.Sprintf("%s: one guess takes about %s, the account has %s",
+			costly, t.price.Round(100*time.Millisecond), g.AccountBudget), classCostly)
 		return t
 	}
 	if g.Cache != nil {
@@ -277,7 +295,7 @@ func (g *guesser) open(e *entry) *trial {
 		if v, ok := g.Cache.Verdict(t.key); ok {
 			t.kept = false // it is there already
 			t.finish(v)
-			t.class, _, _ = strings.Cut(v.Reason, ":")
+			t.class = classOf(v.Reason)
 		}
 	}
 	return t
