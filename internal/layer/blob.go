@@ -42,6 +42,9 @@ type blobWalker struct {
 	links   map[int32][]string
 	origins map[int32]string
 
+	// owners are those of nodes, in all passes.
+	owners owners
+
 	// recent are the contents opened last, oldest first.
 	recent      []recentFile
 	recentBytes int
@@ -161,7 +164,7 @@ func (w *blobWalker) show(n int32, h *tar.Header, tr *tar.Reader) error {
 		if hidden {
 			return nil
 		}
-		return w.showDir(n, p)
+		return w.showDir(n, p, node{})
 	})
 	if err != nil {
 		return w.refuse(p, err)
@@ -206,11 +209,16 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 	target := ""
 	switch h.Typeflag {
 	case tar.TypeDir:
-		at.kind = Dir
+		at.kind, at.mode, at.owner = Dir, h.FileInfo().Mode(), w.owners.of(h)
 		old, ok := w.tree.get(p, in.born)
 		ok = ok && old.kind == Dir // and was shown
 		if ok {
-			at = old
+			at.born, at.file, at.hidden = old.born, old.file, old.hidden
+			if at != old {
+				// The last entry says how the directory is.
+				w.tree.nodes[w.tree.hash(p)] = at
+				w.replay = w.replay || !hidden
+			}
 		} else {
 			w.put(p, in, at, "")
 		}
@@ -220,12 +228,12 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 		if err := w.overlayAttrs(h, p, folderAt{p, at.born}); err != nil || ok {
 			return err
 		}
-		return w.showDir(n, p)
+		return w.showDir(n, p, at)
 	case tar.TypeReg, tar.TypeGNUSparse:
 		if err := w.overlayAttrs(h, p, in); err != nil {
 			return err
 		}
-		at.kind, at.size, at.mode = File, h.Size, h.FileInfo().Mode()
+		at.kind, at.size, at.mode, at.owner = File, h.Size, h.FileInfo().Mode(), w.owners.of(h)
 	case tar.TypeSymlink:
 		at.kind, target = Symlink, report.ValidPath(h.Linkname)
 	case tar.TypeChar:
@@ -335,11 +343,19 @@ func (w *blobWalker) stays(n int32, p string) bool {
 	return ok && at.born == n
 }
 
-func (w *blobWalker) showDir(n int32, p string) error {
+// showDir shows the directory that entry n has made, as it is in the end.
+func (w *blobWalker) showDir(n int32, p string, at node) error {
 	if !w.stays(n, p) {
 		return nil
 	}
-	return w.emit(Dir, p, "")
+	if w.final != nil {
+		at, _ = w.final.find(p)
+	}
+	w.entry = Entry{Kind: Dir, Path: p}
+	if at.mode != 0 {
+		w.entry.Info = tarInfo{name: path.Base(p), mode: at.mode, owner: w.owners.get(at.owner)}
+	}
+	return w.visit(&w.entry)
 }
 
 // overlayAttrs shows an opaque directory that is marked as the kernel does:
@@ -386,7 +402,7 @@ func (w *blobWalker) emit(kind Kind, p, target string) error {
 
 // showFile shows a file, whose content is w.file.
 func (w *blobWalker) showFile(p string, at node, linkTo string, modTime time.Time) error {
-	info := tarInfo{name: path.Base(p), size: at.size, mode: at.mode, modTime: modTime}
+	info := tarInfo{name: path.Base(p), size: at.size, mode: at.mode, modTime: modTime, owner: w.owners.get(at.owner)}
 	w.entry = Entry{Kind: File, Path: p, Info: info, LinkTo: linkTo, Again: w.again, src: &w.file}
 	return w.visit(&w.entry)
 }
@@ -404,7 +420,7 @@ func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
 	}
 	for _, p := range links {
 		w.file = blobFile{w: w, opened: c, err: err}
-		if err := w.showFile(p, node{size: h.Size, mode: h.FileInfo().Mode()}, "", h.ModTime); err != nil {
+		if err := w.showFile(p, node{size: h.Size, mode: h.FileInfo().Mode(), owner: w.owners.of(h)}, "", h.ModTime); err != nil {
 			return err
 		}
 	}

@@ -196,6 +196,7 @@ type tarInfo struct {
 	size    int64
 	mode    fs.FileMode
 	modTime time.Time
+	owner   owner
 }
 
 func (i tarInfo) Name() string       { return i.name }
@@ -204,3 +205,6 @@ func (i tarInfo) Mode() fs.FileMode  { return i.mode }
 func (i tarInfo) ModTime() time.Time { return i.modTime }
 func (i tarInfo) IsDir() bool        { return i.mode.IsDir() }
 func (i tarInfo) Sys() any           { return nil }
+
+// Owner is the owner and group of the header, -1 for what can be none.
+func (i tarInfo) Owner() (uid, gid int) { return i.owner.uid, i.owner.gid }

@@ -48,6 +48,7 @@ type dirWalker struct {
 	// unsupported is the first entry that could not be shown as it is.
 	unsupported error
 
+	owner    rootID
 	noatime  int      // O_NOATIME while that is allowed
 	bufs     [][]byte // by depth
 	attrList []byte
@@ -109,6 +110,7 @@ func (w *dirWalker) walk() error {
 	if err != nil {
 		return fmt.Errorf("open layer directory: %w", err)
 	}
+	w.owner = rootOf(fd)
 	if err := w.folder(&folder{fd: fd, path: "/"}, 0); err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (w *dirWalker) dirent(f *folder, name []byte, typ uint8, depth int) error {
 	}
 	switch typ {
 	case unix.DT_DIR:
-		if err := w.show(Dir, p, ""); err != nil {
+		if err := w.showDir(p, dirInfo{dir: f.fd, name: base}); err != nil {
 			return err
 		}
 		fd, err := w.openFD(f.fd, base, unix.O_DIRECTORY)
@@ -281,9 +283,17 @@ func (w *dirWalker) show(kind Kind, p, target string) error {
 	return w.visit(&w.entry)
 }
 
+// showDir shows a directory with its stat data.
+func (w *dirWalker) showDir(p string, info dirInfo) error {
+	w.info = info
+	w.info.folder, w.info.root = true, w.owner
+	w.entry = Entry{Kind: Dir, Path: p, Info: &w.info}
+	return w.visit(&w.entry)
+}
+
 // showFile shows the regular file base that the directory dir holds for f.
 func (w *dirWalker) showFile(p string, dir int, base string, f *folder) error {
-	w.info = dirInfo{dir: dir, name: base}
+	w.info = dirInfo{dir: dir, name: base, root: w.owner}
 	w.file = dirFile{w: w, dir: dir, name: base, path: p, folder: f}
 	w.entry = Entry{Kind: File, Path: p, Info: &w.info, src: &w.file}
 	return w.visit(&w.entry)

@@ -128,10 +128,12 @@ func (w *dirWalker) openFD(dir int, name string, flags int) (int, error) {
 
 // dirInfo asks the kernel only when somebody wants to know.
 type dirInfo struct {
-	dir  int
-	name string
-	done bool
-	st   unix.Stat_t
+	dir    int
+	name   string
+	folder bool // a directory
+	root   rootID
+	done   bool
+	st     unix.Stat_t
 }
 
 func (i *dirInfo) stat() *unix.Stat_t {
@@ -147,7 +149,7 @@ func (i *dirInfo) stat() *unix.Stat_t {
 func (i *dirInfo) Name() string       { return i.name }
 func (i *dirInfo) Size() int64        { return i.stat().Size }
 func (i *dirInfo) ModTime() time.Time { return time.Unix(i.stat().Mtim.Unix()) }
-func (i *dirInfo) IsDir() bool        { return false }
+func (i *dirInfo) IsDir() bool        { return i.folder }
 
 // Sys is a *unix.Stat_t.
 func (i *dirInfo) Sys() any { return i.stat() }
@@ -160,7 +162,24 @@ func (i *dirInfo) Mode() fs.FileMode {
 	if m&unix.S_ISGID != 0 {
 		out |= fs.ModeSetgid
 	}
+	if m&unix.S_ISVTX != 0 {
+		out |= fs.ModeSticky
+	}
+	if i.folder {
+		out |= fs.ModeDir
+	}
 	return out
+}
+
+// Owner is the owner and group within the image, -1 where the numbers of this
+// host do not tell.
+func (i *dirInfo) Owner() (uid, gid int) {
+	st := i.stat()
+	if st.Mode == 0 {
+		return unknownID, unknownID // gone
+	}
+	o := i.root.owner(st)
+	return o.uid, o.gid
 }
 
 var _ fs.FileInfo = (*dirInfo)(nil)

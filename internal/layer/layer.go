@@ -82,8 +82,12 @@ type Entry struct {
 	// another name of. Empty in directories, where names are equals, and
 	// where nothing stands at that path any more.
 	LinkTo string
-	// Info is the stat data of a File. Its methods may cost a system
-	// call the first time.
+	// Info is the stat data of a File, and of a Dir that has an entry of
+	// its own: one that is only implied by what lies in it has none in a
+	// stream. Its methods may cost a system call the first time. It has a
+	// method Owner, which returns owner and group within the image as
+	// numbers, -1 where the layer does not tell. Size and ModTime of a
+	// directory mean nothing.
 	Info fs.FileInfo
 	// Again marks a hard link that was shown before and answered
 	// ErrDeferred.

@@ -26,7 +26,10 @@ type place struct {
 
 // found is a directory of the merged view, by its path in the image and its
 // name as the kernel knows it.
-type found struct{ path, name string }
+type found struct {
+	path, name string
+	info       dirInfo // asked already
+}
 
 // redirected shows a directory whose lower content is elsewhere. done is false
 // if that content is not to be had: what the directory holds itself is shown
@@ -76,7 +79,7 @@ func (w *dirWalker) merged(f *folder, depth int) error {
 	seen = nil
 	for _, d := range dirs {
 		p := d.path
-		if err := w.show(Dir, p, ""); err != nil {
+		if err := w.showDir(p, d.info); err != nil {
 			return err
 		}
 		stack, err := w.look(f.stack, d.name)
@@ -138,7 +141,9 @@ func (w *dirWalker) mergedPlace(f *folder, fd, depth int, seen map[string]bool, 
 		case white:
 			return nil
 		case typ == unix.DT_DIR:
-			*dirs = append(*dirs, found{p, base})
+			info := dirInfo{dir: fd, name: base}
+			info.stat()
+			*dirs = append(*dirs, found{p, base, info})
 			return nil
 		case typ == unix.DT_REG:
 			return w.showFile(p, fd, base, f)

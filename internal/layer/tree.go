@@ -45,8 +45,12 @@ type node struct {
 	born int32
 	// file is the entry that has the content: born, but for hard links.
 	file int32
+	// mode of a file, and of a directory that has an entry of its own; 0
+	// for one that is implied.
 	mode fs.FileMode
-	kind Kind
+	// owner of the same, as owners numbers them.
+	owner uint16
+	kind  Kind
 	// hidden is what aufs kept for itself: links may lead to it.
 	hidden bool
 }
