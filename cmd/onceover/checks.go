@@ -13,6 +13,8 @@ import (
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/check/password"
 	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/report"
 )
@@ -22,6 +24,8 @@ import (
 type checkSetup struct {
 	// Rules is a directory with rules of the operator, "" for none.
 	Rules string `json:"rules,omitempty"`
+	// Words are the operator's weak passwords, beside ours.
+	Words []string `json:"words,omitempty"`
 }
 
 // makers make the set of each check. Only those that are asked for are made:
@@ -33,6 +37,16 @@ var makers = map[string]func(checkSetup) (*analyze.Set, error){
 			return nil, err
 		}
 		return analyze.NewSet(report.CheckSecrets, secret.NewAnalyzer(e)), nil
+	},
+	report.CheckBaseline: func(checkSetup) (*analyze.Set, error) {
+		return analyze.NewSet(report.CheckBaseline, baseline.NewAnalyzer(), password.NewRulesAnalyzer()), nil
+	},
+	report.CheckPasswords: func(s checkSetup) (*analyze.Set, error) {
+		words, err := password.NewWords(s.Words)
+		if err != nil {
+			return nil, err
+		}
+		return analyze.NewSet(report.CheckPasswords, password.NewAnalyzer(words)), nil
 	},
 }
 

@@ -71,6 +71,16 @@ type DirAnalyzer interface {
 	Dir(path string, info fs.FileInfo) *report.Facts
 }
 
+// A StatAnalyzer is an Analyzer that also says something of files from their
+// stat data, whatever they hold.
+type StatAnalyzer interface {
+	// Stat returns what the file at an absolute, clean path says by its mode,
+	// owner and size; nil if it says nothing. It is called for every regular
+	// file of a layer and must be quick. An analyser speaks of a file
+	// here or in Analyze, not in both.
+	Stat(path string, info fs.FileInfo) *report.Facts
+}
+
 // A Set is an ordered list of analysers with one key, for one check.
 type Set struct {
 	check     string

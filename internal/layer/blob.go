@@ -209,7 +209,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 	target := ""
 	switch h.Typeflag {
 	case tar.TypeDir:
-		at.kind, at.mode, at.owner = Dir, h.FileInfo().Mode(), w.owners.of(h)
+		at.kind, at.mode, at.owner = Dir, fs.ModeDir|modeOf(h), w.owners.of(h)
 		old, ok := w.tree.get(p, in.born)
 		ok = ok && old.kind == Dir // and was shown
 		if ok {
@@ -233,7 +233,7 @@ func (w *blobWalker) unpack(n int32, h *tar.Header, tr *tar.Reader, p string, in
 		if err := w.overlayAttrs(h, p, in); err != nil {
 			return err
 		}
-		at.kind, at.size, at.mode, at.owner = File, h.Size, h.FileInfo().Mode(), w.owners.of(h)
+		at.kind, at.size, at.mode, at.owner = File, h.Size, modeOf(h), w.owners.of(h)
 	case tar.TypeSymlink:
 		at.kind, target = Symlink, report.ValidPath(h.Linkname)
 	case tar.TypeChar:
@@ -420,7 +420,7 @@ func (w *blobWalker) showLinks(n int32, h *tar.Header, tr *tar.Reader) error {
 	}
 	for _, p := range links {
 		w.file = blobFile{w: w, opened: c, err: err}
-		if err := w.showFile(p, node{size: h.Size, mode: h.FileInfo().Mode(), owner: w.owners.of(h)}, "", h.ModTime); err != nil {
+		if err := w.showFile(p, node{size: h.Size, mode: modeOf(h), owner: w.owners.of(h)}, "", h.ModTime); err != nil {
 			return err
 		}
 	}

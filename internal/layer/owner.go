@@ -2,6 +2,7 @@ package layer
 
 import (
 	"archive/tar"
+	"io/fs"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,10 @@ func id(n int) int {
 	}
 	return n
 }
+
+// modeOf is the mode of an entry without its type, of which a header may say
+// two things.
+func modeOf(h *tar.Header) fs.FileMode { return h.FileInfo().Mode() &^ fs.ModeType }
 
 // A rootID says which owner on this host is the superuser within images, whose
 // own numbers then count from another place. The zero value maps nothing.

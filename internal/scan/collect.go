@@ -67,14 +67,17 @@ type collector struct {
 type column struct {
 	r *report.LayerReport
 	// byPath is what each file said, by the hash of its path, so that a
-	// later entry of the same path replaces it; dirs the same of directories.
-	byPath, dirs map[uint64]said
+	// later entry of the same path replaces it; stats the same of what stat
+	// data said.
+	byPath, stats map[uint64]said
 	// packages counts what byPath holds.
 	packages int
 	dropped  int
 	facts    int64
 	problems int64 // those that are not listed
 	lost     int64 // files whose facts did not fit
+	// statBytes are those of stats, statsLeft counts what did not fit.
+	statBytes, statsLeft int64
 	// unfinished is why the report is not whole though the walk was.
 	unfinished error
 }
@@ -115,7 +118,7 @@ func (c *collector) reset() {
 	}
 	for _, col := range old.columns {
 		r := &report.LayerReport{DiffID: c.diffID, Analyzers: col.r.Analyzers}
-		c.columns = append(c.columns, &column{r: r, byPath: map[uint64]said{}, dirs: map[uint64]said{}})
+		c.columns = append(c.columns, &column{r: r, byPath: map[uint64]said{}, stats: map[uint64]said{}})
 	}
 	c.base = &report.LayerReport{}
 	if check := report.CheckOf(c.columns[0].r.Analyzers); check == report.CheckPackages || check == "" {
@@ -196,8 +199,8 @@ func (c *collector) take(kind byte, body []byte) error {
 			return errMessage
 		}
 		return c.results(rs, 0)
-	case msgDirFacts:
-		return c.dirFacts(body)
+	case msgStatFacts:
+		return c.statFacts(body)
 	case msgFile:
 		return c.digest(body)
 	case msgEnd:
@@ -422,13 +425,13 @@ func (col *column) result(p string, r result, size int64) {
 	col.byPath[report.PathHash(p)] = said{p, r.Facts}
 }
 
-// dirFacts books what a directory said.
-func (c *collector) dirFacts(body []byte) error {
-	var d dirFacts
+// statFacts books what stat data said.
+func (c *collector) statFacts(body []byte) error {
+	var d statFacts
 	if err := decode(body, &d); err != nil {
 		return err
 	}
-	p, err := c.name([]byte(d.Path))
+	p, err := cleanPath([]byte(d.Path))
 	r := result{Facts: []report.Facts{d.Facts}}
 	if err == nil && (d.Set < 0 || d.Set >= len(c.columns)) {
 		err = errMessage
@@ -440,11 +443,12 @@ func (c *collector) dirFacts(body []byte) error {
 		return err
 	}
 	col := c.columns[d.Set]
-	if col.facts += int64(len(body)); col.facts > maxFacts {
-		col.lost++
+	if len(col.stats) >= maxStatFactsKept || col.statBytes+int64(len(body)) > maxStatFacts {
+		col.statsLeft++
 		return nil
 	}
-	col.dirs[report.PathHash(p)] = said{p, r.Facts}
+	col.statBytes += int64(len(body))
+	col.stats[report.PathHash(p)] = said{p, r.Facts}
 	return nil
 }
 
@@ -470,7 +474,7 @@ func (c *collector) skip(reason, message string) {
 // forget drops what an earlier entry of the same path said.
 func (c *collector) forget(h uint64) {
 	for _, col := range c.columns {
-		delete(col.dirs, h)
+		delete(col.stats, h)
 		if len(col.byPath) == 0 {
 			continue
 		}
@@ -534,18 +538,23 @@ func (col *column) finish(err error, links int64) *report.LayerReport {
 	if col.lost > 0 {
 		col.note("what %d files say is left out: the limit of a layer is %d bytes", col.lost, maxFacts)
 	}
+	if col.statsLeft > 0 {
+		col.note("modes and owners of %d files and directories are left out: the limits of a layer are %d and %d bytes", col.statsLeft, maxStatFactsKept, maxStatFacts)
+	}
 	if links > 0 {
 		col.note("%d symbolic links and whiteouts left out: the limits of a layer are %d, %d and %d bytes", links, maxSymlinks, maxWhiteouts, maxNames)
 	}
 	// What is left out may hide or change what the layers below hold.
 	r.Complete = r.Complete && links == 0 && col.lost == 0
-	files := make([]said, 0, len(col.byPath)+len(col.dirs))
-	for _, m := range []map[uint64]said{col.byPath, col.dirs} {
+	// What files hold comes first, so that limits leave out the other.
+	var files []said
+	for _, m := range []map[uint64]said{col.byPath, col.stats} {
+		n := len(files)
 		for _, s := range m {
 			files = append(files, s)
 		}
+		slices.SortFunc(files[n:], func(a, b said) int { return cmp.Compare(a.path, b.path) })
 	}
-	slices.SortFunc(files, func(a, b said) int { return cmp.Compare(a.path, b.path) })
 	secrets, malware, settings := 0, 0, 0
 	for _, s := range files {
 		for _, f := range s.facts {

@@ -88,9 +88,9 @@ func TestCollectorTrustsNobody(t *testing.T) {
 		"secret elsewhere":      says(result{Facts: []report.Facts{{Secrets: []report.Secret{{Rule: "r", Path: "/b"}}}}}),
 		"malware elsewhere":     says(result{Facts: []report.Facts{{Malware: []report.Malware{{Rule: "r", Path: "/b"}}}}}),
 		"setting elsewhere":     says(result{Facts: []report.Facts{{Settings: []report.Setting{{Kind: "k", Path: "/b", Body: []byte("1")}}}}}),
-		"directory of no set":   func(s *sender) { s.send(msgDirFacts, []byte(`{"set":1,"path":"/a","facts":{}}`)) },
+		"directory of no set":   func(s *sender) { s.send(msgStatFacts, []byte(`{"set":1,"path":"/a","facts":{}}`)) },
 		"directory elsewhere": func(s *sender) {
-			s.send(msgDirFacts, []byte(`{"path":"/a","facts":{"settings":[{"kind":"k","path":"/b","body":1}]}}`))
+			s.send(msgStatFacts, []byte(`{"path":"/a","facts":{"settings":[{"kind":"k","path":"/b","body":1}]}}`))
 		},
 		"made-up reason":       says(result{Skipped: "tired"}),
 		"problem elsewhere":    says(result{Problems: []report.Problem{{Path: "../x", Analyzer: "a", Message: "m"}}}),
@@ -138,6 +138,14 @@ func TestCollectorLimits(t *testing.T) {
 		want     string
 		complete bool
 	}{
+		{"stat data", func(c *collector) {
+			for i := range maxStatFactsKept + 3 {
+				body := fmt.Sprintf(`{"path":"/%d","facts":{}}`, i)
+				if err := c.take(msgStatFacts, []byte(body)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "modes and owners of 3 files and directories are left out", true},
 		{"problems", func(c *collector) {
 			for range maxProblems + 3 {
 				c.columns[0].problem(report.Problem{Path: "/a", Analyzer: "a", Message: "m"})

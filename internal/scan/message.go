@@ -17,22 +17,22 @@ import (
 // from a sandboxed child, or through memory; either way the collector does not
 // trust them.
 const (
-	msgHello    = 'h' // JSON hello
-	msgDirs     = 'd' // path hashes of directories
-	msgOthers   = 'o' // of devices, pipes and sockets
-	msgPassed   = 'p' // of files ruled out by name
-	msgDeferred = 'l' // number of an entry: a hard link that comes again
-	msgSymlink  = 's' // length of the path, path, target
-	msgWhiteout = 'w' // path
-	msgOpaque   = 'q' // path
-	msgReset    = 'R' // nothing said so far counts
-	msgDirFacts = 'D' // JSON dirFacts
-	msgBegin    = 'b' // number of the entry, sum over the entries, bits of the sets that want it, path
-	msgResult   = 'r' // JSON list of results of the file that was begun, one for each of these sets
-	msgNothing  = 'n' // for each of these sets, the bytes that were read (varint): the file said nothing
-	msgFile     = 'f' // of a file: size, mode, kind, reason, digest, path
-	msgBlob     = 'B' // the layer's stream is wanted, from its start
-	msgEnd      = 'E' // JSON end
+	msgHello     = 'h' // JSON hello
+	msgDirs      = 'd' // path hashes of directories
+	msgOthers    = 'o' // of devices, pipes and sockets
+	msgPassed    = 'p' // of files ruled out by name
+	msgDeferred  = 'l' // number of an entry: a hard link that comes again
+	msgSymlink   = 's' // length of the path, path, target
+	msgWhiteout  = 'w' // path
+	msgOpaque    = 'q' // path
+	msgReset     = 'R' // nothing said so far counts
+	msgStatFacts = 'D' // JSON statFacts
+	msgBegin     = 'b' // number of the entry, sum over the entries, bits of the sets that want it, path
+	msgResult    = 'r' // JSON list of results of the file that was begun, one for each of these sets
+	msgNothing   = 'n' // for each of these sets, the bytes that were read (varint): the file said nothing
+	msgFile      = 'f' // of a file: size, mode, kind, reason, digest, path
+	msgBlob      = 'B' // the layer's stream is wanted, from its start
+	msgEnd       = 'E' // JSON end
 )
 
 const (
@@ -41,6 +41,11 @@ const (
 	maxMessage = 16 << 20
 	// maxFacts bounds all results of a layer, as sent.
 	maxFacts = 64 << 20
+	// maxStatFacts bounds what is said of directories and of files by their
+	// stat data, in bytes and in number. Who makes every file of a layer
+	// writable by all does not push out what the files say.
+	maxStatFacts     = 32 << 20
+	maxStatFactsKept = 50_000
 	// batch is how many hashes go into one message.
 	batch = 4096
 	// headerBytes precede each message.
@@ -56,8 +61,9 @@ type hello struct {
 	Lacking []string `json:"lacking,omitempty"`
 }
 
-// dirFacts is what an analyser of a set says of a directory.
-type dirFacts struct {
+// statFacts is what an analyser of a set says of a directory, or of a file by its
+// stat data.
+type statFacts struct {
 	Set   int          `json:"set"`
 	Path  string       `json:"path"`
 	Facts report.Facts `json:"facts"`

@@ -154,13 +154,30 @@ func (w *worker) dir(e *layer.Entry) {
 			if !ok {
 				continue
 			}
-			if facts := d.Dir(e.Path, e.Info); facts != nil {
-				w.out.flushBatches()
-				// A fact about one directory is small; what is not is lost.
-				_ = w.out.sendJSON(msgDirFacts, dirFacts{Set: i, Path: e.Path, Facts: *facts})
+			w.tellStat(i, e.Path, d.Dir(e.Path, e.Info))
+		}
+	}
+}
+
+// stat asks what a file says by its stat data. It comes after all else that is
+// told of the file.
+func (w *worker) stat(e *layer.Entry) {
+	for i, s := range w.sets {
+		for _, a := range s.Analyzers() {
+			if d, ok := a.(analyze.StatAnalyzer); ok {
+				w.tellStat(i, e.Path, d.Stat(e.Path, e.Info))
 			}
 		}
 	}
+}
+
+func (w *worker) tellStat(set int, path string, facts *report.Facts) {
+	if facts == nil {
+		return
+	}
+	w.out.flushBatches()
+	// A fact from stat data is small; what is not is lost.
+	_ = w.out.sendJSON(msgStatFacts, statFacts{Set: set, Path: path, Facts: *facts})
 }
 
 // again passes an entry by that another worker has told of.
@@ -195,6 +212,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	if len(w.want) == 0 {
 		if !e.Again {
 			w.out.hash(msgPassed, hash)
+			w.stat(e)
 		}
 		w.digest(e, nil)
 		return
@@ -209,6 +227,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
 		w.tell(e.Path, b.results)
+		w.stat(e)
 		if !w.linked(e) {
 			w.unhashed(e, "")
 		}
@@ -236,6 +255,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 			res[i] = result{Skipped: reason, Problems: []report.Problem{{Path: e.Path, Analyzer: "layer", Message: err.Error()}}}
 		}
 		w.tell(e.Path, res)
+		w.stat(e)
 		w.unhashed(e, reason)
 		return
 	}
@@ -243,6 +263,7 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 	res := w.analyze(e, c)
 	w.watch.end()
 	w.tell(e.Path, res)
+	w.stat(e)
 	for i := range res {
 		w.hash.facts(res[i].Facts)
 	}

@@ -145,6 +145,8 @@ type Result struct {
 	// Users are those of /etc/passwd, if the result is that of the one file:
 	// shadow is joined with them when layers are merged.
 	Users []User `json:"users,omitempty"`
+	// ManyUsers says that there are too many users to tell.
+	ManyUsers bool `json:"many_users,omitempty"`
 }
 
 // A User is an account as /etc/passwd has it.

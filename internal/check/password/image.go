@@ -25,9 +25,11 @@ func Results(inv report.Inventory) ([]Account, map[string]int, error) {
 			return nil, nil, fmt.Errorf("read the accounts of %s: not a result", s.Path)
 		}
 		for i := range r.Accounts {
-			r.Accounts[i].Path, r.Accounts[i].Layer = s.Path, s.Layer
+			a := &r.Accounts[i]
+			a.Path, a.Layer = s.Path, s.Layer
+			a.Suggestion = suggestion(*a)
 		}
-		if s.Path == passwdPath {
+		if s.Path == passwdPath && !r.ManyUsers {
 			passwd = &r
 		}
 		files = append(files, r)
