@@ -18,7 +18,7 @@ const (
 	// processor three times slower than the prices say still ends within it.
 	fileBudget = 8 * time.Second
 	// resultVersion is part of keys: raise it when a result has another
-	// shape.
+	// shape, or budgets change.
 	resultVersion = "accounts/1"
 	// rulesVersion is the same for the texts that ComplexityOf reads.
 	rulesVersion = "password-rules/1"
@@ -30,7 +30,10 @@ const (
 
 // analyzer guesses the passwords in one file. It sees no other: passwd and
 // shadow may come from different layers and are joined by Results.
-type analyzer struct{ words *Words }
+type analyzer struct {
+	words  *Words
+	budget time.Duration
+}
 
 // NewAnalyzer is an analyze.Analyzer that tells what Check finds out about the
 // accounts of a file as report.Setting of kind report.SettingAccounts. words may
@@ -39,7 +42,7 @@ func NewAnalyzer(words *Words) analyze.Analyzer {
 	if words == nil {
 		words = defaultWords()
 	}
-	return analyzer{words}
+	return analyzer{words, fileBudget}
 }
 
 // Key implements analyze.Analyzer.
@@ -57,7 +60,7 @@ func (a analyzer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, e
 		return nil, err
 	}
 	file := File{Path: f.Path, Content: content}
-	res := Check(ctx, []File{file}, Options{Words: a.words, ImageBudget: fileBudget})
+	res := Check(ctx, []File{file}, Options{Words: a.words, ImageBudget: a.budget})
 	facts := &report.Facts{}
 	for _, p := range res.Problems {
 		text := p.Text
