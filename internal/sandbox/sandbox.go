@@ -42,7 +42,8 @@ type Limits struct {
 
 // A Command says what to start.
 type Command struct {
-	// Files are handed to the child, from FirstFile on.
+	// Files are handed to the child, from FirstFile on. For one that is nil the
+	// child has none of that number.
 	Files []*os.File
 	// Limits as far as the parent sets them; the child gets its own copy by
 	// other ways and passes it to Enter.

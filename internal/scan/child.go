@@ -50,6 +50,8 @@ const (
 	fdOut
 	fdBlob  // or nothing useful
 	fdSpool // or nothing useful
+	// FdAttached is what Isolation.Attach made, for a Maker to take.
+	FdAttached
 )
 
 // Exit codes of a child.

@@ -393,7 +393,7 @@ func (col *column) result(p string, r result, size int64) {
 	l := &col.r.Ledger
 	l.Bytes += max(0, r.Bytes)
 	if r.Unfinished {
-		col.unfinished = fmt.Errorf("%s: %w", p, errTime)
+		col.unfinished = fmt.Errorf("%s: %s", p, r.Skipped)
 	}
 	for i := range r.Problems {
 		col.problem(r.Problems[i])
@@ -592,7 +592,7 @@ func upTo[T any](list, more []T, limit, all int) ([]T, int) {
 
 func knownReason(s string) bool {
 	switch s {
-	case skipDamaged, skipTooLarge, skipUnread, skipPanic, skipTime, skipMemory, skipForbid:
+	case skipDamaged, skipTooLarge, skipUnread, skipPanic, skipTime, skipMemory, skipForbid, skipUnasked:
 		return true
 	}
 	return false

@@ -47,6 +47,11 @@ type Isolation struct {
 	FileMemory int64
 	// Pace holds the children back; it may be nil.
 	Pace *pace.Keeper
+	// Attach, if set, is called for each child: file becomes the child's
+	// descriptor FdAttached, for what its sandbox does not let it reach, and is
+	// closed here; end is called when the child is gone. The child may send
+	// anything over it. Set before New.
+	Attach func(ctx context.Context) (file *os.File, end func(), err error)
 	// OnLacking is told once what the kernel cannot do. It may be nil.
 	OnLacking func(lacking []string)
 }
@@ -69,6 +74,7 @@ type attempt struct {
 	mu              sync.Mutex
 	blobErr         error
 	cancel          context.CancelFunc
+	detach          func() // ends what Attach began
 }
 
 // read reads a layer in as many children as it takes, and books it with c. The
@@ -224,6 +230,15 @@ func (i *isolated) start(ctx context.Context, l image.Layer, keys []string, limi
 			j.Spool = true
 		}
 	}
+	if i.cfg.Attach != nil {
+		attached, end, err := i.cfg.Attach(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", layer.ErrHost, err)
+		}
+		theirs, a.detach = append(theirs, attached), end
+		files = append(files, make([]*os.File, FdAttached-sandbox.FirstFile-len(files))...)
+		files = append(files, attached)
+	}
 	if a.proc, err = sandbox.Start(sandbox.Command{Files: files, Limits: limits, Cgroup: i.cfg.Pace.Cgroup()}); err != nil {
 		return nil, fmt.Errorf("%w: %w", layer.ErrHost, err)
 	}
@@ -314,6 +329,9 @@ func (a *attempt) close() {
 	a.pumping.Wait()
 	if a.blob != nil {
 		a.blob.Close()
+	}
+	if a.detach != nil {
+		a.detach()
 	}
 }
 

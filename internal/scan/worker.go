@@ -27,6 +27,7 @@ const (
 	skipTime     = "out-of-time"
 	skipMemory   = "out-of-memory"
 	skipForbid   = "forbidden"
+	skipUnasked  = "unavailable"
 )
 
 // worker looks at the files of one layer and tells what it finds. It runs in a
@@ -345,7 +346,7 @@ func (w *worker) analyze(e *layer.Entry, c *layer.Content) []result {
 		}
 		if err != nil {
 			res.Skipped = reasonOf(err)
-			res.Unfinished = res.Unfinished || res.Skipped == skipTime
+			res.Unfinished = res.Unfinished || res.Skipped == skipTime || res.Skipped == skipUnasked
 			res.Problems = append(res.Problems, report.Problem{Path: e.Path, Analyzer: a.Key(), Message: err.Error()})
 		}
 		res.Bytes = content.n
@@ -399,6 +400,8 @@ func reasonOf(err error) string {
 		return skipPanic
 	case isContext(err):
 		return skipTime
+	case fault.CodeOf(err) == fault.Unavailable:
+		return skipUnasked
 	case fault.CodeOf(err) == fault.TooLarge, errors.Is(err, layer.ErrLimit), errors.Is(err, analyze.ErrLimit):
 		return skipTooLarge
 	default:
