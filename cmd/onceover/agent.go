@@ -30,6 +30,7 @@ type agentCmd struct {
 	Sandbox  sandboxFlags  `embed:""`
 	Files    filesFlags    `embed:""`
 	Rules    ruleFlags     `embed:""`
+	Checks   checkFlags    `embed:""`
 	Logging  logFlags      `embed:""`
 }
 
@@ -84,7 +85,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer unlock()
-	checks, err := c.Rules.checks()
+	checks, err := c.Checks.checks()
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, true)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.Rules,
+		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.setup(),
 		client: client, stateDir: c.Data, cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(context.Context) (string, error) { return c.enrollKey() },

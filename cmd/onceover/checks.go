@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,18 +15,48 @@ import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/check/malware"
 	"github.com/onceover/onceover/internal/check/password"
 	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/scan"
 )
 
 // checkSetup is what the sets of analysers are made from, beside what is built
 // in. The children that read layers get it too: scan.Config.Setup.
 type checkSetup struct {
-	// Rules is a directory with rules of the operator, "" for none.
+	// Rules is the operator's directory of rules (ruleFlags), absolute; "" for
+	// none.
 	Rules string `json:"rules,omitempty"`
+	// Clamd is the socket of a ClamAV daemon, "" for none. A child does not
+	// reach it: see attach.
+	Clamd string `json:"clamd,omitempty"`
+	// ClamdVersion is what the daemon calls itself and its signatures, by which
+	// parent and child have the same key. Set by checkSets.
+	ClamdVersion string `json:"clamd_version,omitempty"`
+
 	// Words are the operator's weak passwords, beside ours.
 	Words []string `json:"words,omitempty"`
+
+	child bool // in the child that reads a layer
+}
+
+// ruleFlags say what files are looked at for beside what is built in.
+type ruleFlags struct {
+	Rules string `help:"Directory with rules of your own, beside those that are built in (docs/rules.md)." placeholder:"DIR" type:"existingdir" env:"ONCEOVER_RULES"`
+	Clamd string `help:"Have the ClamAV daemon at this Unix socket look for malware too. Every file is read then." placeholder:"SOCKET" type:"path" env:"ONCEOVER_CLAMD"`
+}
+
+func (f ruleFlags) setup() checkSetup { return checkSetup{Rules: f.Rules, Clamd: f.Clamd} }
+
+// attach gives the children that read layers the way to the ClamAV daemon, if
+// there is one and malware is looked for. It is called before scan.New; iso may be
+// nil.
+func (s checkSetup) attach(iso *scan.Isolation, checks ...string) {
+	if iso == nil || s.Clamd == "" || !slices.Contains(checks, report.CheckMalware) {
+		return
+	}
+	iso.Attach = func(ctx context.Context) (*os.File, func(), error) { return malware.LinkClamd(ctx, s.Clamd) }
 }
 
 // makers make the set of each check. Only those that are asked for are made:
@@ -48,6 +79,33 @@ var makers = map[string]func(checkSetup) (*analyze.Set, error){
 		}
 		return analyze.NewSet(report.CheckPasswords, password.NewAnalyzer(words)), nil
 	},
+	report.CheckMalware: func(s checkSetup) (*analyze.Set, error) {
+		e, err := s.malware()
+		if err != nil {
+			return nil, err
+		}
+		return analyze.NewSet(report.CheckMalware, malware.NewAnalyzer(e)), nil
+	},
+}
+
+// malware makes the engine for malware, which stays open.
+func (s checkSetup) malware() (*malware.Engine, error) {
+	cfg := malware.Config{ClamdVersion: s.ClamdVersion}
+	var err1, err2, err3 error
+	cfg.Rules, err1 = rulesIn(s.Rules, "malware", ".yaml", ".yml")
+	cfg.Hashes, err2 = rulesIn(s.Rules, "hashes", ".hashes")
+	cfg.YARA, err3 = rulesIn(s.Rules, "yara", ".yar", ".yara")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Clamd == "":
+	case s.child:
+		cfg.ClamdLink = os.NewFile(scan.FdAttached, "clamd")
+	default:
+		cfg.Clamd = s.Clamd
+	}
+	return malware.New(cfg)
 }
 
 // packageSet looks for packages, and for the digests of files if they are
@@ -61,10 +119,12 @@ func packageSet(files bool) *analyze.Set {
 
 // checkSets are the sets of the checks named, and their setup for children.
 func checkSets(s checkSetup, checks ...string) (sets []*analyze.Set, setup json.RawMessage, err error) {
-	for _, check := range checks {
-		if makers[check] == nil {
-			continue
+	if s.Clamd != "" && slices.Contains(checks, report.CheckMalware) {
+		if s.ClamdVersion, err = malware.ClamdVersion(s.Clamd); err != nil {
+			return nil, nil, err
 		}
+	}
+	for _, check := range checks {
 		set, err := makers[check](s)
 		if err != nil {
 			return nil, nil, err
@@ -93,6 +153,7 @@ func makeSet(key string, setup json.RawMessage) (*analyze.Set, error) {
 	if err := json.Unmarshal(setup, &s); err != nil {
 		return nil, fmt.Errorf("read setup of analysers: %w", err)
 	}
+	s.child = true
 	return maker(s)
 }
 

@@ -35,6 +35,8 @@ type dbCmd struct {
 	Export   dbExportCmd   `cmd:"" help:"Write a bundle of the database, or of what changed in it, to carry elsewhere."`
 	Keygen   dbKeygenCmd   `cmd:"" help:"Make a pair of keys to sign bundles with and to check them."`
 	Diff     dbDiffCmd     `cmd:"" help:"Show what changed from one generation to another."`
+
+	Hashes dbHashesCmd `cmd:"" help:"Compile lists of hashes of malicious files for 'onceover scan --scanners malware'."`
 }
 
 // dbUpdateCmd is "onceover db update".

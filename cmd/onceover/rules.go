@@ -22,15 +22,13 @@ import (
 	"github.com/onceover/onceover/internal/scan"
 )
 
-// ruleFlags say what is looked for, and by which rules. The server and the agent
-// share them.
-type ruleFlags struct {
+// checkFlags say what agents look for. The server and the agent share them.
+type checkFlags struct {
 	Checks string `help:"What the agent looks for beside packages, separated by commas: secrets, malware, baseline, passwords; or none." default:"secrets,malware,baseline,passwords" placeholder:"NAME[,...]" env:"ONCEOVER_CHECKS"`
-	Rules  string `help:"Directory with rules of your own, beside those that are built in. Changes take effect without a restart." placeholder:"DIR" type:"existingdir" env:"ONCEOVER_RULES"`
 }
 
 // checks are the names given by --checks.
-func (f ruleFlags) checks() ([]string, error) {
+func (f checkFlags) checks() ([]string, error) {
 	if f.Checks == "none" {
 		return nil, nil
 	}

@@ -38,8 +38,9 @@ type scanCmd struct {
 	Sort           string `help:"Order findings by: severity, or priority, which is shown then." enum:"severity,priority" default:"severity" env:"ONCEOVER_SORT"`
 	ShowSuppressed bool   `help:"List findings that a VEX document or an ignore rule sets aside in the table too." env:"ONCEOVER_SHOW_SUPPRESSED"`
 
-	Scanners string `help:"What to look for, separated by commas: vuln, secret, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
+	Scanners string `help:"What to look for, separated by commas: vuln, secret, malware, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
 
+	ruleFlags
 	lookFlags
 }
 
@@ -53,7 +54,7 @@ Examples:
 
   onceover scan nginx:1.25
   onceover scan --all --severity high --ignore-unfixed
-  onceover scan app:dev --scanners vuln,secret,build
+  onceover scan app:dev --scanners vuln,secret,malware,build
   onceover scan docker-archive:web.tar --format json --output web.json
   onceover scan oci:build/layout --severity critical,high --exit-code 3`
 }
@@ -105,6 +106,22 @@ func parseSeverities(s string) ([]string, error) {
 // Run scans.
 func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	started := time.Now()
+	scanners, err := parseScanners(c.Scanners)
+	if err != nil {
+		return err
+	}
+	var checks []string
+	if scanners[export.ScanSecrets] {
+		checks = append(checks, report.CheckSecrets)
+	}
+	if scanners[export.ScanMalware] {
+		checks = append(checks, report.CheckMalware)
+	}
+	with := c.setup()
+	sets, setup, err := checkSets(with, checks...)
+	if err != nil {
+		return err
+	}
 	db, err := openDatabase(c.DB)
 	if err != nil {
 		return err
@@ -135,20 +152,9 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		sort = ""
 	}
 	meta := db.Meta()
-	scanners, err := parseScanners(c.Scanners)
-	if err != nil {
-		return err
-	}
-	var checks []string
-	if scanners[export.ScanSecrets] {
-		checks = append(checks, report.CheckSecrets)
-	}
-	sets, setup, err := checkSets(checkSetup{}, checks...)
-	if err != nil {
-		return err
-	}
 	isolate, closeContract := c.isolation()
 	defer closeContract()
+	with.attach(isolate, checks...)
 	scanner := scan.New(scan.Config{
 		Set: packageSet(c.Files), Checks: sets, Setup: setup, Cache: layers, Parallel: c.Parallel, Isolate: isolate, Log: slog.Default(),
 	})
@@ -201,7 +207,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
 		return exitCode(exitError)
 	}
-	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.BuildRisks > 0 {
+	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.Malware+n.BuildRisks > 0 {
 		return exitCode(c.ExitCode)
 	}
 	return nil

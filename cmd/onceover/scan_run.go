@@ -77,6 +77,9 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			return fmt.Errorf("look for secrets in %s: %w", sub.title(), err)
 		}
 	}
+	if s.scanners[export.ScanMalware] {
+		out.Malware = res.Inventory.Malware
+	}
 	for _, w := range warnings {
 		if !slices.Contains(s.general, w) {
 			s.doc.Warnings = append(s.doc.Warnings, sub.title()+": "+w)
@@ -101,7 +104,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	s.doc.Images = append(s.doc.Images, out)
 	found := plural(len(findings), "finding")
 	if !s.scanners[export.ScanVulnerabilities] {
-		found = plural(len(out.Secrets)+len(out.BuildRisks), "finding")
+		found = plural(len(out.Secrets)+len(out.Malware)+len(out.BuildRisks), "finding")
 	}
 	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), found)
 	return nil
@@ -157,6 +160,7 @@ func (s *scanRun) fillIn(out *export.Image, res *scan.Result, commands map[strin
 		for i, l := range report.Ledgers(res.Layers) {
 			out.Layers[i].Ledger = &l
 		}
+		out.Checked = res.Inventory.Checked
 	}
 	inv := res.Inventory
 	out.Files = report.VisibleFiles(res.Layers)

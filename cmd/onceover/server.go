@@ -48,6 +48,7 @@ type serverCmd struct {
 	Sandbox    sandboxFlags  `embed:""`
 	Files      filesFlags    `embed:""`
 	Rules      ruleFlags     `embed:""`
+	Checks     checkFlags    `embed:""`
 	Logging    logFlags      `embed:""`
 	Advisories advisoryFlags `embed:""`
 }
@@ -269,7 +270,7 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 		}
 		found.extra = append(found.extra, src)
 	}
-	checks, err := c.Rules.checks()
+	checks, err := c.Checks.checks()
 	if err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 	isolate, closeContract := c.Contract.isolation(c.Sandbox, false)
 	defer closeContract()
 	a, err := newAgent(agentParts{
-		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.Rules,
+		isolate: isolate, files: !c.Files.NoFiles, checks: checks, rules: c.Rules.setup(),
 		client: client, stateDir: filepath.Join(c.Data, agentDir), cacheDir: filepath.Join(c.Data, cacheDir),
 		engines: found, jobs: c.Jobs,
 		enrollKey: func(ctx context.Context) (string, error) {
@@ -319,10 +320,9 @@ type agentParts struct {
 	enrollKey          func(context.Context) (string, error)
 	isolate            *scan.Isolation
 	files              bool // take digests of files
-	// checks beside that for packages, and the directory of the operator's
-	// rules.
+	// checks beside that for packages, and what they are made from.
 	checks []string
-	rules  string
+	rules  checkSetup
 }
 
 type builtAgent struct {
@@ -341,9 +341,10 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.rules.attach(p.isolate, p.checks...)
 	s := &scanners{
 		config: scan.Config{Set: packageSet(p.files), Cache: layers, Isolate: p.isolate, Log: slog.Default()},
-		checks: p.checks, rules: p.rules, copies: filepath.Join(p.stateDir, "rules"),
+		checks: p.checks, rules: p.rules.Rules, setup: p.rules, copies: filepath.Join(p.stateDir, "rules"),
 	}
 	if err := s.take(context.Background()); err != nil {
 		return nil, errors.Join(err, layers.Close())

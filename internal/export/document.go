@@ -51,6 +51,7 @@ type Advisories struct {
 const (
 	ScanVulnerabilities = "vuln"
 	ScanSecrets         = "secret"
+	ScanMalware         = "malware"
 	ScanBuild           = "build"
 )
 
@@ -121,6 +122,8 @@ type Image struct {
 	Findings []report.Finding `json:"findings"`
 	// Secrets, if they were looked for, the worst first.
 	Secrets []report.Secret `json:"secrets,omitempty"`
+	// Malware, if it was looked for, the worst first.
+	Malware []report.Malware `json:"malware,omitempty"`
 	// BuildRisks in the commands that built the image, if they were looked
 	// for, the worst first.
 	BuildRisks []BuildRisk `json:"build_risks,omitempty"`
@@ -129,6 +132,9 @@ type Image struct {
 	Suppressed []report.Finding `json:"suppressed,omitempty"`
 	Problems   []report.Problem `json:"problems,omitempty"`
 	Ledger     report.Ledger    `json:"ledger"`
+	// Checked are the ledgers of what else files were looked at for, by
+	// report.Checks: "secrets", "malware" …
+	Checked map[string]report.Ledger `json:"checked,omitempty"`
 	// Complete is true if every layer was read to its end.
 	Complete bool `json:"complete"`
 	// Error says why the image could not be scanned at all.
@@ -192,6 +198,8 @@ type Counts struct {
 	Suppressed int `json:"suppressed,omitempty"`
 	// Secrets that are shown; they are no findings.
 	Secrets int `json:"secrets,omitempty"`
+	// Malware that is shown; it is no finding.
+	Malware int `json:"malware,omitempty"`
 	// BuildRisks that are shown; they are no findings.
 	BuildRisks int `json:"build_risks,omitempty"`
 
@@ -212,6 +220,7 @@ func (c *Counts) Add(o Counts) {
 	c.Hidden += o.Hidden
 	c.Suppressed += o.Suppressed
 	c.Secrets += o.Secrets
+	c.Malware += o.Malware
 	c.BuildRisks += o.BuildRisks
 	c.Unmatched = c.Unmatched || o.Unmatched
 }
@@ -257,9 +266,11 @@ func (im *Image) finish(filters Filters) {
 	all := len(im.Findings)
 	im.Findings = slices.DeleteFunc(im.Findings, func(f report.Finding) bool { return !filters.Shows(f) })
 	im.Secrets = slices.DeleteFunc(im.Secrets, func(s report.Secret) bool { return !filters.shows(s.Severity) })
+	im.Malware = slices.DeleteFunc(im.Malware, func(m report.Malware) bool { return !filters.shows(m.Severity) })
 	im.BuildRisks = slices.DeleteFunc(im.BuildRisks, func(r BuildRisk) bool { return !filters.shows(r.Severity) })
 	slices.SortFunc(im.Secrets, report.Secret.Compare)
-	im.Counts = Counts{Secrets: len(im.Secrets), BuildRisks: len(im.BuildRisks), Unmatched: !filters.Matched(), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
+	slices.SortFunc(im.Malware, report.Malware.Compare)
+	im.Counts = Counts{Secrets: len(im.Secrets), Malware: len(im.Malware), BuildRisks: len(im.BuildRisks), Unmatched: !filters.Matched(), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}

@@ -43,6 +43,7 @@ func (t *tableWriter) ledger(im *Image) {
 	t.rows(columns, cells)
 
 	t.digests(&im.Ledger)
+	t.checked(im)
 
 	skipped := slices.DeleteFunc(slices.Clone(im.Problems), func(p report.Problem) bool { return p.Reason == "" && p.Path != "" })
 	if len(skipped) == 0 {
@@ -52,6 +53,33 @@ func (t *tableWriter) ledger(im *Image) {
 	cells = nil
 	for _, p := range skipped {
 		cells = append(cells, []string{Printable(cmp.Or(p.Path, "(the layer)")), cmp.Or(p.Reason, "incomplete"), image.Digest(p.Layer).Short(), Printable(p.Message)})
+	}
+	t.line("")
+	t.rows(columns, cells)
+}
+
+// checked writes what became of files that were looked at for other things, a row
+// for each.
+func (t *tableWriter) checked(im *Image) {
+	if len(im.Checked) == 0 {
+		return
+	}
+	columns := []column{{title: "LOOKED AT FOR", min: 12}, {title: "FILES"}, {title: "TOLD OF"}, {title: "EXAMINED"}, {title: "PASSED OVER"}, {title: "SKIPPED"}, {title: "READ", min: 5}}
+	var cells [][]string
+	for _, check := range report.Checks {
+		l, ok := im.Checked[check]
+		if !ok {
+			continue
+		}
+		var skipped int64
+		for _, n := range l.Skipped {
+			skipped += n
+		}
+		row := []string{check}
+		for _, n := range []int64{l.Files, l.Parsed, l.Examined, l.Passed, skipped} {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		cells = append(cells, append(row, cmp.Or(formatSize(l.Bytes), "0 B")))
 	}
 	t.line("")
 	t.rows(columns, cells)

@@ -141,6 +141,9 @@ func sarifLog(d *Document) sarifDocument {
 		for _, sec := range im.Secrets {
 			run.Results = append(run.Results, sarifSecret(im, sec, index[secretRule(sec)]))
 		}
+		for _, m := range im.Malware {
+			run.Results = append(run.Results, sarifMalware(im, m, index[malwareRule(m)]))
+		}
 		for _, r := range im.BuildRisks {
 			run.Results = append(run.Results, sarifBuildRisk(im, r, index[r.Rule]))
 		}
@@ -150,7 +153,7 @@ func sarifLog(d *Document) sarifDocument {
 }
 
 // sarifRules makes one rule of each advisory, from its worst finding, and of
-// each kind of secret and of risk in the build.
+// each kind of secret, of malware, and of risk in the build.
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
@@ -192,6 +195,23 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 				Properties: map[string]any{
 					"security-severity": securitySeverity(0, s.Severity),
 					"tags":              []string{"security", "secret"},
+				},
+			})
+		}
+	}
+	for i := range d.Images {
+		for _, m := range d.Images[i].Malware {
+			id := malwareRule(m)
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			rules = append(rules, sarifRule{
+				ID: id, ShortDescription: sarifText{m.Name}, FullDescription: sarifText{cmp.Or(m.Description, "Malware in an image: "+m.Name)},
+				Help: sarifText{"Do not run the image. Find out how the file came into it, and build it anew from sources that are known to be good."},
+				Properties: map[string]any{
+					"security-severity": securitySeverity(0, m.Severity),
+					"tags":              []string{"security", "malware"},
 				},
 			})
 		}
@@ -285,6 +305,30 @@ func sarifSecret(im *Image, s report.Secret, rule int) sarifResult {
 		PartialFingerprints: map[string]string{
 			"onceover/v1": shortHash(im.Title(), secretRule(s), s.Path, s.Context, s.Masked, strconv.Itoa(s.Length))},
 		Properties: props,
+	}
+}
+
+func malwareRule(m report.Malware) string { return "malware/" + m.Engine + "/" + m.Rule }
+
+func sarifMalware(im *Image, m report.Malware, rule int) sarifResult {
+	where := m.Path
+	if m.Inner != "" {
+		where += "!" + m.Inner
+	}
+	text := fmt.Sprintf("%s in %s: %s (%s)", m.Name, im.Title(), where, m.Severity)
+	props := map[string]any{
+		"severity": m.Severity, "type": m.Type, "engine": m.Engine, "layer": m.Layer, "image": im.ConfigDigest, "deleted": m.Deleted,
+	}
+	for name, value := range map[string]string{"family": m.Family, "sha256": m.SHA256, "inner": m.Inner, "evidence": m.Evidence} {
+		if value != "" {
+			props[name] = value
+		}
+	}
+	return sarifResult{
+		RuleID: malwareRule(m), RuleIndex: rule, Level: sarifLevel(m.Severity), Message: sarifText{text},
+		Locations:           []sarifLocation{sarifPlace(im, m.Path)},
+		PartialFingerprints: map[string]string{"onceover/v1": shortHash(im.Title(), malwareRule(m), m.Path, m.Inner, m.SHA256)},
+		Properties:          props,
 	}
 }
 

@@ -99,6 +99,10 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.secrets(im.Secrets)
 	}
+	if len(im.Malware) > 0 {
+		t.line("")
+		t.malware(im.Malware)
+	}
 	if len(im.BuildRisks) > 0 {
 		t.line("")
 		t.buildRisks(im.BuildRisks)
@@ -116,6 +120,9 @@ func (t *tableWriter) nothing(c Counts) string {
 	s := ""
 	if c.Secrets == 0 && slices.Contains(t.scanners, ScanSecrets) {
 		s += "; no secrets"
+	}
+	if c.Malware == 0 && slices.Contains(t.scanners, ScanMalware) {
+		s += "; no malware"
 	}
 	if c.BuildRisks == 0 && slices.Contains(t.scanners, ScanBuild) {
 		s += "; no risks in the build"
@@ -256,6 +263,9 @@ func (c Counts) String() string {
 	if c.Secrets > 0 {
 		s += "; " + plural(c.Secrets, "secret")
 	}
+	if c.Malware > 0 {
+		s += "; " + plural(c.Malware, "sign") + " of malware"
+	}
 	if c.BuildRisks > 0 {
 		s += "; " + plural(c.BuildRisks, "risk") + " in the build"
 	}
@@ -275,6 +285,27 @@ func (t *tableWriter) secrets(all []report.Secret) {
 			place += " (deleted by a later layer)"
 		}
 		cells[i] = []string{s.Severity, Printable(s.Title), Printable(s.Masked), Printable(place)}
+	}
+	t.rows(columns, cells)
+}
+
+// malware lists what was planted, and where.
+func (t *tableWriter) malware(all []report.Malware) {
+	columns := []column{{title: "SEVERITY", min: 8}, {title: "MALWARE", min: 16, flexible: true}, {title: "TYPE", min: 8}, {title: "FOUND BY", min: 12, flexible: true}, {title: "PATH", min: 20, flexible: true}}
+	cells := make([][]string, len(all))
+	for i, m := range all {
+		place := m.Path
+		if m.Inner != "" {
+			place += "!" + m.Inner
+		}
+		if m.Deleted {
+			place += " (deleted by a later layer)"
+		}
+		by := m.Engine
+		if m.Rule != "" && m.Rule != m.Name {
+			by += " " + m.Rule
+		}
+		cells[i] = []string{m.Severity, Printable(m.Name), Printable(m.Type), Printable(by), Printable(place)}
 	}
 	t.rows(columns, cells)
 }
