@@ -30,7 +30,7 @@ var floors = []string{
 // product may import them.
 var free = []string{
 	"test/", "api/", "internal/advisory/starter/gen",
-	"internal/runtime/runtimetest", "internal/analyze/analyzetest", "internal/advisory/feed/feedtest",
+	"internal/runtime/runtimetest", "internal/analyze/analyzetest", "internal/advisory/feed/feedtest", "internal/check/malware/clamdtest",
 }
 
 // rank is the place of a package in the order, and the pattern that gave it.
