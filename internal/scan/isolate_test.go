@@ -3,6 +3,7 @@
 package scan
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
+	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/sandbox"
@@ -152,6 +155,16 @@ func (doer) Analyze(ctx context.Context, f analyze.File) (*report.Facts, error) 
 	case "unix-socket":
 		_, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 		try(err)
+	case "attached":
+		f := os.NewFile(FdAttached, "attached")
+		_, err := f.WriteString(arg + "\n")
+		try(err)
+		if err == nil {
+			outcome, err = bufio.NewReader(f).ReadString('\n')
+			try(err)
+		}
+	case "unavailable":
+		return nil, fault.New(fault.Unavailable, "nobody answers")
 	case "exec":
 		try(exec.Command("/bin/true").Run())
 	case "fork":
@@ -283,6 +296,75 @@ func TestForbidden(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Dir(outside)); err != nil || len(left) != 1 {
 		t.Errorf("the directory outside holds %v, %v", left, err)
+	}
+}
+
+// A child reaches what the parent attached to it, and after its death the next
+// one does; what was attached ends with each. In both forms of a layer it is the
+// same descriptor.
+func TestAttach(t *testing.T) {
+	files := map[string]string{"a/do-attached": "attached one", "b/do-exit": "exit", "c/do-attached": "attached two"}
+	for form, l := range map[string]image.Layer{"directory": tree(t, files), "stream": blobOf(t, files)} {
+		t.Run(form, func(t *testing.T) {
+			var begun, ended atomic.Int32
+			s := New(Config{Set: isolatedSet(), Isolate: &Isolation{Limits: roomy, Attach: func(ctx context.Context) (*os.File, func(), error) {
+				begun.Add(1)
+				fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+				if err != nil {
+					return nil, nil, err
+				}
+				ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+				go func() {
+					in := bufio.NewReader(ours)
+					for {
+						line, err := in.ReadString('\n')
+						if err != nil {
+							ours.Close()
+							return
+						}
+						fmt.Fprintf(ours, "heard %s", line)
+					}
+				}()
+				return theirs, func() { ended.Add(1) }, nil
+			}}})
+			r, err := s.Layer(t.Context(), l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, p := range r.Packages {
+				got = append(got, p.Path+" "+p.Version)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff([]string{"/a/do-attached heard one\n", "/c/do-attached heard two\n"}, got); diff != "" {
+				t.Error(diff)
+			}
+			if begun.Load() != 2 || ended.Load() != 2 {
+				t.Errorf("%d begun, %d ended, want 2", begun.Load(), ended.Load())
+			}
+		})
+	}
+	refused := errors.New("no descriptors left")
+	s := New(Config{Set: isolatedSet(), Isolate: &Isolation{Attach: func(context.Context) (*os.File, func(), error) { return nil, nil, refused }}})
+	if r, err := s.Layer(t.Context(), tree(t, files)); err == nil && r.Complete {
+		t.Errorf("complete without what has to be attached: %+v", r)
+	}
+}
+
+// A file that an analyser could not ask about is skipped, and its layer is not
+// whole: it is read again, and not kept.
+func TestUnavailable(t *testing.T) {
+	l := tree(t, map[string]string{"do-unavailable": "unavailable", "package.json": `{"name":"x","version":"1"}`})
+	for where, isolate := range map[string]*Isolation{"here": nil, "in a sandbox": {Limits: roomy}} {
+		t.Run(where, func(t *testing.T) {
+			r, err := New(Config{Set: isolatedSet(), Isolate: isolate}).Layer(t.Context(), l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Complete || r.Ledger.Skipped[skipUnasked] != 1 || len(r.Problems) != 1 || r.Problems[0].Reason != skipUnasked {
+				t.Errorf("complete %v, skipped %v, problems %+v", r.Complete, r.Ledger.Skipped, r.Problems)
+			}
+		})
 	}
 }
 
