@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,15 @@ type Config struct {
 	// Scanner returns the scanner to use from now on: another one when rules
 	// have changed. It is called for each job and each sync.
 	Scanner func() LayerScanner
+	// WordsVersion names the words that Scanner guesses passwords with, as
+	// it was given to Words, "" if none were. Asked until Words is called
+	// for the first time. May be nil if Words is.
+	WordsVersion func() string
+	// Words is given the operator's words when the server has others than
+	// WordsVersion names, before the jobs of the same answer begin. It is
+	// not called concurrently. May be nil: then no words are asked for.
+	// Words are not secrets, but they do not belong into a log either.
+	Words func(version string, words []string)
 	// Jobs is how many images are scanned at once; 0 means 1.
 	Jobs int
 	// ImageDeadline bounds the scan of one image; 0 means
@@ -108,6 +118,10 @@ type Agent struct {
 	client  *fleet.Client // with the agent's key
 	running map[string]*running
 	jobs    sync.WaitGroup
+
+	// given is the version of the words last given to Config.Words. Words
+	// that cannot be used are not given again and again.
+	given string
 }
 
 // running is a job under way.
@@ -232,6 +246,11 @@ func (a *Agent) syncLoop(ctx context.Context) {
 				a.readyOnce.Do(func() { close(a.ready) })
 			}
 			a.stop(resp.Stop)
+			if resp.Words != nil && a.cfg.Words != nil {
+				a.cfg.Words(resp.WordsVersion, *resp.Words)
+				a.given = resp.WordsVersion
+				a.log.InfoContext(ctx, "words to guess passwords with", "words", len(*resp.Words), "version", resp.WordsVersion)
+			}
 			for _, job := range resp.Jobs {
 				a.start(ctx, job)
 			}
@@ -320,6 +339,9 @@ func (a *Agent) request(known string, send bool) fleet.SyncRequest {
 	req := fleet.SyncRequest{
 		Host: a.host, Analyzers: a.cfg.Scanner().Analyzers(), ImagesHash: hash,
 		WaitMS: int(idlePark.Milliseconds()),
+	}
+	if a.cfg.Words != nil {
+		req.WordsVersion = cmp.Or(a.given, a.cfg.WordsVersion(), fleet.NoWords)
 	}
 	req.Host.Engines = engines
 	req.Host = fleet.TrimHost(req.Host)

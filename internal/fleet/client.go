@@ -100,6 +100,9 @@ func (c *Client) Sync(ctx context.Context, req SyncRequest) (SyncResponse, error
 	var resp SyncResponse
 	wait := time.Duration(req.WaitMS) * time.Millisecond
 	err := c.once(ctx, http.MethodPost, PathSync, req, &resp, wait+parkSlack)
+	if err == nil {
+		err = resp.validate()
+	}
 	return resp, wrap(err, "sync")
 }
 

@@ -43,6 +43,10 @@ const (
 	MaxText = 512
 	// MaxMessage is the longest failure message, in bytes.
 	MaxMessage = 4 << 10
+	// MaxWords bounds the words to guess passwords with, MaxWordBytes one
+	// of them (as in package password).
+	MaxWords     = 300
+	MaxWordBytes = 128
 )
 
 // maxWindow is the largest zstd window the server allocates.

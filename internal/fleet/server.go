@@ -143,7 +143,7 @@ func (s *Server) park(ctx context.Context, key auth.Key, req SyncRequest, wait t
 		resp, ok, err := p.ask(mine, func() (SyncResponse, error) {
 			return s.cfg.Work.Sync(ctx, key, req, s.cfg.Now().UnixMilli())
 		})
-		if err != nil || !ok || len(resp.Jobs)+len(resp.Stop) > 0 || resp.SendImages {
+		if err != nil || !ok || len(resp.Jobs)+len(resp.Stop) > 0 || resp.SendImages || resp.Words != nil {
 			return resp, err
 		}
 		req.Images = nil // known by now

@@ -90,7 +90,14 @@ type SyncRequest struct {
 	Want int `json:"want"`
 	// WaitMS is how long the server may park the request, at most 60,000.
 	WaitMS int `json:"wait_ms"`
+	// WordsVersion names the words that the agent guesses passwords with
+	// beside ours: that of SyncResponse, NoWords if it has none. Empty says
+	// that it takes none.
+	WordsVersion string `json:"words_version,omitempty"`
 }
+
+// NoWords is the version of an empty list of words.
+const NoWords = "none"
 
 // SyncResponse is what the server wants.
 type SyncResponse struct {
@@ -99,6 +106,11 @@ type SyncResponse struct {
 	Jobs       []Job `json:"jobs,omitempty"`
 	// Stop lists held jobs that are no longer wanted.
 	Stop []string `json:"stop,omitempty"`
+	// Words are the operator's, to guess passwords with from the jobs of
+	// this answer on, and WordsVersion their version. Words is nil if the
+	// agent has them already, or takes none.
+	WordsVersion string    `json:"words_version,omitempty"`
+	Words        *[]string `json:"words,omitempty"`
 }
 
 // A Job is one image to scan, leased to one agent.

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
@@ -79,6 +80,9 @@ func (r *SyncRequest) validate() error {
 	if err := firstError(analyzersKey(r.Analyzers), text("hash of images", r.ImagesHash, MaxText)); err != nil {
 		return err
 	}
+	if r.WordsVersion != "" && !validID(r.WordsVersion) {
+		return invalid("sync: the version of the words is malformed")
+	}
 	if r.ImagesHash == "" {
 		return invalid("sync: the hash of the images is missing")
 	}
@@ -91,6 +95,26 @@ func (r *SyncRequest) validate() error {
 	for i := range *r.Images {
 		if err := (*r.Images)[i].validate(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// validate is the agent's: it checks what the server says. Its error does not
+// repeat a word.
+func (r *SyncResponse) validate() error {
+	if r.Words == nil {
+		return nil
+	}
+	if !validID(r.WordsVersion) {
+		return invalid("sync: the version of the words is missing or malformed")
+	}
+	if len(*r.Words) > MaxWords {
+		return invalid("sync: more than %d words", MaxWords)
+	}
+	for i, w := range *r.Words {
+		if w == "" || len(w) > MaxWordBytes || !utf8.ValidString(w) {
+			return invalid("sync: word %d is empty, longer than %d bytes or not UTF-8", i+1, MaxWordBytes)
 		}
 	}
 	return nil
