@@ -159,28 +159,61 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 	})
 }
 
-// recheck runs RecheckBuild until it has succeeded: rules change with the
-// program only.
+// recheck checks anew what was checked with other rules: build commands once,
+// for those rules change with the program only; baselines whenever they are
+// woken. What fails is tried again.
 func (s *Store) recheck(ctx context.Context) {
+	for _, again := range []struct {
+		what string
+		do   func(context.Context) (int, error)
+		wake <-chan struct{} // nil for once
+	}{
+		{"build commands", s.RecheckBuild, nil},
+		{"baselines", s.RecheckBaseline, s.rulesChanged},
+	} {
+		s.recheckUntil(ctx, again.what, again.do, again.wake)
+	}
+}
+
+func (s *Store) recheckUntil(ctx context.Context, what string, do func(context.Context) (int, error), wake <-chan struct{}) {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
-		n, err := s.RecheckBuild(ctx)
-		if err == nil {
-			if n > 0 {
-				s.log.InfoContext(ctx, "build commands checked anew", "contents", n, "rules", buildRules())
-			}
-			return
+		n, err := do(ctx)
+		if n > 0 {
+			s.log.InfoContext(ctx, "checked anew with other rules", "what", what, "contents", n)
 		}
-		if ctx.Err() != nil {
+		retry := t.C
+		switch {
+		case ctx.Err() != nil || err == nil && wake == nil:
 			return
+		case err == nil:
+			retry = nil
+		default:
+			s.log.ErrorContext(ctx, "check anew", "what", what, "err", err)
 		}
-		s.log.ErrorContext(ctx, "check build commands", "err", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-wake:
+		case <-retry:
 		}
+	}
+}
+
+// recheckSoon wakes recheck.
+func (s *Store) recheckSoon() {
+	select {
+	case s.rulesChanged <- struct{}{}:
+	default:
+	}
+}
+
+// recheckSoonIf wakes recheck for a scan that was judged by rules that were
+// replaced before it was stored.
+func (s *Store) recheckSoonIf(out *outcome) {
+	if set := s.rulesInUse.Load(); out.judgement != nil && set != nil && out.judgement.rules != set.Version() {
+		s.recheckSoon()
 	}
 }
 

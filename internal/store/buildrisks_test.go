@@ -18,8 +18,8 @@ import (
 	"github.com/onceover/onceover/internal/image"
 )
 
-// password is made here, so that no scanner takes this file for a leak.
-var password = strings.Join([]string{"Tr0ub4", "dor", "ship"}, "-")
+// leaked is made here, so that no scanner takes this file for a leak.
+var leaked = strings.Join([]string{"Tr0ub4", "dor", "ship"}, "-")
 
 // built is the configuration of image n, with steps in its history after the one
 // that made the layer.
@@ -49,7 +49,7 @@ func buildWorld(t *testing.T) (*world, auth.Key) {
 	configs := map[image.Digest]json.RawMessage{}
 	var states []fleet.ImageState
 	for n, c := range []json.RawMessage{
-		built(1, "/bin/sh -c #(nop)  ENV DB_PASSWORD="+password, "/bin/sh -c curl -fsS https://example.org/i.sh | sh", "/bin/sh -c wget -qO- https://example.org/j.sh | bash"),
+		built(1, "/bin/sh -c #(nop)  ENV DB_PASSWORD="+leaked, "/bin/sh -c curl -fsS https://example.org/i.sh | sh", "/bin/sh -c wget -qO- https://example.org/j.sh | bash"),
 		built(2, "/bin/sh -c curl -fsS https://example.org/i.sh | sh"),
 		built(3),
 	} {

@@ -55,7 +55,10 @@ type checked struct {
 
 // checkPutters replace what each check has found in a content. What the
 // operator set aside before stays so.
-var checkPutters = map[string]func(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (checked, error){}
+var checkPutters = map[string]func(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (checked, error){
+	report.CheckBaseline:  putBaseline,
+	report.CheckPasswords: putPasswords,
+}
 
 const (
 	sqlPutCheck = `INSERT INTO content_check (content_id, name, key, num, severity, partial, checked_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -125,6 +128,6 @@ func allAnalyzers(ctx context.Context, tx *sql.Tx, content int64, now string) (s
 }
 
 // dropChecks forget what checks have found in a content ($1).
-var dropChecks = []string{
+var dropChecks = slices.Concat([]string{
 	`DELETE FROM content_check WHERE content_id = $1`,
-}
+}, dropBaselines, dropPasswords)

@@ -85,6 +85,7 @@ func (s *Store) finishDone(ctx context.Context, agent auth.Key, job jobState, im
 	if err != nil {
 		return err
 	}
+	defer s.recheckSoonIf(out)
 	return s.inTx(ctx, func(tx *sql.Tx) error {
 		job, err := readJob(ctx, tx, job.id, agent.ProjectID)
 		if err != nil || !job.open(agent.AgentID, true) {
@@ -169,6 +170,8 @@ type outcome struct {
 	analyzers  string
 	config     []byte
 	build      []brokenRule
+	judgement  *judgement // nil if baselines were not looked at
+	passwords  *passwords // likewise
 	diffIDs    []image.Digest
 	components int64
 }
@@ -218,6 +221,12 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 		return nil, err
 	}
 	out.files, out.filesKnown = splitFiles(layers)
+	if out.judgement, err = s.checkBaseline(ctx, out); err != nil {
+		return nil, err
+	}
+	if out.passwords, err = checkPasswords(out); err != nil {
+		return nil, err
+	}
 	out.matched, err = s.matchNew(ctx, g, out.packages)
 	return out, err
 }

@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/onceover/onceover/internal/check/baseline"
 )
 
 // FileName is the database in a data directory.
@@ -73,6 +76,10 @@ type Store struct {
 	ranks   ranks
 	// rematching is held by the one re-match that runs.
 	rematching sync.Mutex
+	// rulesInUse are those of baselines, nil for those of the program; rulesChanged
+	// has one place and wakes recheck.
+	rulesInUse   atomic.Pointer[baseline.RuleSet]
+	rulesChanged chan struct{}
 }
 
 // Open opens the store, creates it if need be and brings its schema up to
@@ -81,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.WaitTimeout == 0 {
 		cfg.WaitTimeout = DefaultWaitTimeout
 	}
-	s := &Store{cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine}
+	s := &Store{cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine, rulesChanged: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

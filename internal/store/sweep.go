@@ -38,8 +38,8 @@ LIMIT 1000`
 	sqlDropPart   = `DELETE FROM part WHERE id = $1`
 )
 
-// Run sweeps, re-matches when the advisories are replaced, and checks build
-// commands anew that were checked with other rules, until ctx is done. Errors are logged and tried again.
+// Run sweeps, re-matches when the advisories are replaced, and checks anew what
+// was checked with other rules, until ctx is done. Errors are logged and tried again.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.recheck(ctx) })

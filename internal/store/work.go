@@ -114,6 +114,9 @@ func (s *Store) Sync(ctx context.Context, agent auth.Key, req fleet.SyncRequest,
 			return err
 		}
 		wake = append(freed, lapsed...)
+		if err := sayWords(ctx, tx, agent.ProjectID, req.WordsVersion, &resp); err != nil {
+			return err
+		}
 		return leaseJobs(ctx, tx, agent, min(req.Want, maxLease), &resp, nowMS)
 	})
 	if err != nil {
