@@ -51,6 +51,36 @@ type BuildCommandRisksImageResponseInfo struct {
 	RiskDetailInfo *BuildCommandRiskDetailListResponseInfo `json:"risk_detail_info,omitempty"`
 }
 
+// ChangeExtendedWeakPasswordRequestInfo defines model for ChangeExtendedWeakPasswordRequestInfo.
+type ChangeExtendedWeakPasswordRequestInfo struct {
+	// ExtendedWeakPassword User-defined weak passwords
+	ExtendedWeakPassword *[]string `json:"extended_weak_password,omitempty"`
+}
+
+// CheckRuleImageResponseInfo defines model for CheckRuleImageResponseInfo.
+type CheckRuleImageResponseInfo struct {
+	// ImageDigest Image digest
+	ImageDigest *string `json:"image_digest,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `json:"image_name,omitempty"`
+
+	// ImageSize Image size in bytes
+	ImageSize *int32 `json:"image_size,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `json:"image_type,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `json:"image_version,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `json:"namespace,omitempty"`
+
+	// RegistryName Registry name
+	RegistryName *string `json:"registry_name,omitempty"`
+}
+
 // CreateManualImageScanTaskReqInfo defines model for CreateManualImageScanTaskReqInfo.
 type CreateManualImageScanTaskReqInfo struct {
 	// ImageInfo Images to scan when is_all is false
@@ -318,6 +348,51 @@ type ImageBuildCommandRiskResponseInfo struct {
 	RuleId *string `json:"rule_id,omitempty"`
 }
 
+// ImageCheckRuleCheckCaseResponseInfo defines model for ImageCheckRuleCheckCaseResponseInfo.
+type ImageCheckRuleCheckCaseResponseInfo struct {
+	// CheckDescription Description of the check case
+	CheckDescription *string `json:"check_description,omitempty"`
+
+	// CurrentValue Value observed
+	CurrentValue *string `json:"current_value,omitempty"`
+
+	// SuggestValue Expected value
+	SuggestValue *string `json:"suggest_value,omitempty"`
+}
+
+// ImageCheckRuleResponseInfo defines model for ImageCheckRuleResponseInfo.
+type ImageCheckRuleResponseInfo struct {
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName *string `json:"check_name,omitempty"`
+
+	// CheckRuleId Check rule ID
+	CheckRuleId *string `json:"check_rule_id,omitempty"`
+
+	// CheckRuleName Check rule name
+	CheckRuleName *string `json:"check_rule_name,omitempty"`
+
+	// CheckType Baseline type (on Linux normally equal to check_name)
+	CheckType *string `json:"check_type,omitempty"`
+
+	// CheckTypeDesc Description of the baseline
+	CheckTypeDesc *string `json:"check_type_desc,omitempty"`
+
+	// ImageNum Number of images affected
+	ImageNum *int32 `json:"image_num,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// ScanResult Check result
+	ScanResult *string `json:"scan_result,omitempty"`
+
+	// Severity Risk level
+	Severity *string `json:"severity,omitempty"`
+
+	// Standard Compliance standard
+	Standard *string `json:"standard,omitempty"`
+}
+
 // ImageLocalInfo defines model for ImageLocalInfo.
 type ImageLocalInfo struct {
 	// AgentId ID of the host agent that reported the image
@@ -382,6 +457,93 @@ type ImageLocalInfo struct {
 
 	// VulNum Number of vulnerabilities
 	VulNum *int64 `json:"vul_num,omitempty"`
+}
+
+// ImagePwdComplexityInfoResponseInfo defines model for ImagePwdComplexityInfoResponseInfo.
+type ImagePwdComplexityInfoResponseInfo struct {
+	// ImageId Image ID
+	ImageId *string `json:"image_id,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `json:"image_name,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `json:"image_type,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `json:"image_version,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// LowercaseLetter Whether lower-case letters are required
+	LowercaseLetter *bool `json:"lowercase_letter,omitempty"`
+
+	// MinLength Whether a minimum password length is enforced
+	MinLength *bool `json:"min_length,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `json:"namespace,omitempty"`
+
+	// Number Whether digits are required
+	Number *bool `json:"number,omitempty"`
+
+	// SpecialCharacter Whether special characters are required
+	SpecialCharacter *bool `json:"special_character,omitempty"`
+
+	// Suggestion Remediation advice
+	Suggestion *string `json:"suggestion,omitempty"`
+
+	// UppercaseLetter Whether upper-case letters are required
+	UppercaseLetter *bool `json:"uppercase_letter,omitempty"`
+}
+
+// ImageRiskConfigsCheckRulesResponseInfo defines model for ImageRiskConfigsCheckRulesResponseInfo.
+type ImageRiskConfigsCheckRulesResponseInfo struct {
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName *string `json:"check_name,omitempty"`
+
+	// CheckRuleId Check rule ID
+	CheckRuleId *string `json:"check_rule_id,omitempty"`
+
+	// CheckRuleName Check rule name
+	CheckRuleName *string `json:"check_rule_name,omitempty"`
+
+	// CheckType Baseline type (on Linux normally equal to check_name)
+	CheckType *string `json:"check_type,omitempty"`
+
+	// ScanResult Check result
+	ScanResult *string `json:"scan_result,omitempty"`
+
+	// Severity Risk level
+	Severity *string `json:"severity,omitempty"`
+
+	// Standard Compliance standard
+	Standard *string `json:"standard,omitempty"`
+}
+
+// ImageRiskConfigsInfoResponseInfo defines model for ImageRiskConfigsInfoResponseInfo.
+type ImageRiskConfigsInfoResponseInfo struct {
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName *string `json:"check_name,omitempty"`
+
+	// CheckRuleNum Number of check rules in the baseline
+	CheckRuleNum *int32 `json:"check_rule_num,omitempty"`
+
+	// CheckType Baseline type (on Linux normally equal to check_name)
+	CheckType *string `json:"check_type,omitempty"`
+
+	// CheckTypeDesc Description of the baseline
+	CheckTypeDesc *string `json:"check_type_desc,omitempty"`
+
+	// FailedRuleNum Number of check rules that failed
+	FailedRuleNum *int32 `json:"failed_rule_num,omitempty"`
+
+	// Severity Risk level
+	Severity *string `json:"severity,omitempty"`
+
+	// Standard Compliance standard
+	Standard *string `json:"standard,omitempty"`
 }
 
 // ImageScanTaskInfo defines model for ImageScanTaskInfo.
@@ -516,6 +678,60 @@ type ImageVulInfo struct {
 	VulId *string `json:"vul_id,omitempty"`
 }
 
+// ImageWeakPwdListInfoResponseInfo defines model for ImageWeakPwdListInfoResponseInfo.
+type ImageWeakPwdListInfoResponseInfo struct {
+	// DesensitizedWeakPasswords Masked weak password
+	DesensitizedWeakPasswords *string `json:"desensitized_weak_passwords,omitempty"`
+
+	// Duration Days the weak password has been in use
+	Duration *int32 `json:"duration,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `json:"image_id,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `json:"image_name,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `json:"image_type,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `json:"image_version,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `json:"namespace,omitempty"`
+
+	// ServiceType Account type
+	ServiceType *string `json:"service_type,omitempty"`
+
+	// Suggestion Remediation advice
+	Suggestion *string `json:"suggestion,omitempty"`
+
+	// UserName Account that has the weak password
+	UserName *string `json:"user_name,omitempty"`
+}
+
+// ListCheckRuleResourcesResponse defines model for ListCheckRuleResourcesResponse.
+type ListCheckRuleResourcesResponse struct {
+	// DataList Page of records
+	DataList *[]CheckRuleImageResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListCheckRulesInfoResponse defines model for ListCheckRulesInfoResponse.
+type ListCheckRulesInfoResponse struct {
+	// DataList Page of records
+	DataList *[]ImageCheckRuleResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListGeneralImageVulsResponse defines model for ListGeneralImageVulsResponse.
 type ListGeneralImageVulsResponse struct {
 	// DataList Page of records
@@ -561,6 +777,33 @@ type ListImageLocalResponse struct {
 	TotalNum *int32 `json:"total_num,omitempty"`
 }
 
+// ListImagePwdComplexityResponse defines model for ListImagePwdComplexityResponse.
+type ListImagePwdComplexityResponse struct {
+	// DataList Page of records
+	DataList *[]ImagePwdComplexityInfoResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int64 `json:"total_num,omitempty"`
+}
+
+// ListImageRiskConfigRulesResponse defines model for ListImageRiskConfigRulesResponse.
+type ListImageRiskConfigRulesResponse struct {
+	// DataList Page of records
+	DataList *[]ImageRiskConfigsCheckRulesResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageRiskConfigsResponse defines model for ListImageRiskConfigsResponse.
+type ListImageRiskConfigsResponse struct {
+	// DataList Page of records
+	DataList *[]ImageRiskConfigsInfoResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListImageScanTaskResponse defines model for ListImageScanTaskResponse.
 type ListImageScanTaskResponse struct {
 	// DataList Page of records
@@ -574,6 +817,15 @@ type ListImageScanTaskResponse struct {
 type ListImageVulnerabilitiesResponse struct {
 	// DataList Page of records
 	DataList *[]ImageVulInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageWeakPwdUsersResponse defines model for ListImageWeakPwdUsersResponse.
+type ListImageWeakPwdUsersResponse struct {
+	// DataList Page of records
+	DataList *[]ImageWeakPwdListInfoResponseInfo `json:"data_list,omitempty"`
 
 	// TotalNum Number of records that match, before paging
 	TotalNum *int32 `json:"total_num,omitempty"`
@@ -753,6 +1005,12 @@ type LocalImageInfo struct {
 	ImageVersion *string `json:"image_version,omitempty"`
 }
 
+// ShowExtendedWeakPasswordResponse defines model for ShowExtendedWeakPasswordResponse.
+type ShowExtendedWeakPasswordResponse struct {
+	// ExtendedWeakPassword User-defined weak passwords
+	ExtendedWeakPassword *[]string `json:"extended_weak_password,omitempty"`
+}
+
 // ShowImageAssetStatisticsResponse defines model for ShowImageAssetStatisticsResponse.
 type ShowImageAssetStatisticsResponse struct {
 	// CicdNum Number of CI/CD images
@@ -763,6 +1021,36 @@ type ShowImageAssetStatisticsResponse struct {
 
 	// RegistryNum Number of registry images
 	RegistryNum *int32 `json:"registry_num,omitempty"`
+}
+
+// ShowImageBaselineStatisticResponse defines model for ShowImageBaselineStatisticResponse.
+type ShowImageBaselineStatisticResponse struct {
+	// ImageWeakPwd Number of weak-password findings
+	ImageWeakPwd *int32 `json:"image_weak_pwd,omitempty"`
+
+	// PwdPolicy Number of password-complexity findings
+	PwdPolicy *int32 `json:"pwd_policy,omitempty"`
+
+	// SecurityCheck Number of configuration-check findings
+	SecurityCheck *int32 `json:"security_check,omitempty"`
+}
+
+// ShowImageCheckRuleDetailResponse defines model for ShowImageCheckRuleDetailResponse.
+type ShowImageCheckRuleDetailResponse struct {
+	// Audit How the check item is audited
+	Audit *string `json:"audit,omitempty"`
+
+	// CheckInfoList Check cases of the rule
+	CheckInfoList *[]ImageCheckRuleCheckCaseResponseInfo `json:"check_info_list,omitempty"`
+
+	// Description Check rule description
+	Description *string `json:"description,omitempty"`
+
+	// Reference Reference
+	Reference *string `json:"reference,omitempty"`
+
+	// Remediation Remediation advice
+	Remediation *string `json:"remediation,omitempty"`
 }
 
 // VulAffectImagesResponseInfo defines model for VulAffectImagesResponseInfo.
@@ -861,10 +1149,307 @@ type TooManyRequests = Error
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Error
 
+// ListCheckRuleResourcesParams defines parameters for ListCheckRuleResources.
+type ListCheckRuleResourcesParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Type Type
+	Type string `form:"type" json:"type"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// CheckRuleId Check rule ID
+	CheckRuleId string `form:"check_rule_id" json:"check_rule_id"`
+
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName string `form:"check_name" json:"check_name"`
+
+	// Standard Compliance standard
+	Standard string `form:"standard" json:"standard"`
+
+	// ScanResult Check result
+	ScanResult *string `form:"scan_result,omitempty" json:"scan_result,omitempty"`
+}
+
+// ListCheckRulesInfoParams defines parameters for ListCheckRulesInfo.
+type ListCheckRulesInfoParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Type Type
+	Type string `form:"type" json:"type"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// ScanResult Check result
+	ScanResult *string `form:"scan_result,omitempty" json:"scan_result,omitempty"`
+}
+
 // ShowImageAssetStatisticsParams defines parameters for ShowImageAssetStatistics.
 type ShowImageAssetStatisticsParams struct {
 	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
 	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+}
+
+// ShowImageCheckRuleDetailParams defines parameters for ShowImageCheckRuleDetail.
+type ShowImageCheckRuleDetailParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName string `form:"check_name" json:"check_name"`
+
+	// CheckType Baseline type (on Linux normally equal to check_name)
+	CheckType string `form:"check_type" json:"check_type"`
+
+	// CheckRuleId Check rule ID
+	CheckRuleId string `form:"check_rule_id" json:"check_rule_id"`
+
+	// Standard Compliance standard
+	Standard string `form:"standard" json:"standard"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ShowExtendedWeakPasswordParams defines parameters for ShowExtendedWeakPassword.
+type ShowExtendedWeakPasswordParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ChangeExtendedWeakPasswordParams defines parameters for ChangeExtendedWeakPassword.
+type ChangeExtendedWeakPasswordParams struct {
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImagePwdComplexityParams defines parameters for ListImagePwdComplexity.
+type ListImagePwdComplexityParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `form:"image_type,omitempty" json:"image_type,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImageRiskConfigsParams defines parameters for ListImageRiskConfigs.
+type ListImageRiskConfigsParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Namespace Organization; only effective for private_image and shared_image
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name, substring match
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version; ignored unless image_name is also given
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// ImageId Image ID; when given, image_name and image_version are ignored
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// CheckName Baseline name, e.g. CentOS 7, Debian 10, EulerOS, SSH
+	CheckName *string `form:"check_name,omitempty" json:"check_name,omitempty"`
+
+	// Severity Risk level
+	Severity *string `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// Standard Compliance standard
+	Standard *string `form:"standard,omitempty" json:"standard,omitempty"`
+
+	// InstanceId SWR enterprise instance ID; no effect for local images
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+}
+
+// ListImageRiskConfigRulesParams defines parameters for ListImageRiskConfigRules.
+type ListImageRiskConfigRulesParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Offset Index of the first record to return
+	Offset *int32 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit Page size
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// Standard Compliance standard
+	Standard string `form:"standard" json:"standard"`
+
+	// ResultType Result filter
+	ResultType *string `form:"result_type,omitempty" json:"result_type,omitempty"`
+
+	// CheckRuleName Check rule name
+	CheckRuleName *string `form:"check_rule_name,omitempty" json:"check_rule_name,omitempty"`
+
+	// Severity Risk level
+	Severity *string `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ShowImageBaselineStatisticParams defines parameters for ShowImageBaselineStatistic.
+type ShowImageBaselineStatisticParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization; with no image selector at all, statistics cover every image
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImageWeakPwdUsersParams defines parameters for ListImageWeakPwdUsers.
+type ListImageWeakPwdUsersParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// TagName Image version (tag)
+	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+
+	// UserName User name
+	UserName *string `form:"user_name,omitempty" json:"user_name,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
 }
 
 // ListImageBuildCommandRisksParams defines parameters for ListImageBuildCommandRisks.
@@ -1298,6 +1883,9 @@ type ListVulAffectImagesParams struct {
 	// ClusterId Cluster ID
 	ClusterId *string `form:"cluster_id,omitempty" json:"cluster_id,omitempty"`
 }
+
+// ChangeExtendedWeakPasswordJSONRequestBody defines body for ChangeExtendedWeakPassword for application/json ContentType.
+type ChangeExtendedWeakPasswordJSONRequestBody = ChangeExtendedWeakPasswordRequestInfo
 
 // CreateManualImageScanTaskJSONRequestBody defines body for CreateManualImageScanTask for application/json ContentType.
 type CreateManualImageScanTaskJSONRequestBody = CreateManualImageScanTaskReqInfo

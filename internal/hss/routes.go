@@ -23,4 +23,15 @@ func (a *api) routes() {
 
 	built["ListImageBuildCommandRisks"] = Handle(a.listImageBuildCommandRisks)
 	built["ListImageBuildCommandRisksImages"] = Handle(a.listImageBuildCommandRisksImages)
+
+	built["ListImageRiskConfigs"] = Handle(a.listImageRiskConfigs)
+	built["ListImageRiskConfigRules"] = Handle(a.listImageRiskConfigRules)
+	built["ShowImageCheckRuleDetail"] = Handle(a.showImageCheckRuleDetail)
+	built["ShowImageBaselineStatistic"] = Handle(a.showImageBaselineStatistic)
+	built["ListCheckRulesInfo"] = Handle(a.listCheckRulesInfo)
+	built["ListCheckRuleResources"] = Handle(a.listCheckRuleResources)
+	built["ListImageWeakPwdUsers"] = Handle(a.listImageWeakPwdUsers)
+	built["ListImagePwdComplexity"] = Handle(a.listImagePwdComplexity)
+	built["ShowExtendedWeakPassword"] = Handle(a.showExtendedWeakPassword)
+	built["ChangeExtendedWeakPassword"] = Handle(a.changeExtendedWeakPassword)
 }

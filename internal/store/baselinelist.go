@@ -334,11 +334,12 @@ func (s *Store) RuleDetail(ctx context.Context, project string, k RuleKey, f Ima
 	return rule, nil, nil
 }
 
-// Unsafe counts what is set badly in images.
+// Unsafe counts what is set badly in images. What none of them was looked at for
+// is nil.
 type Unsafe struct {
 	// Rules counts failed rules, WeakPasswords accounts, both in each image;
 	// Complexity counts images that do not demand good passwords.
-	Rules, WeakPasswords, Complexity int64
+	Rules, WeakPasswords, Complexity *int64
 }
 
 // Unsafe counts over some images. An unknown one is fault.NotFound.
@@ -354,19 +355,22 @@ func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (ou
 			err := r.Scan(&name, &n)
 			switch name {
 			case report.CheckBaseline:
-				out.Rules = n
+				out.Rules = &n
 			case report.CheckPasswords:
-				out.WeakPasswords = n
+				out.WeakPasswords, out.Complexity = &n, new(int64)
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		if out.Complexity == nil {
+			return nil
+		}
 		w := f.where(project)
 		w.add("r.good = 0")
 		q, args = w.query(sqlCountComplexity)
-		return tx.QueryRowContext(ctx, q, args...).Scan(&out.Complexity)
+		return tx.QueryRowContext(ctx, q, args...).Scan(out.Complexity)
 	})
 	if err != nil {
 		return Unsafe{}, fmt.Errorf("count what is set badly: %w", err)

@@ -1,0 +1,167 @@
+package hss
+
+import (
+	"context"
+
+	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/store"
+)
+
+func selector(id, name, version *string) store.ImageSelector {
+	return store.ImageSelector{ID: value(id), Name: value(name), Version: value(version)}
+}
+
+// failedIs is the filter of results; nil for both.
+func failedIs(result *string) *bool {
+	if value(result) == "" {
+		return nil
+	}
+	return new(*result == string(baseline.Failed))
+}
+
+func scanResult(failed bool) *string {
+	if failed {
+		return new(string(baseline.Failed))
+	}
+	return new(string(baseline.Pass))
+}
+
+func (a *api) listImageRiskConfigs(ctx context.Context, c call, in *ListImageRiskConfigsParams) (*ListImageRiskConfigsResponse, error) {
+	var rows []store.Baseline
+	var total int64
+	if isLocal(in.ImageType) && !c.empty {
+		var err error
+		rows, total, err = a.store.Baselines(ctx, c.project, store.BaselineFilter{
+			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
+			CheckName: value(in.CheckName), Standard: value(in.Standard), Severity: value(in.Severity),
+		}, c.page)
+		if err != nil {
+			return nil, err
+		}
+	}
+	list := make([]ImageRiskConfigsInfoResponseInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ImageRiskConfigsInfoResponseInfo{
+			Severity: &r.Severity, CheckName: &r.CheckName, CheckType: &r.CheckName, CheckTypeDesc: &r.About, Standard: &r.Standard,
+			CheckRuleNum: int32p(r.Rules), FailedRuleNum: int32p(r.Failed),
+		}
+	}
+	return &ListImageRiskConfigsResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+type riskConfigRulesIn struct {
+	ListImageRiskConfigRulesParams
+	CheckName string `path:"check_name"`
+}
+
+func (a *api) listImageRiskConfigRules(ctx context.Context, c call, in *riskConfigRulesIn) (*ListImageRiskConfigRulesResponse, error) {
+	var rows []store.BaselineRule
+	var total int64
+	if isLocal(in.ImageType) {
+		var err error
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.project, store.BaselineFilter{
+			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
+			CheckName: in.CheckName, Standard: in.Standard, Severity: value(in.Severity),
+			Name: value(in.CheckRuleName), Failed: failedIs(in.ResultType),
+		}, c.page)
+		if err != nil {
+			return nil, err
+		}
+	}
+	list := make([]ImageRiskConfigsCheckRulesResponseInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ImageRiskConfigsCheckRulesResponseInfo{
+			Severity: &r.Severity, CheckName: &r.CheckName, CheckType: &r.CheckName, Standard: &r.Standard,
+			CheckRuleName: &r.Rule.Name, CheckRuleId: &r.Rule.ID, ScanResult: scanResult(r.Failed),
+		}
+	}
+	return &ListImageRiskConfigRulesResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+func (a *api) showImageCheckRuleDetail(ctx context.Context, c call, in *ShowImageCheckRuleDetailParams) (*ShowImageCheckRuleDetailResponse, error) {
+	if !isLocal(in.ImageType) || in.CheckType != in.CheckName {
+		return nil, fault.New(fault.NotFound, "there is no baseline %s of type %s for images of type %s", in.CheckName, in.CheckType, in.ImageType)
+	}
+	rule, cases, err := a.store.RuleDetail(ctx, c.project, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard},
+		selector(in.ImageId, in.ImageName, in.ImageVersion))
+	if err != nil {
+		return nil, err
+	}
+	out := &ShowImageCheckRuleDetailResponse{
+		Description: &rule.Description, Reference: &rule.Reference, Audit: &rule.Audit, Remediation: &rule.Remediation,
+	}
+	if cases == nil {
+		return out, nil
+	}
+	list := make([]ImageCheckRuleCheckCaseResponseInfo, len(cases))
+	for i, k := range cases {
+		list[i] = ImageCheckRuleCheckCaseResponseInfo{CheckDescription: &k.Description, CurrentValue: &k.Found, SuggestValue: &k.Wanted}
+	}
+	out.CheckInfoList = &list
+	return out, nil
+}
+
+func (a *api) showImageBaselineStatistic(ctx context.Context, c call, in *ShowImageBaselineStatisticParams) (*ShowImageBaselineStatisticResponse, error) {
+	if !isLocal(in.ImageType) || c.empty {
+		return &ShowImageBaselineStatisticResponse{ImageWeakPwd: new(int32), PwdPolicy: new(int32), SecurityCheck: new(int32)}, nil
+	}
+	n, err := a.store.Unsafe(ctx, c.project, selector(in.ImageId, in.ImageName, in.ImageVersion))
+	if err != nil {
+		return nil, err
+	}
+	return &ShowImageBaselineStatisticResponse{ImageWeakPwd: countp(n.WeakPasswords), PwdPolicy: countp(n.Complexity), SecurityCheck: countp(n.Rules)}, nil
+}
+
+// countp is absent where it is not known.
+func countp(n *int64) *int32 {
+	if n == nil {
+		return nil
+	}
+	return int32p(*n)
+}
+
+// listCheckRulesInfo is about registry and CI/CD images in HSS. Here it lists
+// what concerns local images, the only ones there are.
+func (a *api) listCheckRulesInfo(ctx context.Context, c call, in *ListCheckRulesInfoParams) (*ListCheckRulesInfoResponse, error) {
+	var rows []store.BaselineRule
+	var total int64
+	if isLocal(in.ImageType) {
+		var err error
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.project, store.BaselineFilter{
+			Images: selector(in.ImageId, in.ImageName, in.ImageVersion), Failed: failedIs(in.ScanResult),
+		}, c.page)
+		if err != nil {
+			return nil, err
+		}
+	}
+	list := make([]ImageCheckRuleResponseInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ImageCheckRuleResponseInfo{
+			Severity: &r.Severity, CheckName: &r.CheckName, CheckType: &r.CheckName, CheckTypeDesc: &r.About, Standard: &r.Standard,
+			CheckRuleName: &r.Rule.Name, CheckRuleId: &r.Rule.ID, ScanResult: scanResult(r.Failed),
+			LatestScanTime: &r.ScanTime, ImageNum: int32p(r.ImageNum),
+		}
+	}
+	return &ListCheckRulesInfoResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+func (a *api) listCheckRuleResources(ctx context.Context, c call, in *ListCheckRuleResourcesParams) (*ListCheckRuleResourcesResponse, error) {
+	var rows []store.RuleImage
+	var total int64
+	if isLocal(in.ImageType) {
+		var err error
+		rows, total, err = a.store.RuleImages(ctx, c.project, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard},
+			failedIs(in.ScanResult), c.page)
+		if err != nil {
+			return nil, err
+		}
+	}
+	list := make([]CheckRuleImageResponseInfo, len(rows))
+	for i, r := range rows {
+		list[i] = CheckRuleImageResponseInfo{
+			ImageDigest: &r.ConfigDigest, ImageName: &r.Name, ImageVersion: &r.Version, ImageType: new("local_image"), ImageSize: int32p(r.Size),
+		}
+	}
+	return &ListCheckRuleResourcesResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
