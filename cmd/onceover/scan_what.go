@@ -32,15 +32,7 @@ func parseScanners(s string) (map[string]bool, error) {
 
 // secrets are those in the files of an image and in its configuration.
 func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secret, error) {
-	e, err := secret.Builtin()
-	if err != nil {
-		return nil, err
-	}
-	var history []string
-	for _, h := range res.Config.History {
-		history = append(history, h.CreatedBy)
-	}
-	found, err := e.ScanConfig(ctx, res.Config.Env, res.Config.Labels, history)
+	found, err := secret.ScanImage(ctx, res.Config)
 	if errors.Is(err, secret.ErrLimit) {
 		res.Inventory.Problems = append(res.Inventory.Problems, report.Problem{Analyzer: "secret", Message: "image configuration: " + err.Error()})
 		err = nil
@@ -48,7 +40,7 @@ func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secre
 	if err != nil {
 		return nil, err
 	}
-	return append(secret.Reported(found), res.Inventory.Secrets...), nil
+	return append(found, res.Inventory.Secrets...), nil
 }
 
 // buildRisks are those in the commands that built an image.

@@ -57,6 +57,21 @@ type ChangeExtendedWeakPasswordRequestInfo struct {
 	ExtendedWeakPassword *[]string `json:"extended_weak_password,omitempty"`
 }
 
+// ChangeFilePathWhiteDetailRequestInfo defines model for ChangeFilePathWhiteDetailRequestInfo.
+type ChangeFilePathWhiteDetailRequestInfo struct {
+	// CustomizedPath User-defined whitelisted paths
+	CustomizedPath *[]string `json:"customized_path,omitempty"`
+}
+
+// ChangeSensitiveInfoRequestInfo defines model for ChangeSensitiveInfoRequestInfo.
+type ChangeSensitiveInfoRequestInfo struct {
+	// OperateType Action to take on the sensitive-information finding
+	OperateType *string `json:"operate_type,omitempty"`
+
+	// SensitiveInfoId Sensitive-information finding ID
+	SensitiveInfoId string `json:"sensitive_info_id"`
+}
+
 // CheckRuleImageResponseInfo defines model for CheckRuleImageResponseInfo.
 type CheckRuleImageResponseInfo struct {
 	// ImageDigest Image digest
@@ -291,6 +306,42 @@ type GeneralImageVulsResponseInfoCveList struct {
 	Cvss *float32 `json:"cvss,omitempty"`
 }
 
+// GlobalMalwareInfo defines model for GlobalMalwareInfo.
+type GlobalMalwareInfo struct {
+	// Description Malicious file description
+	Description *string `json:"description,omitempty"`
+
+	// FileName File name
+	FileName *string `json:"file_name,omitempty"`
+
+	// FilePath File path
+	FilePath *string `json:"file_path,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `json:"image_id,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `json:"image_name,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `json:"image_type,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `json:"image_version,omitempty"`
+
+	// InstanceId SWR enterprise instance ID
+	InstanceId *string `json:"instance_id,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `json:"namespace,omitempty"`
+
+	// Size Size in bytes
+	Size *int64 `json:"size,omitempty"`
+}
+
 // GlobalVulInfo defines model for GlobalVulInfo.
 type GlobalVulInfo struct {
 	// DataList Page of records
@@ -457,6 +508,21 @@ type ImageLocalInfo struct {
 
 	// VulNum Number of vulnerabilities
 	VulNum *int64 `json:"vul_num,omitempty"`
+}
+
+// ImageMalwareInfo defines model for ImageMalwareInfo.
+type ImageMalwareInfo struct {
+	// Description Malicious file description
+	Description *string `json:"description,omitempty"`
+
+	// FileName File name
+	FileName *string `json:"file_name,omitempty"`
+
+	// FilePath File path
+	FilePath *string `json:"file_path,omitempty"`
+
+	// Size Size in bytes
+	Size *int32 `json:"size,omitempty"`
 }
 
 // ImagePwdComplexityInfoResponseInfo defines model for ImagePwdComplexityInfoResponseInfo.
@@ -633,6 +699,39 @@ type ImageScanTaskInfoFailedImages struct {
 	RegistryType *string `json:"registry_type,omitempty"`
 }
 
+// ImageSensitiveInfo defines model for ImageSensitiveInfo.
+type ImageSensitiveInfo struct {
+	// Content Sensitive content found
+	Content *string `json:"content,omitempty"`
+
+	// Description Rule description
+	Description *string `json:"description,omitempty"`
+
+	// FilePath File path
+	FilePath *string `json:"file_path,omitempty"`
+
+	// HandleStatus Handling state
+	HandleStatus *string `json:"handle_status,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// Name Rule name
+	Name *string `json:"name,omitempty"`
+
+	// OperateAccept Handling action recorded for the finding
+	OperateAccept *string `json:"operate_accept,omitempty"`
+
+	// Position Image layer in which the finding sits
+	Position *string `json:"position,omitempty"`
+
+	// SensitiveInfoId Sensitive-information finding ID
+	SensitiveInfoId *string `json:"sensitive_info_id,omitempty"`
+
+	// Severity Risk level
+	Severity *string `json:"severity,omitempty"`
+}
+
 // ImageVulCveInfo defines model for ImageVulCveInfo.
 type ImageVulCveInfo struct {
 	// CveId CVE ID
@@ -741,6 +840,15 @@ type ListGeneralImageVulsResponse struct {
 	TotalNum *int32 `json:"total_num,omitempty"`
 }
 
+// ListGlobalMalwareResponse defines model for ListGlobalMalwareResponse.
+type ListGlobalMalwareResponse struct {
+	// DataList Page of records
+	DataList *[]GlobalMalwareInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListGlobalVulnerabilitiesResponse defines model for ListGlobalVulnerabilitiesResponse.
 type ListGlobalVulnerabilitiesResponse struct {
 	// DataList Page of records
@@ -777,6 +885,15 @@ type ListImageLocalResponse struct {
 	TotalNum *int32 `json:"total_num,omitempty"`
 }
 
+// ListImageMalwareResponse defines model for ListImageMalwareResponse.
+type ListImageMalwareResponse struct {
+	// DataList Page of records
+	DataList *[]ImageMalwareInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListImagePwdComplexityResponse defines model for ListImagePwdComplexityResponse.
 type ListImagePwdComplexityResponse struct {
 	// DataList Page of records
@@ -808,6 +925,24 @@ type ListImageRiskConfigsResponse struct {
 type ListImageScanTaskResponse struct {
 	// DataList Page of records
 	DataList *[]ImageScanTaskInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageSensitiveInfoResponse defines model for ListImageSensitiveInfoResponse.
+type ListImageSensitiveInfoResponse struct {
+	// DataList Page of records
+	DataList *[]ImageSensitiveInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageSensitiveResponse defines model for ListImageSensitiveResponse.
+type ListImageSensitiveResponse struct {
+	// DataList Page of records
+	DataList *[]ImageSensitiveInfo `json:"data_list,omitempty"`
 
 	// TotalNum Number of records that match, before paging
 	TotalNum *int32 `json:"total_num,omitempty"`
@@ -1009,6 +1144,24 @@ type LocalImageInfo struct {
 type ShowExtendedWeakPasswordResponse struct {
 	// ExtendedWeakPassword User-defined weak passwords
 	ExtendedWeakPassword *[]string `json:"extended_weak_password,omitempty"`
+}
+
+// ShowFilePathWhiteDetailResponse defines model for ShowFilePathWhiteDetailResponse.
+type ShowFilePathWhiteDetailResponse struct {
+	// CustomizedPath User-defined whitelisted paths
+	CustomizedPath *[]string `json:"customized_path,omitempty"`
+
+	// DefaultPath Built-in whitelisted paths, read-only
+	DefaultPath *[]string `json:"default_path,omitempty"`
+}
+
+// ShowFilePathWhiteListsResponse defines model for ShowFilePathWhiteListsResponse.
+type ShowFilePathWhiteListsResponse struct {
+	// CustomizedPath User-defined whitelisted paths
+	CustomizedPath *[]string `json:"customized_path,omitempty"`
+
+	// DefaultPath Built-in whitelisted paths, read-only
+	DefaultPath *[]string `json:"default_path,omitempty"`
 }
 
 // ShowImageAssetStatisticsResponse defines model for ShowImageAssetStatisticsResponse.
@@ -1677,6 +1830,96 @@ type ListLocalImageHostsParams struct {
 	Region RegionRequired `json:"region"`
 }
 
+// ListGlobalMalwareParams defines parameters for ListGlobalMalware.
+type ListGlobalMalwareParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// FileName File name, substring match
+	FileName *string `form:"file_name,omitempty" json:"file_name,omitempty"`
+
+	// Limit Page size
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *int32 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Region Region ID; the SDK always sends the header for this operation, possibly empty
+	Region RegionRequired `json:"region"`
+}
+
+// ListImageSensitiveInfoParams defines parameters for ListImageSensitiveInfo.
+type ListImageSensitiveInfoParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `form:"image_type,omitempty" json:"image_type,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ShowFilePathWhiteListsParams defines parameters for ShowFilePathWhiteLists.
+type ShowFilePathWhiteListsParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// FilePath File path
+	FilePath *string `form:"file_path,omitempty" json:"file_path,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ChangeFilePathWhiteListsParams defines parameters for ChangeFilePathWhiteLists.
+type ChangeFilePathWhiteListsParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ShowFilePathWhiteDetailParams defines parameters for ShowFilePathWhiteDetail.
+type ShowFilePathWhiteDetailParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// FilePath File path
+	FilePath *string `form:"file_path,omitempty" json:"file_path,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ChangeFilePathWhiteDetailParams defines parameters for ChangeFilePathWhiteDetail.
+type ChangeFilePathWhiteDetailParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ChangeSensitiveInfoParams defines parameters for ChangeSensitiveInfo.
+type ChangeSensitiveInfoParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+}
+
 // ListImageScanTaskParams defines parameters for ListImageScanTask.
 type ListImageScanTaskParams struct {
 	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
@@ -1750,6 +1993,72 @@ type ListVulnerabilityCveParams struct {
 
 	// Limit Page size
 	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImageMalwareParams defines parameters for ListImageMalware.
+type ListImageMalwareParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// FileName File name, substring match
+	FileName *string `form:"file_name,omitempty" json:"file_name,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// TagName Image version (tag)
+	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImageSensitiveParams defines parameters for ListImageSensitive.
+type ListImageSensitiveParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// FilePath File path
+	FilePath *string `form:"file_path,omitempty" json:"file_path,omitempty"`
+
+	// Severity Risk level
+	Severity *string `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// HandleStatus Handling state
+	HandleStatus *string `form:"handle_status,omitempty" json:"handle_status,omitempty"`
 
 	// Region Region ID
 	Region *Region `json:"region,omitempty"`
@@ -1892,3 +2201,14 @@ type CreateManualImageScanTaskJSONRequestBody = CreateManualImageScanTaskReqInfo
 
 // BatchScanLocalImageJSONRequestBody defines body for BatchScanLocalImage for application/json ContentType.
 type BatchScanLocalImageJSONRequestBody = LocalImageBatchScanRequestBody
+
+// ChangeFilePathWhiteListsJSONRequestBody defines body for ChangeFilePathWhiteLists for application/json ContentType.
+type ChangeFilePathWhiteListsJSONRequestBody = ChangeFilePathWhiteDetailRequestInfo
+
+// ChangeFilePathWhiteDetailJSONRequestBody defines body for ChangeFilePathWhiteDetail for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type ChangeFilePathWhiteDetailJSONRequestBody = ChangeFilePathWhiteDetailRequestInfo
+
+// ChangeSensitiveInfoJSONRequestBody defines body for ChangeSensitiveInfo for application/json ContentType.
+type ChangeSensitiveInfoJSONRequestBody = ChangeSensitiveInfoRequestInfo

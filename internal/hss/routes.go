@@ -34,4 +34,14 @@ func (a *api) routes() {
 	built["ListImagePwdComplexity"] = Handle(a.listImagePwdComplexity)
 	built["ShowExtendedWeakPassword"] = Handle(a.showExtendedWeakPassword)
 	built["ChangeExtendedWeakPassword"] = Handle(a.changeExtendedWeakPassword)
+	built["ListImageSensitive"] = Handle(a.listImageSensitive)
+	built["ListImageSensitiveInfo"] = Handle(a.listImageSensitiveInfo)
+	built["ChangeSensitiveInfo"] = Handle(a.changeSensitiveInfo)
+	built["ShowFilePathWhiteLists"] = Handle(a.showFilePathWhiteLists)
+	built["ShowFilePathWhiteDetail"] = Handle(a.showFilePathWhiteDetail)
+	built["ChangeFilePathWhiteLists"] = Handle(a.changeFilePaths)
+	built["ChangeFilePathWhiteDetail"] = Handle(a.changeFilePaths)
+
+	built["ListImageMalware"] = Handle(a.listImageMalware)
+	built["ListGlobalMalware"] = Handle(a.listGlobalMalware)
 }

@@ -140,7 +140,6 @@ AND NOT EXISTS (SELECT 1 FROM content_baseline o WHERE o.baseline_id = c.baselin
 	sqlJudgedBy       = `SELECT rules FROM baseline_check WHERE content_id = $1`
 	// Two ranges, for an index has no way to look for what is not equal.
 	sqlOldJudged = `SELECT content_id FROM baseline_check WHERE (rules < $1 OR rules > $2) ORDER BY content_id LIMIT $3`
-	sqlRecheck   = `UPDATE content_check SET num = $1, severity = $2 WHERE content_id = $3 AND name = $4`
 )
 
 // dropBaselines forget what the rules say of a content ($1), in this order.
@@ -257,8 +256,8 @@ func (s *Store) recheckBaselineBatch(ctx context.Context) (int, error) {
 			if err := putJudgement(ctx, tx, c, j); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, sqlRecheck, j.num, j.severity, c, report.CheckBaseline); err != nil {
-				return fmt.Errorf("store check: %w", err)
+			if err := setChecked(ctx, tx, c, report.CheckBaseline, j.checked); err != nil {
+				return err
 			}
 		}
 		return nil

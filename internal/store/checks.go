@@ -58,6 +58,8 @@ type checked struct {
 var checkPutters = map[string]func(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (checked, error){
 	report.CheckBaseline:  putBaseline,
 	report.CheckPasswords: putPasswords,
+	report.CheckSecrets:   putSecrets,
+	report.CheckMalware:   putMalware,
 }
 
 const (
@@ -65,12 +67,16 @@ const (
 ON CONFLICT (content_id, name) DO UPDATE SET key = excluded.key, num = excluded.num, severity = excluded.severity, partial = excluded.partial, checked_at = excluded.checked_at`
 	sqlSetChecked      = `UPDATE content_check SET num = $1, severity = $2 WHERE content_id = $3 AND name = $4`
 	sqlCheckedSeverity = `UPDATE content SET check_severity = (SELECT COALESCE(MAX(k.severity), 0) FROM content_check k WHERE k.content_id = $1) WHERE id = $2`
-	sqlAnalyzersOf     = `SELECT analyzers FROM content_detail WHERE content_id = $1`
+	// The same of many contents.
+	sqlCheckedSeverities = `UPDATE content SET check_severity = (SELECT COALESCE(MAX(k.severity), 0) FROM content_check k WHERE k.content_id = content.id) WHERE id IN {in}`
+	sqlLevelsOf          = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id IN {in}`
+	sqlAnalyzersOf       = `SELECT analyzers FROM content_detail WHERE content_id = $1`
 )
 
 // putChecks stores what the checks have found that a scan made. What others
 // found before stays. The severity level of the content is the caller's to set.
 func putChecks(ctx context.Context, tx *sql.Tx, job jobState, out *outcome, nowMS int64) error {
+	out.scannedMS = nowMS
 	for _, name := range report.Checks {
 		key, put := report.KeyFor(out.analyzers, name), checkPutters[name]
 		if key == "" || put == nil {
@@ -107,6 +113,17 @@ func setChecked(ctx context.Context, tx *sql.Tx, content int64, name string, c c
 	return nil
 }
 
+// followChecks lets the severity levels of contents follow their rows of
+// content_check.
+func followChecks(ctx context.Context, tx *sql.Tx, contents []int64) error {
+	for _, q := range []string{sqlCheckedSeverities, sqlLevelsOf} {
+		if err := execIn(ctx, tx, q, contents); err != nil {
+			return fmt.Errorf("set severity levels: %w", err)
+		}
+	}
+	return nil
+}
+
 // allAnalyzers are the keys of a scan, with those of the checks that it did not
 // make and an earlier one did: their reports count on.
 func allAnalyzers(ctx context.Context, tx *sql.Tx, content int64, now string) (string, error) {
@@ -130,4 +147,5 @@ func allAnalyzers(ctx context.Context, tx *sql.Tx, content int64, now string) (s
 // dropChecks forget what checks have found in a content ($1).
 var dropChecks = slices.Concat([]string{
 	`DELETE FROM content_check WHERE content_id = $1`,
+	sqlDropOnlySecrets, sqlDropSecrets, sqlDropRecounted, sqlDropMalware,
 }, dropBaselines, dropPasswords)

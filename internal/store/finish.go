@@ -174,6 +174,8 @@ type outcome struct {
 	passwords  *passwords // likewise
 	diffIDs    []image.Digest
 	components int64
+	inConfig   []report.Secret // of the image configuration
+	scannedMS  int64
 }
 
 // partial reports whether not every layer was read to its end for packages.
@@ -211,6 +213,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 		config:    img.Config,
 		build:     s.checkBuild(ctx, img.Config),
 		diffIDs:   img.DiffIDs,
+		inConfig:  s.configSecrets(ctx, img.Analyzers, cfg),
 	}
 	for _, w := range g.Matcher.Warnings(out.inventory) {
 		out.warned = true

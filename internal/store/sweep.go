@@ -57,6 +57,9 @@ func (s *Store) Run(ctx context.Context) {
 			if err := s.Sweep(ctx, s.now().UnixMilli()); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "sweep store", "err", err)
 			}
+			if err := s.settleSecrets(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "settle secrets", "err", err)
+			}
 		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
 )
 
 const (
@@ -60,4 +63,20 @@ func (e *Engine) ScanConfig(ctx context.Context, env []string, labels map[string
 		}
 	}
 	return out, limit
+}
+
+// ScanImage finds the secrets in the configuration of an image with the rules
+// of Builtin, in the words of package report. What was found before a limit
+// comes with an error that wraps ErrLimit.
+func ScanImage(ctx context.Context, cfg image.Config) ([]report.Secret, error) {
+	e, err := Builtin()
+	if err != nil {
+		return nil, err
+	}
+	history := make([]string, len(cfg.History))
+	for i, h := range cfg.History {
+		history[i] = h.CreatedBy
+	}
+	found, err := e.ScanConfig(ctx, cfg.Env, cfg.Labels, history)
+	return Reported(found), err
 }

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -128,6 +129,20 @@ var passedOver = map[string]bool{
 	".so": true, ".a": true, ".o": true, ".ko": true, ".dll": true, ".exe": true, ".class": true, ".pyc": true, ".pyo": true, ".elc": true, ".wasm": true, ".node": true, ".mo": true, ".gmo": true, ".pdf": true, ".rdb": true, ".dat": true,
 }
 
+// passedDirs are directories of files that no image puts secrets into.
+var passedDirs = []string{"/var/lib/dpkg/info", "/proc", "/sys"}
+
+// PassedOver are the paths that no file is read at, sorted: directories, and
+// "**/*.png" for an extension, in any case of its letters.
+func PassedOver() []string {
+	out := slices.Clone(passedDirs)
+	for ext := range passedOver {
+		out = append(out, "**/*"+ext)
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Wants reports whether Scan has to see a file, from its name and size (in
 // bytes) alone: formats that hold no text are passed over, and of binary
 // formats those are seen that hold keys.
@@ -135,7 +150,8 @@ func (e *Engine) Wants(p string, size int64) bool {
 	if size < minFile {
 		return false
 	}
-	return !passedOver[strings.ToLower(path.Ext(p))] && !strings.HasPrefix(p, "/var/lib/dpkg/info/") && !strings.HasPrefix(p, "/proc/") && !strings.HasPrefix(p, "/sys/")
+	within := func(dir string) bool { return strings.HasPrefix(p, dir) && len(p) > len(dir) && p[len(dir)] == '/' }
+	return !passedOver[strings.ToLower(path.Ext(p))] && !slices.ContainsFunc(passedDirs, within)
 }
 
 // minFile is the size of the shortest file that can hold a secret and what
