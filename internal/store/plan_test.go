@@ -75,6 +75,28 @@ func plans(project string) map[string]struct {
 		add("build images "+name, buildImagesWhere(project, "r", id), sqlListBuildImages, 10, 0)
 		add("count build images "+name, buildImagesWhere(project, "r", id), sqlCountBuildImages)
 	}
+	for name, f := range map[string]SecretFilter{"all": {}, "filtered": {Path: "p", Severity: "High", Handled: &yes}} {
+		w := &where{}
+		w.add("cs.content_id = ?", 1)
+		add("secrets of image "+name, f.where(w), sqlListImageSecrets, 10, 0)
+		add("count secrets of image "+name, w, sqlCountImageSecrets)
+		w = &where{}
+		w.add("s.project_id = ?", project)
+		add("secrets "+name, f.where(w), sqlListAllSecrets, 10, 0)
+		add("count secrets "+name, w, sqlCountAllSecrets)
+	}
+	for name, file := range map[string]string{"all": "", "filtered": "f"} {
+		w := &where{}
+		w.add("m.content_id = ?", 1)
+		w.contains("m.name", file)
+		add("malware of image "+name, w, sqlListImageMalware, 10, 0)
+		add("count malware of image "+name, w, sqlCountImageMalware)
+		w = &where{}
+		w.add("m.project_id = ?", project)
+		w.contains("m.name", file)
+		add("malware "+name, w, sqlListAllMalware, 10, 0)
+		add("count malware "+name, w, sqlCountAllMalware)
+	}
 	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
 		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
 		add("count tasks "+name, f.where(project), sqlCountTasks)
@@ -96,68 +118,84 @@ func plans(project string) map[string]struct {
 		"index images":             which(sqlIndexImages, "WHERE content_id IN {in}"),
 		"index hosts":              which(sqlIndexHosts, "WHERE content_id IN {in}"),
 		"index containers":         which(sqlIndexContainer, "WHERE content_id IN {in}"),
-		"known lists":              sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
+		"ignored secrets":          sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
+		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
+		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
 		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
 	} {
 		statement = strings.ReplaceAll(statement, "{in}", "($1, $2)")
 		out[name] = q{strings.ReplaceAll(statement, "{these}", "(3, 4)"), []any{1, 2}}
 	}
 	for name, f := range map[string]q{
-		"drop build":      {sqlDropBuild, []any{1}},
-		"set build":       {sqlSetBuild, []any{"v", 1}},
-		"build rules of":  {sqlBuildRulesOf, []any{1}},
-		"old build":       {sqlOldBuild, []any{"v", "v", 10}},
-		"drop cve":        {sqlDropCVE, []any{1, "c"}},
-		"shift one":       {sqlShiftOne, []any{1, 1, 1, 1, 1, 1}},
-		"file named":      {sqlFileNamed, []any{1}},
-		"list of part":    {sqlListOfPart, []any{1}},
-		"list held":       {sqlListHeld, []any{1}},
-		"drop file part":  {sqlDropFilePart, []any{1}},
-		"drop entries":    {sqlDropEntries, []any{1}},
-		"count content":   {sqlCountContent, []any{1, 1}},
-		"level of all":    {sqlLevelOfAll, []any{1}},
-		"parts":           {sqlPartsOf, []any{1}},
-		"part held":       {sqlPartHeld, []any{1}},
-		"drop placed":     {sqlDropPlaced, []any{1}},
-		"put owns":        {sqlPutOwns, []any{project, 1}},
-		"queue next":      {sqlQueueNext, []any{10}},
-		"named":           {sqlVulsNamed, []any{"n", "n"}},
-		"packages named":  {sqlNamed, []any{"n", 10}},
-		"revised":         {sqlRevised, []any{1, 10}},
-		"forget events":   {sqlForgetEvents, []any{1}},
-		"image num":       {sqlImageNum, []any{project}},
-		"next jobs":       {sqlNextJobs, []any{project, 1, "a", 1}},
-		"agent's jobs":    {sqlAgentJobs, []any{"a"}},
-		"lapsed":          {sqlLapsed, []any{1}},
-		"expired":         {sqlExpired, []any{1, 1}},
-		"gone":            {sqlGone, []any{1}},
-		"task failed":     {sqlTaskFailed, []any{"t", 1}},
-		"task offline":    {sqlTaskOffline, []any{"t", 1}},
-		"old tasks":       {sqlOldTasks, []any{project, 1}},
-		"active job":      {sqlActiveJob, []any{1}},
-		"content's jobs":  {sqlContentJobs, []any{1}},
-		"holders":         {sqlContentHolders, []any{1}},
-		"drop parts":      {sqlDropParts, []any{1}},
-		"agent's images":  {sqlAgentImages, []any{"a"}},
-		"match state":     {sqlMatchState, nil},
-		"vex list":        {sqlVEXList, []any{project}},
-		"vex content":     {sqlVEXContent, []any{project, "n"}},
-		"vex others":      {sqlVEXOthers, []any{project, "n"}},
-		"vex images":      {sqlVEXImages, []any{project}},
-		"vex digests":     {sqlVEXDigests, []any{project}},
-		"vex names of":    {sqlVEXNamesOf, []any{1}},
-		"vex digests of":  {sqlVEXDigestsOf, []any{1}},
-		"vex packages of": {sqlPackagesOfPart, []any{1}},
-		"config digest":   {sqlConfigDigest, []any{1}},
-		"drop containers": {sqlDropContainers, []any{"a"}},
-		"drop digests":    {sqlDropDigests, []any{"i"}},
-		"vul known":       {sqlVulKnown, []any{project, "v"}},
-		"has layer":       {sqlHasLayer, []any{"d", "a"}},
-		"drop tokens":     {sqlDeleteTokens, []any{1}},
-		"agent keys":      {sqlDropAgentKey, []any{"a"}},
-		"task jobs":       {sqlTaskJobs, []any{"t"}},
-		"job images":      {sqlJobImages, []any{"j"}},
-		"drop task jobs":  {sqlDropTaskJobs, []any{"t"}},
+		"secrets held":      {sqlSecretsHeld, []any{1}},
+		"drop secrets":      {sqlDropSecrets, []any{1}},
+		"drop only secrets": {sqlDropOnlySecrets, []any{1}},
+		"count secrets of":  {sqlCountSecrets, []any{1}},
+		"secret ignored":    {sqlSecretIgnored, []any{1, project}},
+		"set ignored":       {sqlSetIgnored, []any{1, 1}},
+		"next recount":      {sqlNextRecount, []any{10}},
+		"drop recounted":    {sqlDropRecounted, []any{1}},
+		"judge next":        {sqlJudgeNext, []any{project, 7, 10}},
+		"judge needed":      {sqlJudgeNeeded, nil},
+		"paths":             {sqlPaths, []any{project}},
+		"drop paths":        {sqlDropPaths, []any{project}},
+		"path revision":     {sqlPathRev, []any{project}},
+		"drop malware":      {sqlDropMalware, []any{1}},
+		"drop build":        {sqlDropBuild, []any{1}},
+		"set build":         {sqlSetBuild, []any{"v", 1}},
+		"build rules of":    {sqlBuildRulesOf, []any{1}},
+		"old build":         {sqlOldBuild, []any{"v", "v", 10}},
+		"drop cve":          {sqlDropCVE, []any{1, "c"}},
+		"shift one":         {sqlShiftOne, []any{1, 1, 1, 1, 1, 1}},
+		"file named":        {sqlFileNamed, []any{1}},
+		"list of part":      {sqlListOfPart, []any{1}},
+		"list held":         {sqlListHeld, []any{1}},
+		"drop file part":    {sqlDropFilePart, []any{1}},
+		"drop entries":      {sqlDropEntries, []any{1}},
+		"count content":     {sqlCountContent, []any{1, 1}},
+		"level of all":      {sqlLevelOfAll, []any{1}},
+		"parts":             {sqlPartsOf, []any{1}},
+		"part held":         {sqlPartHeld, []any{1}},
+		"drop placed":       {sqlDropPlaced, []any{1}},
+		"put owns":          {sqlPutOwns, []any{project, 1}},
+		"queue next":        {sqlQueueNext, []any{10}},
+		"named":             {sqlVulsNamed, []any{"n", "n"}},
+		"packages named":    {sqlNamed, []any{"n", 10}},
+		"revised":           {sqlRevised, []any{1, 10}},
+		"forget events":     {sqlForgetEvents, []any{1}},
+		"image num":         {sqlImageNum, []any{project}},
+		"next jobs":         {sqlNextJobs, []any{project, 1, "a", 1}},
+		"agent's jobs":      {sqlAgentJobs, []any{"a"}},
+		"lapsed":            {sqlLapsed, []any{1}},
+		"expired":           {sqlExpired, []any{1, 1}},
+		"gone":              {sqlGone, []any{1}},
+		"task failed":       {sqlTaskFailed, []any{"t", 1}},
+		"task offline":      {sqlTaskOffline, []any{"t", 1}},
+		"old tasks":         {sqlOldTasks, []any{project, 1}},
+		"active job":        {sqlActiveJob, []any{1}},
+		"content's jobs":    {sqlContentJobs, []any{1}},
+		"holders":           {sqlContentHolders, []any{1}},
+		"drop parts":        {sqlDropParts, []any{1}},
+		"agent's images":    {sqlAgentImages, []any{"a"}},
+		"match state":       {sqlMatchState, nil},
+		"vex list":          {sqlVEXList, []any{project}},
+		"vex content":       {sqlVEXContent, []any{project, "n"}},
+		"vex others":        {sqlVEXOthers, []any{project, "n"}},
+		"vex images":        {sqlVEXImages, []any{project}},
+		"vex digests":       {sqlVEXDigests, []any{project}},
+		"vex names of":      {sqlVEXNamesOf, []any{1}},
+		"vex digests of":    {sqlVEXDigestsOf, []any{1}},
+		"vex packages of":   {sqlPackagesOfPart, []any{1}},
+		"config digest":     {sqlConfigDigest, []any{1}},
+		"drop containers":   {sqlDropContainers, []any{"a"}},
+		"drop digests":      {sqlDropDigests, []any{"i"}},
+		"vul known":         {sqlVulKnown, []any{project, "v"}},
+		"has layer":         {sqlHasLayer, []any{"d", "a"}},
+		"drop tokens":       {sqlDeleteTokens, []any{1}},
+		"agent keys":        {sqlDropAgentKey, []any{"a"}},
+		"task jobs":         {sqlTaskJobs, []any{"t"}},
+		"job images":        {sqlJobImages, []any{"j"}},
+		"drop task jobs":    {sqlDropTaskJobs, []any{"t"}},
 	} {
 		out[name] = f
 	}
@@ -170,7 +208,9 @@ func TestQueryPlans(t *testing.T) {
 	w := newWorld(t)
 	own := map[string]bool{
 		"t": true, "counted": true, "worst": true, "d": true, "q": true, "CONSTANT": true,
-		"rematch_queue": true, // work table
+		"rematch_queue":  true, // work table
+		"secret_recount": true, // work table
+		"path_revision":  true, // one row a project
 	}
 	for name, q := range plans(w.project()) {
 		t.Run(name, func(t *testing.T) {

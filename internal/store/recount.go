@@ -29,7 +29,7 @@ WHERE name = 'secrets' AND content_id IN {in}`
 	sqlJudgeNext   = `SELECT id, path, skipped FROM secret WHERE project_id = $1 AND judged < $2 ORDER BY judged LIMIT $3`
 	sqlSetSkipped  = `UPDATE secret SET skipped = 1 - skipped WHERE id IN {in}`
 	sqlSetJudged   = `UPDATE secret SET judged = {revision} WHERE id IN {in}`
-	sqlJudgeNeeded = `SELECT p.project_id FROM path_revision p WHERE EXISTS (SELECT 1 FROM secret s WHERE s.project_id = p.project_id AND s.judged < p.revision)`
+	sqlJudgeNeeded = `SELECT project_id FROM path_revision WHERE EXISTS (SELECT 1 FROM secret s WHERE s.project_id = path_revision.project_id AND s.judged < path_revision.revision)`
 )
 
 // settleSecrets does what a change of decisions or lists has left undone, since
