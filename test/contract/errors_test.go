@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 			})
 		}
 	}
-	if built != 16 {
+	if built != 25 {
 		t.Errorf("%d operations are built", built)
 	}
 }
