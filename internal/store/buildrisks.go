@@ -122,6 +122,7 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 	type old struct {
 		content int64
 		risks   []brokenRule
+		plain   []byte // a configuration that is not sealed yet
 	}
 	var batch []old
 	err := s.inView(ctx, func(tx *sql.Tx) error {
@@ -131,8 +132,15 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 			if err := r.Scan(&o.content, &config); err != nil {
 				return err
 			}
+			config, sealed, err := s.openConfig(o.content, config)
+			if err != nil {
+				return err
+			}
 			if len(config) > 0 {
 				o.risks = s.checkBuild(ctx, config)
+				if !sealed {
+					o.plain = config
+				}
 			}
 			batch = append(batch, o)
 			return nil
@@ -150,6 +158,9 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 			}
 			if err == nil {
 				err = putBuild(ctx, tx, o.content, o.risks)
+			}
+			if err == nil && o.plain != nil {
+				err = s.setConfig(ctx, tx, o.content, o.plain)
 			}
 			if err != nil {
 				return err

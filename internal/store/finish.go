@@ -168,7 +168,7 @@ type outcome struct {
 	matched    []matched // packages that are new to the fleet
 	warned     bool
 	analyzers  string
-	config     []byte
+	config     []byte // sealed
 	build      []brokenRule
 	judgement  *judgement // nil if baselines were not looked at
 	passwords  *passwords // likewise
@@ -210,7 +210,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 	out := &outcome{
 		inventory: report.Merge(layers),
 		analyzers: img.Analyzers,
-		config:    img.Config,
+		config:    s.sealConfig(job.content, img.Config),
 		build:     s.checkBuild(ctx, img.Config),
 		diffIDs:   img.DiffIDs,
 		inConfig:  s.configSecrets(ctx, img.Analyzers, cfg),

@@ -48,6 +48,9 @@ func (s *Store) Merged(ctx context.Context, project, imageID string) (*Merged, e
 		return nil, fmt.Errorf("read diff IDs: %w", err)
 	}
 	out := &Merged{}
+	if raw, _, err = s.openConfig(content, raw); err != nil {
+		return nil, fmt.Errorf("read scan of image: %w", err)
+	}
 	if out.Config, err = image.ParseConfig(raw); err != nil {
 		return nil, fmt.Errorf("read image configuration: %w", err)
 	}

@@ -141,6 +141,7 @@ func plans(project string) map[string]struct {
 		"drop paths":        {sqlDropPaths, []any{project}},
 		"path revision":     {sqlPathRev, []any{project}},
 		"drop malware":      {sqlDropMalware, []any{1}},
+		"set config":        {sqlSetConfig, []any{"c", 1}},
 		"drop build":        {sqlDropBuild, []any{1}},
 		"set build":         {sqlSetBuild, []any{"v", 1}},
 		"build rules of":    {sqlBuildRulesOf, []any{1}},

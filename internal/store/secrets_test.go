@@ -443,13 +443,11 @@ func TestSettleSecrets(t *testing.T) {
 	}
 }
 
-// No value is in the database, and rows go with the content.
+// Rows go with the content.
 func TestSecretsGo(t *testing.T) {
 	w := newWorld(t)
-	images := secretImages(t)
-	images[0].env = nil
-	k := w.plant(images[0])
-	if n := w.rowNum("secret"); n != 2 {
+	k := w.plant(secretImages(t)...)
+	if n := w.rowNum("secret"); n != 3 {
 		t.Errorf("%d secrets", n)
 	}
 	w.sync(k, 0, nil, []fleet.ImageState{})
@@ -461,6 +459,17 @@ func TestSecretsGo(t *testing.T) {
 		if n := w.rowNum(table); n != 0 {
 			t.Errorf("%d rows of %s after the content has gone", n, table)
 		}
+	}
+}
+
+// No value is in the database: not in what was found, and not in the image
+// configuration.
+func TestNoSecretIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.plant(secretImages(t)...)
+	merged, err := w.Merged(t.Context(), w.project(), w.images()["second:1"].ID)
+	if err != nil || len(merged.Config.Env) != 1 || merged.Config.Env[0] != "DB_PASSWORD="+password {
+		t.Errorf("the configuration is not read again: %+v, %v", merged, err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -481,6 +490,38 @@ func TestSecretsGo(t *testing.T) {
 		}
 		if !strings.Contains(string(b), "/srv/app/db.ini") && e == w.path {
 			t.Error("the finding itself is not in the file: this test sees nothing")
+		}
+	}
+}
+
+// Configurations of older versions are sealed once.
+func TestSealOldConfigs(t *testing.T) { onEngines(t, testSealOldConfigs) }
+
+func testSealOldConfigs(t *testing.T) {
+	w := newWorld(t)
+	images := secretImages(t)
+	w.plant(images...)
+	for _, p := range images {
+		content := contentID(w.project(), image.DigestOf(p.config()))
+		if _, err := w.write.ExecContext(t.Context(), `UPDATE content_detail SET build_rules = '', config = $1 WHERE content_id = $2`, []byte(p.config()), content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := w.RecheckBuild(t.Context()); n != len(images) || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	for _, p := range images {
+		content := contentID(w.project(), image.DigestOf(p.config()))
+		var kept []byte
+		if err := w.read.QueryRowContext(t.Context(), `SELECT config FROM content_detail WHERE content_id = $1`, content).Scan(&kept); err != nil {
+			t.Fatal(err)
+		}
+		got, sealed, err := w.openConfig(content, kept)
+		if err != nil || !sealed || string(got) != string(p.config()) || strings.Contains(string(kept), password) {
+			t.Errorf("%s: sealed %v, %v: %s", p.name, sealed, err, got)
+		}
+		if _, _, err := w.openConfig(content+1, kept); err == nil {
+			t.Errorf("%s: opens as that of another content", p.name)
 		}
 	}
 }

@@ -14,6 +14,8 @@
 -- secret_recount   work table: contents whose row in content_check is to be counted anew.
 -- malware          a malicious file or entry of an archive (inner_path) of a content, n by the severity. findings (JSON) are what
 --                  the engines say of it.
+-- content_detail   config is sealed from now on, since there may be passwords in it. build_rules = '' lets Store.Run check the
+--                  build commands of older rows anew, and seal them by the way.
 
 CREATE TABLE secret (
     id         BIGINT PRIMARY KEY,
@@ -90,6 +92,8 @@ CREATE TABLE malware (
     PRIMARY KEY (content_id, n)
 );
 CREATE INDEX malware_worst ON malware (project_id, severity DESC, content_id, n);
+
+UPDATE content_detail SET build_rules = '';
 
 -- +goose Down
 DROP TABLE malware;
