@@ -276,6 +276,9 @@ func (s *Store) keptBaseline(ctx context.Context, content int64) (*baseline.Imag
 	if err != nil {
 		return nil, fmt.Errorf("read scan: %w", err)
 	}
+	if config, _, err = s.openConfig(content, config); err != nil {
+		return nil, fmt.Errorf("read scan: %w", err)
+	}
 	img := fleet.ImageReport{Analyzers: report.JoinKeys(slices.DeleteFunc(report.SplitKeys(analyzers), func(key string) bool {
 		check := report.CheckOf(key)
 		return check != report.CheckPackages && check != report.CheckBaseline
