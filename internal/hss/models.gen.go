@@ -372,6 +372,75 @@ type GlobalVulInfo struct {
 	VulName *string `json:"vul_name,omitempty"`
 }
 
+// ImageAppResponseInfo defines model for ImageAppResponseInfo.
+type ImageAppResponseInfo struct {
+	// AppName Software package or application name
+	AppName *string `json:"app_name,omitempty"`
+
+	// AppPath Path of the software inside the image
+	AppPath *string `json:"app_path,omitempty"`
+
+	// AppType Software type
+	AppType *string `json:"app_type,omitempty"`
+
+	// AppVersion Software version
+	AppVersion *string `json:"app_version,omitempty"`
+
+	// ImageId Image ID
+	ImageId *string `json:"image_id,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `json:"image_name,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `json:"image_type,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `json:"image_version,omitempty"`
+
+	// IsCompliant Whether the software is compliant; only false is supported as a filter
+	IsCompliant *bool `json:"is_compliant,omitempty"`
+
+	// LatestScanTime Time of the last scan, Unix milliseconds
+	LatestScanTime *int64 `json:"latest_scan_time,omitempty"`
+
+	// LayerDigest Digest of the image layer
+	LayerDigest *string `json:"layer_digest,omitempty"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `json:"namespace,omitempty"`
+
+	// VulNum Number of vulnerabilities
+	VulNum *int32 `json:"vul_num,omitempty"`
+}
+
+// ImageAppsInfo defines model for ImageAppsInfo.
+type ImageAppsInfo struct {
+	// AppName Software package or application name
+	AppName *string `json:"app_name,omitempty"`
+
+	// AppType Software type
+	AppType *string `json:"app_type,omitempty"`
+
+	// AppVersion Software version
+	AppVersion *string `json:"app_version,omitempty"`
+
+	// VulNum Number of vulnerabilities
+	VulNum *int32 `json:"vul_num,omitempty"`
+}
+
+// ImageBasicImageInfo defines model for ImageBasicImageInfo.
+type ImageBasicImageInfo struct {
+	// LayerDigest Digest of the image layer
+	LayerDigest *string `json:"layer_digest,omitempty"`
+
+	// OsName Operating system name
+	OsName *string `json:"os_name,omitempty"`
+
+	// OsVersion Operating system version
+	OsVersion *string `json:"os_version,omitempty"`
+}
+
 // ImageBuildCommandRiskResponseInfo defines model for ImageBuildCommandRiskResponseInfo.
 type ImageBuildCommandRiskResponseInfo struct {
 	// Description Risk description
@@ -442,6 +511,30 @@ type ImageCheckRuleResponseInfo struct {
 
 	// Standard Compliance standard
 	Standard *string `json:"standard,omitempty"`
+}
+
+// ImageFileInfo defines model for ImageFileInfo.
+type ImageFileInfo struct {
+	// FileName File name
+	FileName *string `json:"file_name,omitempty"`
+
+	// FilePath File path
+	FilePath *string `json:"file_path,omitempty"`
+
+	// Size Size in bytes
+	Size *int32 `json:"size,omitempty"`
+}
+
+// ImageFileResponseInfo defines model for ImageFileResponseInfo.
+type ImageFileResponseInfo struct {
+	// FileName File name
+	FileName *string `json:"file_name,omitempty"`
+
+	// FilePath File path
+	FilePath *string `json:"file_path,omitempty"`
+
+	// Size Size in bytes
+	Size *int64 `json:"size,omitempty"`
 }
 
 // ImageLocalInfo defines model for ImageLocalInfo.
@@ -523,6 +616,24 @@ type ImageMalwareInfo struct {
 
 	// Size Size in bytes
 	Size *int32 `json:"size,omitempty"`
+}
+
+// ImageNonCompliantAppInfo defines model for ImageNonCompliantAppInfo.
+type ImageNonCompliantAppInfo struct {
+	// AppName Software package or application name
+	AppName *string `json:"app_name,omitempty"`
+
+	// AppPath Path of the software inside the image
+	AppPath *string `json:"app_path,omitempty"`
+
+	// AppVersion Software version
+	AppVersion *string `json:"app_version,omitempty"`
+
+	// Id Record ID
+	Id *string `json:"id,omitempty"`
+
+	// LayerDigest Digest of the image layer
+	LayerDigest *string `json:"layer_digest,omitempty"`
 }
 
 // ImagePwdComplexityInfoResponseInfo defines model for ImagePwdComplexityInfoResponseInfo.
@@ -840,6 +951,24 @@ type ListGeneralImageVulsResponse struct {
 	TotalNum *int32 `json:"total_num,omitempty"`
 }
 
+// ListGlobalImageAppsResponse defines model for ListGlobalImageAppsResponse.
+type ListGlobalImageAppsResponse struct {
+	// DataList Page of records
+	DataList *[]ImageAppResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListGlobalImageFilesResponse defines model for ListGlobalImageFilesResponse.
+type ListGlobalImageFilesResponse struct {
+	// DataList Page of records
+	DataList *[]ImageFileResponseInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListGlobalMalwareResponse defines model for ListGlobalMalwareResponse.
 type ListGlobalMalwareResponse struct {
 	// DataList Page of records
@@ -853,6 +982,24 @@ type ListGlobalMalwareResponse struct {
 type ListGlobalVulnerabilitiesResponse struct {
 	// DataList Page of records
 	DataList *[]GlobalVulInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageAppsResponse defines model for ListImageAppsResponse.
+type ListImageAppsResponse struct {
+	// DataList Page of records
+	DataList *[]ImageAppsInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageBasicImageResponse defines model for ListImageBasicImageResponse.
+type ListImageBasicImageResponse struct {
+	// DataList Page of records
+	DataList *[]ImageBasicImageInfo `json:"data_list,omitempty"`
 
 	// TotalNum Number of records that match, before paging
 	TotalNum *int32 `json:"total_num,omitempty"`
@@ -876,6 +1023,15 @@ type ListImageBuildCommandRisksResponse struct {
 	TotalNum *int32 `json:"total_num,omitempty"`
 }
 
+// ListImageFilesResponse defines model for ListImageFilesResponse.
+type ListImageFilesResponse struct {
+	// DataList Page of records
+	DataList *[]ImageFileInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
 // ListImageLocalResponse defines model for ListImageLocalResponse.
 type ListImageLocalResponse struct {
 	// DataList Page of records
@@ -889,6 +1045,15 @@ type ListImageLocalResponse struct {
 type ListImageMalwareResponse struct {
 	// DataList Page of records
 	DataList *[]ImageMalwareInfo `json:"data_list,omitempty"`
+
+	// TotalNum Number of records that match, before paging
+	TotalNum *int32 `json:"total_num,omitempty"`
+}
+
+// ListImageNonCompliantAppResponse defines model for ListImageNonCompliantAppResponse.
+type ListImageNonCompliantAppResponse struct {
+	// DataList Page of records
+	DataList *[]ImageNonCompliantAppInfo `json:"data_list,omitempty"`
 
 	// TotalNum Number of records that match, before paging
 	TotalNum *int32 `json:"total_num,omitempty"`
@@ -1206,6 +1371,15 @@ type ShowImageCheckRuleDetailResponse struct {
 	Remediation *string `json:"remediation,omitempty"`
 }
 
+// ShowImageFilesStatResponse defines model for ShowImageFilesStatResponse.
+type ShowImageFilesStatResponse struct {
+	// TotalFilesNum Number of files in the image
+	TotalFilesNum *int32 `json:"total_files_num,omitempty"`
+
+	// TotalFilesSize Total size of files in the image, bytes
+	TotalFilesSize *int32 `json:"total_files_size,omitempty"`
+}
+
 // VulAffectImagesResponseInfo defines model for VulAffectImagesResponseInfo.
 type VulAffectImagesResponseInfo struct {
 	// AgentId ID of the host agent that reported the image
@@ -1366,6 +1540,30 @@ type ListCheckRulesInfoParams struct {
 
 	// ScanResult Check result
 	ScanResult *string `form:"scan_result,omitempty" json:"scan_result,omitempty"`
+}
+
+// ListGlobalImageAppsParams defines parameters for ListGlobalImageApps.
+type ListGlobalImageAppsParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `form:"image_type,omitempty" json:"image_type,omitempty"`
+
+	// AppName Software package or application name
+	AppName *string `form:"app_name,omitempty" json:"app_name,omitempty"`
+
+	// IsCompliant Whether the software is compliant; only false is supported as a filter
+	IsCompliant *bool `form:"is_compliant,omitempty" json:"is_compliant,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
 }
 
 // ShowImageAssetStatisticsParams defines parameters for ShowImageAssetStatistics.
@@ -1651,6 +1849,27 @@ type ListImageBuildCommandRisksImagesParams struct {
 
 	// ImageId Image ID
 	ImageId *string `form:"image_id,omitempty" json:"image_id,omitempty"`
+}
+
+// ListGlobalImageFilesParams defines parameters for ListGlobalImageFiles.
+type ListGlobalImageFilesParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType *string `form:"image_type,omitempty" json:"image_type,omitempty"`
+
+	// FileName File name
+	FileName *string `form:"file_name,omitempty" json:"file_name,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
 }
 
 // CreateManualImageScanTaskParams defines parameters for CreateManualImageScanTask.
@@ -1998,6 +2217,111 @@ type ListVulnerabilityCveParams struct {
 	Region *Region `json:"region,omitempty"`
 }
 
+// ListImageAppsParams defines parameters for ListImageApps.
+type ListImageAppsParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// TagName Image version (tag)
+	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// AppName Software package or application name
+	AppName *string `form:"app_name,omitempty" json:"app_name,omitempty"`
+}
+
+// ListImageBasicImageParams defines parameters for ListImageBasicImage.
+type ListImageBasicImageParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *int32 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// OsName Operating system name
+	OsName *string `form:"os_name,omitempty" json:"os_name,omitempty"`
+
+	// Region Region ID; the SDK always sends the header for this operation, possibly empty
+	Region RegionRequired `json:"region"`
+}
+
+// ListImageFilesParams defines parameters for ListImageFiles.
+type ListImageFilesParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// TagName Image version (tag)
+	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// FileName File name
+	FileName *string `form:"file_name,omitempty" json:"file_name,omitempty"`
+}
+
+// ShowImageFilesStatParams defines parameters for ShowImageFilesStat.
+type ShowImageFilesStatParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// TagName Image version (tag)
+	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// Region Region ID; the SDK always sends the header for this operation, possibly empty
+	Region RegionRequired `json:"region"`
+}
+
 // ListImageMalwareParams defines parameters for ListImageMalware.
 type ListImageMalwareParams struct {
 	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
@@ -2023,6 +2347,36 @@ type ListImageMalwareParams struct {
 
 	// TagName Image version (tag)
 	TagName *string `form:"tag_name,omitempty" json:"tag_name,omitempty"`
+
+	// Region Region ID
+	Region *Region `json:"region,omitempty"`
+}
+
+// ListImageNonCompliantAppParams defines parameters for ListImageNonCompliantApp.
+type ListImageNonCompliantAppParams struct {
+	// EnterpriseProjectId Enterprise project ID; "0" is the default project and "all_granted_eps" covers every project the caller may see
+	EnterpriseProjectId *EnterpriseProjectId `form:"enterprise_project_id,omitempty" json:"enterprise_project_id,omitempty"`
+
+	// Limit Page size
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset Index of the first record to return
+	Offset *Offset `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// ImageType Image type
+	ImageType string `form:"image_type" json:"image_type"`
+
+	// Namespace Organization (namespace) name
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// ImageName Image name
+	ImageName *string `form:"image_name,omitempty" json:"image_name,omitempty"`
+
+	// ImageVersion Image version (tag)
+	ImageVersion *string `form:"image_version,omitempty" json:"image_version,omitempty"`
+
+	// AppName Software package or application name
+	AppName *string `form:"app_name,omitempty" json:"app_name,omitempty"`
 
 	// Region Region ID
 	Region *Region `json:"region,omitempty"`

@@ -44,4 +44,11 @@ func (a *api) routes() {
 
 	built["ListImageMalware"] = Handle(a.listImageMalware)
 	built["ListGlobalMalware"] = Handle(a.listGlobalMalware)
+	built["ListImageApps"] = Handle(a.listImageApps)
+	built["ListGlobalImageApps"] = Handle(a.listGlobalImageApps)
+	built["ListImageNonCompliantApp"] = Handle(a.listImageNonCompliantApp)
+	built["ListImageBasicImage"] = Handle(a.listImageBasicImage)
+	built["ListImageFiles"] = Handle(a.listImageFiles)
+	built["ListGlobalImageFiles"] = Handle(a.listGlobalImageFiles)
+	built["ShowImageFilesStat"] = Handle(a.showImageFilesStat)
 }

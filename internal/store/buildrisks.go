@@ -171,8 +171,8 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 }
 
 // recheck checks anew what was checked with other rules: build commands once,
-// for those rules change with the program only; baselines whenever they are
-// woken. What fails is tried again.
+// for those rules change with the program only, with what earlier versions did
+// not store; baselines whenever they are woken. What fails is tried again.
 func (s *Store) recheck(ctx context.Context) {
 	for _, again := range []struct {
 		what string
@@ -180,6 +180,7 @@ func (s *Store) recheck(ctx context.Context) {
 		wake <-chan struct{} // nil for once
 	}{
 		{"build commands", s.RecheckBuild, nil},
+		{"results of earlier versions", s.fillIn, nil},
 		{"baselines", s.RecheckBaseline, s.rulesChanged},
 	} {
 		s.recheckUntil(ctx, again.what, again.do, again.wake)

@@ -33,6 +33,8 @@ type filePart struct {
 	layer  string
 	files  []report.File // all of the list
 	hidden []byte
+	// num and size, in bytes, are of the files that are not hidden.
+	num, size int64
 }
 
 // splitFiles takes the files of an image apart, and says what is known of them.
@@ -53,7 +55,13 @@ func splitFiles(layers []*report.LayerReport) (parts []filePart, known int64) {
 		for _, f := range l.Files {
 			words = append(words, text(f.Path), string(f.SHA256[:]), strconv.FormatInt(f.Size, 36), strconv.FormatInt(int64(f.Mode), 36), f.Kind, strconv.FormatBool(f.Owned))
 		}
-		p := filePart{listID: rowID(words...), layer: l.DiffID, files: l.Files, hidden: packNumbers(hidden)}
+		p := filePart{listID: rowID(words...), layer: l.DiffID, files: l.Files, hidden: packNumbers(hidden), num: int64(len(l.Files) - len(hidden))}
+		for _, f := range l.Files {
+			p.size += f.Size
+		}
+		for _, n := range hidden {
+			p.size -= l.Files[n].Size
+		}
 		p.id = rowID("file part", strconv.FormatInt(p.listID, 36), string(p.hidden))
 		if !slices.ContainsFunc(parts, func(o filePart) bool { return o.id == p.id }) {
 			parts = append(parts, p)
@@ -94,7 +102,7 @@ const (
 	sqlKnownLists  = `SELECT id FROM file_list WHERE id IN {in}`
 	sqlPutList     = `INSERT INTO file_list (id, layer) VALUES`
 	sqlPutEntry    = `INSERT INTO file_entry (list_id, n, key, rest, path, size, mode, kind, owned) VALUES`
-	sqlPutFilePart = `INSERT INTO file_part (part_id, list_id, hidden) VALUES`
+	sqlPutFilePart = `INSERT INTO file_part (part_id, list_id, hidden, num, size) VALUES`
 
 	sqlListOfPart   = `SELECT list_id FROM file_part WHERE part_id = $1`
 	sqlDropFilePart = `DELETE FROM file_part WHERE part_id = $1`
@@ -109,7 +117,7 @@ func putFileParts(ctx context.Context, tx *sql.Tx, parts []filePart) error {
 	var rows, newLists, entries [][]any
 	for _, p := range parts {
 		lists[p.listID] = p
-		rows = append(rows, []any{p.id, p.listID, p.hidden})
+		rows = append(rows, []any{p.id, p.listID, p.hidden, p.num, p.size})
 	}
 	err := eachIn(ctx, tx, sqlKnownLists, slices.Sorted(maps.Keys(lists)), func(r *sql.Rows) error {
 		var id int64

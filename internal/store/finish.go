@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/check/baseimage"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/image"
@@ -97,7 +98,7 @@ func (s *Store) finishDone(ctx context.Context, agent auth.Key, job jobState, im
 		if out.partial() {
 			return s.finishPartial(ctx, tx, g, job, out, nowMS)
 		}
-		vulNum, err := putOutcome(ctx, tx, g, job, out, nowMS)
+		vulNum, err := s.putOutcome(ctx, tx, g, job, out, nowMS)
 		if err != nil {
 			return err
 		}
@@ -114,7 +115,7 @@ func (s *Store) finishPartial(ctx context.Context, tx *sql.Tx, g Generation, job
 		return fmt.Errorf("read scan time: %w", err)
 	}
 	if scanned == 0 {
-		if _, err := putOutcome(ctx, tx, g, job, out, nowMS); err != nil {
+		if _, err := s.putOutcome(ctx, tx, g, job, out, nowMS); err != nil {
 			return err
 		}
 	}
@@ -168,7 +169,7 @@ type outcome struct {
 	matched    []matched // packages that are new to the fleet
 	warned     bool
 	analyzers  string
-	config     []byte // sealed
+	config     []byte // as it came
 	build      []brokenRule
 	judgement  *judgement // nil if baselines were not looked at
 	passwords  *passwords // likewise
@@ -176,6 +177,9 @@ type outcome struct {
 	components int64
 	inConfig   []report.Secret // of the image configuration
 	scannedMS  int64
+	apps       int64 // places of installed software
+	// systemLayer is the layer that brought the distribution.
+	systemLayer image.Digest
 }
 
 // partial reports whether not every layer was read to its end for packages.
@@ -210,7 +214,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 	out := &outcome{
 		inventory: report.Merge(layers),
 		analyzers: img.Analyzers,
-		config:    s.sealConfig(job.content, img.Config),
+		config:    img.Config,
 		build:     s.checkBuild(ctx, img.Config),
 		diffIDs:   img.DiffIDs,
 		inConfig:  s.configSecrets(ctx, img.Analyzers, cfg),
@@ -223,6 +227,11 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 	if out.packages, out.parts, err = split(out.inventory); err != nil {
 		return nil, err
 	}
+	for _, p := range out.parts {
+		for _, r := range p.rows {
+			out.apps += 1 - boolInt(r.declared)
+		}
+	}
 	out.files, out.filesKnown = splitFiles(layers)
 	if out.judgement, err = s.checkBaseline(ctx, out); err != nil {
 		return nil, err
@@ -230,6 +239,7 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 	if out.passwords, err = checkPasswords(out); err != nil {
 		return nil, err
 	}
+	out.systemLayer = baseimage.SystemLayer(layers, out.inventory.Distro)
 	out.matched, err = s.matchNew(ctx, g, out.packages)
 	return out, err
 }
@@ -267,13 +277,14 @@ const (
 	// A partial report is no scan: it has no time.
 	sqlContentDone = `UPDATE content SET scan_status = 'success', prior_status = 'success', scan_failed_desc = '', latest_scan_time = $1,
 first_scan_time = CASE first_scan_time WHEN 0 THEN $2 ELSE first_scan_time END, component_num = $3, unread = $4, coverage_id = $5, files = $6 WHERE id = $7`
+	sqlSetAppNum = `UPDATE content SET app_num = $1 WHERE id = $2`
 	sqlPutDetail = `INSERT INTO content_detail (content_id, analyzers, generation, diff_ids, config, distro) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (content_id) DO UPDATE SET analyzers = excluded.analyzers, generation = excluded.generation, diff_ids = excluded.diff_ids, config = excluded.config, distro = excluded.distro`
 )
 
 // putOutcome replaces what is known of the job's content. It returns how many
 // advisories concern it.
-func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out *outcome, nowMS int64) (vulNum int64, err error) {
+func (s *Store) putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out *outcome, nowMS int64) (vulNum int64, err error) {
 	if err := putInventory(ctx, tx, job.project, job.content, out.packages, out.parts, out.files); err != nil {
 		return 0, err
 	}
@@ -296,11 +307,20 @@ func putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, analyzers, g.ID, string(diffIDs), out.config, distro); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, analyzers, g.ID, string(diffIDs), s.sealConfig(job.content, out.config), distro); err != nil {
 		return 0, fmt.Errorf("store what the result was made from: %w", err)
 	}
 	if err := putBuild(ctx, tx, job.content, out.build); err != nil {
 		return 0, err
+	}
+	if err := putChain(ctx, tx, job.content, out); err != nil {
+		return 0, err
+	}
+	if err := s.judgeParts(ctx, tx, out); err != nil {
+		return 0, err
+	}
+	if _, err := tx.ExecContext(ctx, sqlSetAppNum, out.apps, job.content); err != nil {
+		return 0, fmt.Errorf("count software: %w", err)
 	}
 	if err := putChecks(ctx, tx, job, out, nowMS); err != nil {
 		return 0, err

@@ -42,14 +42,15 @@ type slot struct {
 	images  int32
 	running int32 // containers
 	files   int8  // content.files
+	apps    int32 // places of installed software
 	parts   []int64
 	hosts   []int32 // numbers of agents
 }
 
 const (
 	sqlRevision       = `SELECT revision FROM matching WHERE id = 1`
-	sqlRevised        = `SELECT c.id, c.project_id, c.files FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
-	sqlIndexContents  = `SELECT id, project_id, files FROM content`
+	sqlRevised        = `SELECT c.id, c.project_id, c.files, c.app_num FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
+	sqlIndexContents  = `SELECT id, project_id, files, app_num FROM content`
 	sqlIndexParts     = `SELECT content_id, part_id FROM content_part {which}`
 	sqlIndexImages    = `SELECT content_id, COUNT(*) FROM image {which} GROUP BY content_id`
 	sqlIndexHosts     = `SELECT DISTINCT content_id, h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id {which}`
@@ -112,7 +113,7 @@ func scanContent(to *[]slot, projects *[]string) func(*sql.Rows) error {
 	return func(r *sql.Rows) error {
 		var s slot
 		var project string
-		err := r.Scan(&s.content, &project, &s.files)
+		err := r.Scan(&s.content, &project, &s.files, &s.apps)
 		*to, *projects = append(*to, s), append(*projects, project)
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/check/policy"
 )
 
 // FileName is the database in a data directory.
@@ -80,6 +81,11 @@ type Store struct {
 	// has one place and wakes recheck.
 	rulesInUse   atomic.Pointer[baseline.RuleSet]
 	rulesChanged chan struct{}
+	fileLists    fileLists
+	// policy is the deny list in use; policyChanged has a message when it
+	// was replaced.
+	policy        atomic.Pointer[policy.Policy]
+	policyChanged chan struct{}
 }
 
 // Open opens the store, creates it if need be and brings its schema up to
@@ -88,7 +94,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.WaitTimeout == 0 {
 		cfg.WaitTimeout = DefaultWaitTimeout
 	}
-	s := &Store{cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine, rulesChanged: make(chan struct{}, 1)}
+	s := &Store{
+		cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine,
+		rulesChanged: make(chan struct{}, 1), policyChanged: make(chan struct{}, 1),
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -39,10 +39,12 @@ LIMIT 1000`
 )
 
 // Run sweeps, re-matches when the advisories are replaced, and checks anew what
-// was checked with other rules, until ctx is done. Errors are logged and tried again.
+// was checked with other rules or judged by another deny list, until ctx is done.
+// Errors are logged and tried again.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.recheck(ctx) })
+	running.Go(func() { s.followPolicy(ctx) })
 	if s.cfg.Advisories != nil {
 		running.Go(func() { s.follow(ctx) })
 	}
@@ -159,7 +161,7 @@ func dropParts(ctx context.Context, tx *sql.Tx, parts []int64) error {
 		if err := dropFilePart(ctx, tx, id); err != nil {
 			return err
 		}
-		for _, q := range []string{sqlDropPlaced, sqlDropPart} {
+		for _, q := range []string{sqlDropDenied, sqlDropPlaced, sqlDropPart} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop part: %w", err)
 			}

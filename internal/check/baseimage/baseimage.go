@@ -187,6 +187,23 @@ func clean(name string) string {
 	return image.ParseRef(name).String()
 }
 
+// SystemLayer is the diff ID of the lowest layer that has an os-release file of a
+// distribution, "" if none has. The layers are lowest first. Later layers may
+// replace the file: they upgrade the system and did not bring it.
+func SystemLayer(layers []*report.LayerReport, d report.Distro) image.Digest {
+	if d.ID == "" {
+		return ""
+	}
+	for _, l := range layers {
+		for _, release := range l.OSReleases {
+			if strings.EqualFold(release["ID"], d.ID) {
+				return image.Digest(l.DiffID)
+			}
+		}
+	}
+	return ""
+}
+
 // An Index is a Fleet in memory. It must not be changed while it is asked.
 type Index struct {
 	stacks map[image.Digest][]Candidate

@@ -1,0 +1,30 @@
+package hss
+
+import (
+	"context"
+
+	"github.com/onceover/onceover/internal/check/baseimage"
+)
+
+type basicImageIn struct {
+	ListImageBasicImageParams
+	ImageID string `path:"image_id"`
+}
+
+func (a *api) listImageBasicImage(ctx context.Context, c call, in *basicImageIn) (*ListImageBasicImageResponse, error) {
+	var rows []baseimage.Base
+	if isLocal(in.ImageType) {
+		var err error
+		if rows, err = a.store.Bases(ctx, c.project, in.ImageID, value(in.OsName)); err != nil {
+			return nil, err
+		}
+	}
+	total := int64(len(rows))
+	from := min(c.page.Offset, total)
+	rows = rows[from:min(from+c.page.Limit, total)]
+	list := make([]ImageBasicImageInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ImageBasicImageInfo{OsName: given(r.OSName), OsVersion: given(r.OSVersion), LayerDigest: given(string(r.LayerDigest))}
+	}
+	return &ListImageBasicImageResponse{TotalNum: int32p(total), DataList: &list}, nil
+}

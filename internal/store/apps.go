@@ -1,0 +1,217 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+)
+
+// An AppPlace is installed software in one place of one image.
+type AppPlace struct {
+	App
+	Path, Layer string
+	// Compliant is nil if no deny list is in use, or the software was not
+	// judged by it yet.
+	Compliant *bool
+
+	ImageID, ImageName, ImageVersion string
+	ScanTime                         int64 // of the image, Unix milliseconds
+}
+
+// AppFilter selects software; the zero value selects all.
+type AppFilter struct {
+	Name string // substring
+	// NonCompliant selects what the deny list denies.
+	NonCompliant bool
+}
+
+const (
+	sqlNamedPlaces = `SELECT pp.part_id, COUNT(*) FROM project_package pj CROSS JOIN package p CROSS JOIN part_package pp
+WHERE p.id = pj.package_id AND pp.package_id = p.id AND pp.declared = 0 AND {where} GROUP BY pp.part_id`
+	sqlDeniedPlaces      = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
+	sqlNamedDeniedPlaces = `SELECT pt.id, COUNT(*) FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp CROSS JOIN package p
+WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.id`
+
+	sqlPlacedImages = `SELECT i.content_id, i.id, i.name, i.version, c.latest_scan_time FROM image i JOIN content c ON c.id = i.content_id WHERE i.content_id IN {in}
+ORDER BY i.content_id, i.name, i.version, i.id`
+	sqlPlacedApps = `SELECT p.type, p.name, p.version, pp.path, pt.layer, pt.policy,
+CASE pp.counted WHEN 1 THEN (SELECT COUNT(*) FROM finding f WHERE f.package_id = p.id) ELSE 0 END,
+(SELECT COUNT(*) FROM non_compliant d WHERE d.part_id = pp.part_id AND d.n = pp.n)
+FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN package p
+WHERE pt.id = cp.part_id AND pp.part_id = pt.id AND pp.declared = 0 AND p.id = pp.package_id AND {where}
+ORDER BY p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
+)
+
+// places are the queries that tell how many places that the filter selects each
+// part has; an empty one for the zero filter.
+func (f AppFilter) places(project string) (query string, args []any) {
+	w := &where{}
+	switch {
+	case f.NonCompliant && f.Name == "":
+		return sqlDeniedPlaces, nil
+	case f.NonCompliant:
+		w.contains("p.name", f.Name)
+		return w.query(sqlNamedDeniedPlaces)
+	case f.Name != "":
+		w.add("pj.project_id = ?", project)
+		w.contains("p.name", f.Name)
+		return w.query(sqlNamedPlaces)
+	}
+	return "", nil
+}
+
+// of is the query of some places of one content.
+func (f AppFilter) of(content, limit, offset int64) (query string, args []any) {
+	w := &where{}
+	w.add("cp.content_id = ?", content)
+	w.contains("p.name", f.Name)
+	if f.NonCompliant {
+		w.add("pt.denied > 0 AND EXISTS (SELECT 1 FROM non_compliant x WHERE x.part_id = pp.part_id AND x.n = pp.n)")
+	}
+	return w.query(sqlPlacedApps, limit, offset)
+}
+
+// AllApps lists the installed software of all images of a project, image by
+// image, one row for each place. A fleet has many millions of rows: they are
+// counted in memory, and only those of the page are read.
+func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page) (out []AppPlace, total int64, err error) {
+	if err := s.index.refresh(ctx, s); err != nil {
+		return nil, 0, fmt.Errorf("list software of all images: %w", err)
+	}
+	version := policyVersion(s.policy.Load())
+	err = s.inView(ctx, func(tx *sql.Tx) error {
+		var places map[int64]int64
+		if query, args := f.places(project); query != "" {
+			places = map[int64]int64{}
+			err := each(ctx, tx, query, args, func(r *sql.Rows) error {
+				var part, n int64
+				err := r.Scan(&part, &n)
+				places[part] = n
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		contents := s.index.placed(project, places)
+		var page []piled
+		total, page = pile(contents, p)
+		images, err := readPlacedImages(ctx, tx, project, page)
+		if err != nil {
+			return err
+		}
+		for _, c := range page {
+			for i, im := range images[c.id] {
+				// The rows of this image are numbered from c.before + i*c.apps.
+				from := max(0, p.Offset-c.before-int64(i)*c.apps)
+				n := min(p.Limit-int64(len(out)), c.apps-from)
+				if n <= 0 {
+					continue
+				}
+				query, args := f.of(c.id, n, from)
+				err := each(ctx, tx, query, args, func(r *sql.Rows) error {
+					a := im
+					var policy string
+					var denied int64
+					err := r.Scan(&a.Type, &a.Name, &a.Version, &a.Path, &a.Layer, &policy, &a.VulNum, &denied)
+					if denied > 0 || version != "" && policy == version {
+						a.Compliant = new(denied == 0)
+					}
+					out = append(out, a)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list software of all images: %w", err)
+	}
+	return out, total, nil
+}
+
+// readPlacedImages are the images of some contents, as rows without software.
+func readPlacedImages(ctx context.Context, tx *sql.Tx, project string, page []piled) (map[int64][]AppPlace, error) {
+	ids := make([]int64, len(page))
+	for i, c := range page {
+		ids[i] = c.id
+	}
+	images := map[int64][]AppPlace{}
+	// The contents are of the project, and so are their images.
+	err := eachIn(ctx, tx, sqlPlacedImages, ids, func(r *sql.Rows) error {
+		var content int64
+		var a AppPlace
+		err := r.Scan(&content, &a.ImageID, &a.ImageName, &a.ImageVersion, &a.ScanTime)
+		images[content] = append(images[content], a)
+		return err
+	})
+	return images, err
+}
+
+// A placedContent is a content with its numbers of images and of places of
+// software.
+type placedContent struct{ id, images, apps int64 }
+
+// placed finds the contents of a project that have images and software, by id:
+// all software if places is nil, else what these parts have.
+func (x *index) placed(project string, places map[int64]int64) []placedContent {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	number, ok := x.projects[project]
+	if !ok {
+		return nil
+	}
+	var out []placedContent
+	add := func(s *slot) {
+		c := placedContent{s.content, int64(s.images), int64(s.apps)}
+		if places != nil {
+			c.apps = 0
+			for _, part := range s.parts {
+				c.apps += places[part]
+			}
+		}
+		if s.project == number && c.images > 0 && c.apps > 0 {
+			out = append(out, c)
+		}
+	}
+	if places == nil {
+		for i := range x.slots {
+			add(&x.slots[i])
+		}
+	} else {
+		seen := newBitmap(len(x.slots))
+		for part := range places {
+			for _, at := range x.parts[part] {
+				if seen.set(at) {
+					add(&x.slots[at])
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b placedContent) int { return cmp.Compare(a.id, b.id) })
+	return out
+}
+
+// piled is a content of which rows are in a page; before is how many rows come
+// before its first.
+type piled struct {
+	placedContent
+	before int64
+}
+
+// pile counts the rows of all contents, and finds those that hold a page.
+func pile(contents []placedContent, p Page) (total int64, page []piled) {
+	for _, c := range contents {
+		n := c.images * c.apps
+		if total+n > p.Offset && total < p.Offset+p.Limit {
+			page = append(page, piled{c, total})
+		}
+		total += n
+	}
+	return total, page
+}
