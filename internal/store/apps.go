@@ -32,7 +32,7 @@ const (
 WHERE p.id = pj.package_id AND pp.package_id = p.id AND pp.declared = 0 AND {where} GROUP BY pp.part_id`
 	sqlDeniedPlaces      = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
 	sqlNamedDeniedPlaces = `SELECT pt.id, COUNT(*) FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp CROSS JOIN package p
-WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.id`
+WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.denied, pt.id`
 
 	sqlPlacedImages = `SELECT i.content_id, i.id, i.name, i.version, c.latest_scan_time FROM image i JOIN content c ON c.id = i.content_id WHERE i.content_id IN {in}
 ORDER BY i.content_id, i.name, i.version, i.id`

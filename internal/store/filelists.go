@@ -49,7 +49,7 @@ WHERE cp.content_id = $1 AND fp.part_id = cp.part_id AND l.id = fp.list_id`
 	sqlListParts  = `SELECT fp.part_id, fp.list_id, fp.hidden, fp.num FROM file_part fp WHERE fp.part_id IN {in}`
 	sqlNoFiles    = `SELECT COUNT(*) FROM (SELECT 1 FROM content c WHERE c.project_id = $1 AND c.latest_scan_time > 0 AND c.gone_at = 0 LIMIT 1) t`
 
-	sqlUncounted = `SELECT part_id, list_id, hidden FROM file_part WHERE num < 0 LIMIT $1`
+	sqlUncounted = `SELECT few.part_id, few.list_id, few.hidden FROM file_part few WHERE few.num < 0 LIMIT $1`
 	sqlSizes     = `SELECT n, size FROM file_entry WHERE list_id = $1`
 	sqlSetCount  = `UPDATE file_part SET num = $1, size = $2 WHERE part_id = $3`
 )

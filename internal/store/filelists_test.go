@@ -168,7 +168,7 @@ func testFileLists(t *testing.T) {
 	if _, _, err := w.AllFiles(t.Context(), w.project(), "", page); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("all before files are counted: %v", err)
 	}
-	if err := w.fillIn(t.Context()); err != nil {
+	if _, err := w.fillIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(one, list("web:1", "", page)); d != "" {

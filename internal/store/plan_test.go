@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,19 @@ func plans(project string) map[string]struct {
 		add("malware "+name, w, sqlListAllMalware, 10, 0)
 		add("count malware "+name, w, sqlCountAllMalware)
 	}
+	for name, app := range map[string]string{"all": "", "named": "a"} {
+		add("non-compliant "+name, nonCompliantWhere(1, app), sqlListNonCompliant, 10, 0)
+		add("count non-compliant "+name, nonCompliantWhere(1, app), sqlCountNonCompliant)
+		for _, denied := range []bool{false, true} {
+			f := AppFilter{Name: app, NonCompliant: denied}
+			name := fmt.Sprint(name, " ", denied)
+			if text, all := f.places(project); text != "" {
+				out["places of software "+name] = q{text, all}
+			}
+			text, all := f.of(1, 10, 0)
+			out["software of one "+name] = q{text, all}
+		}
+	}
 	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
 		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
 		add("count tasks "+name, f.where(project), sqlCountTasks)
@@ -121,6 +135,7 @@ func plans(project string) map[string]struct {
 		"ignored secrets":          sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
 		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
 		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
+		"policies of parts": sqlPartPolicies, "judged places": sqlJudgedPlaces, "images of contents": sqlPlacedImages, "lists of file parts": sqlListParts,
 		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
 	} {
 		statement = strings.ReplaceAll(statement, "{in}", "($1, $2)")
@@ -197,6 +212,24 @@ func plans(project string) map[string]struct {
 		"task jobs":         {sqlTaskJobs, []any{"t"}},
 		"job images":        {sqlJobImages, []any{"j"}},
 		"drop task jobs":    {sqlDropTaskJobs, []any{"t"}},
+		"old policy":        {sqlOldPolicy, []any{"v", "v", 10}},
+		"policy of part":    {sqlPartPolicy, []any{1}},
+		"set policy":        {sqlSetPolicy, []any{"v", 1, 1}},
+		"drop denied":       {sqlDropDenied, []any{1}},
+		"set app num":       {sqlSetAppNum, []any{1, 1}},
+		"set chain":         {sqlSetChain, []any{"c", 1, "d", 1}},
+		"no chain":          {sqlNoChain, []any{10}},
+		"fill chain":        {sqlFillChain, []any{"c", 1, 1}},
+		"base of":           {sqlBaseOf, []any{1}},
+		"images built":      {sqlImagesBuilt, []any{"c", 9, project, 10}},
+		"files of":          {sqlFilesOf, []any{1}},
+		"parts of files":    {sqlPartsOfFiles, []any{1}},
+		"files from":        {sqlFilesFrom, []any{1, 1, 10}},
+		"files named":       {strings.Replace(sqlFilesNamed, "{these}", "(3, 4)", 1), []any{"n"}},
+		"no files":          {sqlNoFiles, []any{project}},
+		"uncounted":         {sqlUncounted, []any{10}},
+		"sizes":             {sqlSizes, []any{1}},
+		"set count":         {sqlSetCount, []any{1, 1, 1}},
 	} {
 		out[name] = f
 	}
@@ -212,6 +245,7 @@ func TestQueryPlans(t *testing.T) {
 		"rematch_queue":  true, // work table
 		"secret_recount": true, // work table
 		"path_revision":  true, // one row a project
+		"few":            true, // read by a partial index, which has nothing else
 	}
 	for name, q := range plans(w.project()) {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 			})
 		}
 	}
-	if built != 25 {
+	if built != 42 {
 		t.Errorf("%d operations are built", built)
 	}
 }

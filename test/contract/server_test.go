@@ -238,7 +238,7 @@ func layer(n int) *report.LayerReport {
 	packages = append(packages, report.Package{Type: report.TypeDeb, Name: "libssl3", Version: ssl, Arch: "amd64", Source: "openssl", Path: "/var/lib/dpkg/status"})
 	return &report.LayerReport{
 		DiffID: string(digest(n)), Analyzers: analyzers, Complete: true,
-		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12"}},
+		OSReleases: map[string]map[string]string{"/etc/os-release": {"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)"}},
 		Databases:  []report.Database{{Path: "/var/lib/dpkg/status", Packages: packages}},
 		Packages:   []report.Package{{Type: report.TypePython, Name: "requests", Version: requests, Path: "/opt/app/requests.dist-info/METADATA"}},
 	}
