@@ -73,7 +73,7 @@ var makers = map[string]func(checkSetup) (*analyze.Set, error){
 		return analyze.NewSet(report.CheckBaseline, baseline.NewAnalyzer(), password.NewRulesAnalyzer()), nil
 	},
 	report.CheckPasswords: func(s checkSetup) (*analyze.Set, error) {
-		words, err := password.NewWords(s.Words)
+		words, err := s.wordList()
 		if err != nil {
 			return nil, err
 		}

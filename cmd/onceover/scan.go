@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
@@ -38,7 +39,7 @@ type scanCmd struct {
 	Sort           string `help:"Order findings by: severity, or priority, which is shown then." enum:"severity,priority" default:"severity" env:"ONCEOVER_SORT"`
 	ShowSuppressed bool   `help:"List findings that a VEX document or an ignore rule sets aside in the table too." env:"ONCEOVER_SHOW_SUPPRESSED"`
 
-	Scanners string `help:"What to look for, separated by commas: vuln, secret, malware, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
+	Scanners string `help:"What to look for, separated by commas: vuln, secret, malware, baseline, password, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
 
 	ruleFlags
 	lookFlags
@@ -54,7 +55,7 @@ Examples:
 
   onceover scan nginx:1.25
   onceover scan --all --severity high --ignore-unfixed
-  onceover scan app:dev --scanners vuln,secret,malware,build
+  onceover scan app:dev --scanners vuln,secret,malware,baseline,password,build
   onceover scan docker-archive:web.tar --format json --output web.json
   onceover scan oci:build/layout --severity critical,high --exit-code 3`
 }
@@ -117,6 +118,18 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	if scanners[export.ScanMalware] {
 		checks = append(checks, report.CheckMalware)
 	}
+	if scanners[export.ScanBaseline] || scanners[export.ScanPasswords] {
+		checks = append(checks, report.CheckBaseline) // says what new passwords must be like, too
+	}
+	if scanners[export.ScanPasswords] {
+		checks = append(checks, report.CheckPasswords)
+	}
+	var rules *baseline.RuleSet
+	if scanners[export.ScanBaseline] {
+		if rules, err = baselineRules(c.Rules); err != nil {
+			return err
+		}
+	}
 	with := c.setup()
 	sets, setup, err := checkSets(with, checks...)
 	if err != nil {
@@ -160,7 +173,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	})
 	s := scanRun{
 		scanner: scanner,
-		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners,
+		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners, rules: rules,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: scanner.Analyzers(),
@@ -207,7 +220,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
 		return exitCode(exitError)
 	}
-	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.Malware+n.BuildRisks > 0 {
+	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.Malware+n.BuildRisks+n.BaselineFailed+n.WeakPasswords > 0 {
 		return exitCode(c.ExitCode)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/match"
@@ -27,8 +28,10 @@ type scanRun struct {
 	ledger bool
 	// scanners are what is looked for.
 	scanners map[string]bool
-	doc      *export.Document
-	failed   int
+	// rules of baselines, if those are looked at.
+	rules  *baseline.RuleSet
+	doc    *export.Document
+	failed int
 }
 
 // generalWarnings are what the matcher says whatever the image: how old the
@@ -90,6 +93,16 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			return fmt.Errorf("look at the build of %s: %w", sub.title(), err)
 		}
 	}
+	if s.scanners[export.ScanBaseline] {
+		if out.Baseline, err = s.baseline(res); err != nil {
+			return fmt.Errorf("look at the baseline of %s: %w", sub.title(), err)
+		}
+	}
+	if s.scanners[export.ScanPasswords] {
+		if out.Passwords, err = passwords(res); err != nil {
+			return fmt.Errorf("look at the passwords of %s: %w", sub.title(), err)
+		}
+	}
 	judge, err := s.judge.of(ctx, sub, out, res.Inventory)
 	if err != nil {
 		return err
@@ -104,7 +117,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	s.doc.Images = append(s.doc.Images, out)
 	found := plural(len(findings), "finding")
 	if !s.scanners[export.ScanVulnerabilities] {
-		found = plural(len(out.Secrets)+len(out.Malware)+len(out.BuildRisks), "finding")
+		found = plural(out.Other(), "finding")
 	}
 	s.progress.done("image %d of %d: %s: %s, %s", n, of, sub.title(), plural(out.Installed(), "package"), found)
 	return nil

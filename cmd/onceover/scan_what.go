@@ -15,7 +15,7 @@ import (
 )
 
 // scannerNames are what "onceover scan" can look for.
-var scannerNames = []string{export.ScanVulnerabilities, export.ScanSecrets, export.ScanMalware, export.ScanBuild}
+var scannerNames = []string{export.ScanVulnerabilities, export.ScanSecrets, export.ScanMalware, export.ScanBaseline, export.ScanPasswords, export.ScanBuild}
 
 // parseScanners reads the value of --scanners.
 func parseScanners(s string) (map[string]bool, error) {

@@ -53,6 +53,8 @@ const (
 	ScanSecrets         = "secret"
 	ScanMalware         = "malware"
 	ScanBuild           = "build"
+	ScanBaseline        = "baseline"
+	ScanPasswords       = "password"
 )
 
 // Filters are what was asked for, and what to leave out.
@@ -127,6 +129,9 @@ type Image struct {
 	// BuildRisks in the commands that built the image, if they were looked
 	// for, the worst first.
 	BuildRisks []BuildRisk `json:"build_risks,omitempty"`
+	// Baseline and Passwords, if they were looked for.
+	Baseline  *Baseline  `json:"baseline,omitempty"`
+	Passwords *Passwords `json:"passwords,omitempty"`
 	// Suppressed are findings that a document of the user sets aside. They
 	// are in no other count than Counts.Suppressed.
 	Suppressed []report.Finding `json:"suppressed,omitempty"`
@@ -202,6 +207,11 @@ type Counts struct {
 	Malware int `json:"malware,omitempty"`
 	// BuildRisks that are shown; they are no findings.
 	BuildRisks int `json:"build_risks,omitempty"`
+	// BaselineFailed are rules of baselines that failed and are shown,
+	// WeakPasswords accounts with a weak or an empty password; they are no
+	// findings.
+	BaselineFailed int `json:"baseline_failed,omitempty"`
+	WeakPasswords  int `json:"weak_passwords,omitempty"`
 
 	// Unmatched says that vulnerabilities were not looked for.
 	Unmatched bool `json:"-"`
@@ -222,6 +232,8 @@ func (c *Counts) Add(o Counts) {
 	c.Secrets += o.Secrets
 	c.Malware += o.Malware
 	c.BuildRisks += o.BuildRisks
+	c.BaselineFailed += o.BaselineFailed
+	c.WeakPasswords += o.WeakPasswords
 	c.Unmatched = c.Unmatched || o.Unmatched
 }
 
@@ -270,7 +282,18 @@ func (im *Image) finish(filters Filters) {
 	im.BuildRisks = slices.DeleteFunc(im.BuildRisks, func(r BuildRisk) bool { return !filters.shows(r.Severity) })
 	slices.SortFunc(im.Secrets, report.Secret.Compare)
 	slices.SortFunc(im.Malware, report.Malware.Compare)
-	im.Counts = Counts{Secrets: len(im.Secrets), Malware: len(im.Malware), BuildRisks: len(im.BuildRisks), Unmatched: !filters.Matched(), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed)}
+	im.Counts = Counts{
+		Secrets: len(im.Secrets), Malware: len(im.Malware), BuildRisks: len(im.BuildRisks),
+		Unmatched: !filters.Matched(), Findings: len(im.Findings), Hidden: all - len(im.Findings), Suppressed: len(im.Suppressed),
+	}
+	if im.Baseline != nil {
+		im.Baseline.finish(filters)
+		im.Counts.BaselineFailed = im.Baseline.Failed
+	}
+	if im.Passwords != nil {
+		im.Passwords.finish(filters)
+		im.Counts.WeakPasswords = im.Passwords.Weak
+	}
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}
@@ -297,6 +320,26 @@ func (im *Image) finish(filters Filters) {
 // Running reports whether a container of the image runs.
 func (im *Image) Running() bool {
 	return slices.ContainsFunc(im.Containers, func(c Container) bool { return c.Running })
+}
+
+// Other counts what was found beside vulnerabilities, before the filters.
+func (im *Image) Other() int {
+	n := len(im.Secrets) + len(im.Malware) + len(im.BuildRisks)
+	if im.Baseline != nil {
+		for _, r := range im.Baseline.Rules {
+			if r.Status == ruleFailed {
+				n++
+			}
+		}
+	}
+	if im.Passwords != nil {
+		for _, a := range im.Passwords.Accounts {
+			if a.Severity != "" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Installed is how many packages are installed and not just declared.

@@ -147,13 +147,15 @@ func sarifLog(d *Document) sarifDocument {
 		for _, r := range im.BuildRisks {
 			run.Results = append(run.Results, sarifBuildRisk(im, r, index[r.Rule]))
 		}
+		run.Results = append(run.Results, sarifBaseline(im, index)...)
 	}
 	run.Invocations = []sarifInvocation{inv}
 	return sarifDocument{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// sarifRules makes one rule of each advisory, from its worst finding, and of
-// each kind of secret, of malware, and of risk in the build.
+// sarifRules makes one rule of each advisory, from its worst finding, of each
+// kind of secret, of malware and of risk in the build, of each rule of a baseline
+// that failed, and of weak passwords.
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
@@ -230,6 +232,9 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 				},
 			})
 		}
+	}
+	for i := range d.Images {
+		rules = append(rules, sarifBaselineRules(&d.Images[i], seen)...)
 	}
 	slices.SortFunc(rules, func(a, b sarifRule) int { return cmp.Compare(a.ID, b.ID) })
 	for i, r := range rules {

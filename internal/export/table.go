@@ -107,6 +107,14 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.buildRisks(im.BuildRisks)
 	}
+	if im.Baseline != nil {
+		t.line("")
+		t.baseline(im.Baseline)
+	}
+	if im.Passwords != nil {
+		t.line("")
+		t.passwords(im.Passwords)
+	}
 	if t.suppressed && len(im.Suppressed) > 0 {
 		t.line("")
 		t.line("  suppressed:")
@@ -126,6 +134,12 @@ func (t *tableWriter) nothing(c Counts) string {
 	}
 	if c.BuildRisks == 0 && slices.Contains(t.scanners, ScanBuild) {
 		s += "; no risks in the build"
+	}
+	if c.BaselineFailed == 0 && slices.Contains(t.scanners, ScanBaseline) {
+		s += "; no rules of baselines failed"
+	}
+	if c.WeakPasswords == 0 && slices.Contains(t.scanners, ScanPasswords) {
+		s += "; no weak passwords"
 	}
 	return s
 }
@@ -268,6 +282,12 @@ func (c Counts) String() string {
 	}
 	if c.BuildRisks > 0 {
 		s += "; " + plural(c.BuildRisks, "risk") + " in the build"
+	}
+	if c.BaselineFailed > 0 {
+		s += "; " + plural(c.BaselineFailed, "rule") + " of baselines failed"
+	}
+	if c.WeakPasswords > 0 {
+		s += "; " + plural(c.WeakPasswords, "weak password")
 	}
 	return s
 }
