@@ -260,3 +260,6 @@ func (s *scanners) takeLocked(ctx context.Context) error {
 }
 
 func (s *scanners) get() agent.LayerScanner { return s.current.Load() }
+
+// policyEndings are those of deny lists.
+var policyEndings = []string{".yaml", ".yml", ".json"}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/check/policy"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
@@ -39,7 +40,8 @@ type scanCmd struct {
 	Sort           string `help:"Order findings by: severity, or priority, which is shown then." enum:"severity,priority" default:"severity" env:"ONCEOVER_SORT"`
 	ShowSuppressed bool   `help:"List findings that a VEX document or an ignore rule sets aside in the table too." env:"ONCEOVER_SHOW_SUPPRESSED"`
 
-	Scanners string `help:"What to look for, separated by commas: vuln, secret, malware, baseline, password, build." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
+	Scanners string   `help:"What to look for, separated by commas: vuln, secret, malware, baseline, password, build, policy." default:"vuln" env:"ONCEOVER_SCANNERS" placeholder:"NAME[,...]"`
+	Policy   []string `help:"Deny list for the scanner policy, YAML or JSON. Repeat for several; beside those of --rules." placeholder:"FILE" type:"path"`
 
 	ruleFlags
 	lookFlags
@@ -73,10 +75,16 @@ func (c *scanCmd) Validate() error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	if _, err := parseScanners(c.Scanners); err != nil {
+	scanners, err := parseScanners(c.Scanners)
+	switch {
+	case err != nil:
 		return err
+	case scanners[export.ScanPolicy] && len(c.Policy) == 0:
+		return errors.New("--scanners policy needs a deny list: --policy FILE")
+	case !scanners[export.ScanPolicy] && len(c.Policy) > 0:
+		return errors.New("--policy is for the scanner policy: name it in --scanners")
 	}
-	_, err := parseSeverities(c.Severity)
+	_, err = parseSeverities(c.Severity)
 	return err
 }
 
@@ -130,6 +138,16 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
+	var denied *policy.Policy
+	if scanners[export.ScanPolicy] {
+		lists, err := rulesIn(c.Rules, "policy", policyEndings...)
+		if err != nil {
+			return err
+		}
+		if denied, err = policy.Load(append(lists, c.Policy...)...); err != nil {
+			return err
+		}
+	}
 	with := c.setup()
 	sets, setup, err := checkSets(with, checks...)
 	if err != nil {
@@ -173,7 +191,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	})
 	s := scanRun{
 		scanner: scanner,
-		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners, rules: rules,
+		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners, rules: rules, policy: denied,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: scanner.Analyzers(),
@@ -191,6 +209,9 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		if err := s.scan(ctx, sub, i+1, len(subjects)); err != nil {
 			return err
 		}
+	}
+	if err := s.bases(ctx); err != nil {
+		return err
 	}
 	s.doc.Filters.Judged = judge.used()
 	s.doc.Warnings = append(s.doc.Warnings, judge.warnings()...)
@@ -220,7 +241,7 @@ func (c *scanCmd) conclude(std streams, s *scanRun, took time.Duration) error {
 		std.notice("%d of %d images could not be scanned completely", s.failed, len(s.doc.Images))
 		return exitCode(exitError)
 	}
-	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Secrets+n.Malware+n.BuildRisks+n.BaselineFailed+n.WeakPasswords > 0 {
+	if n := s.doc.Total(); c.ExitCode != 0 && n.Findings+n.Other() > 0 {
 		return exitCode(c.ExitCode)
 	}
 	return nil

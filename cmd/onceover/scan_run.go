@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onceover/onceover/internal/check/baseimage"
 	"github.com/onceover/onceover/internal/check/baseline"
+	"github.com/onceover/onceover/internal/check/policy"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/match"
@@ -26,10 +28,14 @@ type scanRun struct {
 	general []string
 	// ledger asks for what became of every file.
 	ledger bool
-	// scanners are what is looked for.
+	// scanners are what is looked for; policy is the deny list, nil without.
 	scanners map[string]bool
 	// rules of baselines, if those are looked at.
 	rules  *baseline.RuleSet
+	policy *policy.Policy
+	// inputs tell what each image of the document was built from; nil for
+	// those that could not be read.
+	inputs []*baseimage.Input
 	doc    *export.Document
 	failed int
 }
@@ -63,7 +69,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			s.failed++
 		}
 		s.progress.warn("%s: %v", sub.title(), err)
-		s.doc.Images = append(s.doc.Images, out)
+		s.doc.Images, s.inputs = append(s.doc.Images, out), append(s.inputs, nil)
 		return nil
 	}
 	commands := res.BuildCommands()
@@ -103,6 +109,9 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 			return fmt.Errorf("look at the passwords of %s: %w", sub.title(), err)
 		}
 	}
+	if s.scanners[export.ScanPolicy] {
+		s.judgeSoftware(&out, res.Inventory)
+	}
 	judge, err := s.judge.of(ctx, sub, out, res.Inventory)
 	if err != nil {
 		return err
@@ -114,7 +123,7 @@ func (s *scanRun) scan(ctx context.Context, sub subject, n, of int) error {
 	if !out.Complete {
 		s.failed++
 	}
-	s.doc.Images = append(s.doc.Images, out)
+	s.doc.Images, s.inputs = append(s.doc.Images, out), append(s.inputs, builtFrom(res, sub.digest))
 	found := plural(len(findings), "finding")
 	if !s.scanners[export.ScanVulnerabilities] {
 		found = plural(out.Other(), "finding")
@@ -182,4 +191,5 @@ func (s *scanRun) fillIn(out *export.Image, res *scan.Result, commands map[strin
 		out.Packages = append(out.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})
 	}
 	out.Findings = findings
+	out.SupportEnds = match.EndOfSupport(inv.Distro)
 }

@@ -7,15 +7,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onceover/onceover/internal/check/baseimage"
 	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/scan"
 )
 
 // scannerNames are what "onceover scan" can look for.
-var scannerNames = []string{export.ScanVulnerabilities, export.ScanSecrets, export.ScanMalware, export.ScanBaseline, export.ScanPasswords, export.ScanBuild}
+var scannerNames = []string{
+	export.ScanVulnerabilities, export.ScanSecrets, export.ScanMalware, export.ScanBaseline, export.ScanPasswords, export.ScanBuild, export.ScanPolicy,
+}
 
 // parseScanners reads the value of --scanners.
 func parseScanners(s string) (map[string]bool, error) {
@@ -57,4 +61,54 @@ func buildRisks(res *scan.Result) ([]export.BuildRisk, error) {
 		})
 	}
 	return out, nil
+}
+
+// judgeSoftware puts what the deny list says into an image.
+func (s *scanRun) judgeSoftware(out *export.Image, inv report.Inventory) {
+	res := s.policy.Check(inv)
+	for _, v := range res.Violations {
+		out.Violations = append(out.Violations, export.Violation{
+			Rule: v.Rule, Reason: v.Reason, Severity: v.Severity, Type: v.Type, Name: v.Name, Version: v.Version, Path: v.Path, Layer: v.Layer,
+		})
+	}
+	for _, u := range res.Undecided {
+		out.Undecided = append(out.Undecided, export.Violation{Rule: u.Rule, Reason: u.Reason, Type: u.Type, Name: u.Name, Version: u.Version, Path: u.Path})
+	}
+}
+
+// builtFrom is what base images are found by.
+func builtFrom(res *scan.Result, digest image.Digest) *baseimage.Input {
+	return &baseimage.Input{
+		ConfigDigest: digest, DiffIDs: res.Config.DiffIDs, Labels: res.Config.Labels, History: res.Config.History,
+		Distro: res.Inventory.Distro, SystemLayer: baseimage.SystemLayer(res.Layers, res.Inventory.Distro),
+	}
+}
+
+// bases tells what the images of the run were built from: others of the run, or
+// what they name themselves.
+func (s *scanRun) bases(ctx context.Context) error {
+	var fleet baseimage.Index
+	for i, in := range s.inputs {
+		if in == nil {
+			continue
+		}
+		var names []image.Ref
+		for _, n := range s.doc.Images[i].Names {
+			names = append(names, image.ParseRef(n))
+		}
+		fleet.Add(in.ConfigDigest, in.DiffIDs, len(in.History), names...)
+	}
+	for i, in := range s.inputs {
+		if in == nil {
+			continue
+		}
+		found, err := baseimage.Identify(ctx, *in, &fleet)
+		if err != nil {
+			return err
+		}
+		for _, b := range found {
+			s.doc.Images[i].Bases = append(s.doc.Images[i].Bases, export.Base{How: b.How, Names: b.Names, Digests: b.Digests, Layer: b.LayerDigest, Layers: b.Layers})
+		}
+	}
+	return nil
 }

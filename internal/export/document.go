@@ -55,6 +55,7 @@ const (
 	ScanBuild           = "build"
 	ScanBaseline        = "baseline"
 	ScanPasswords       = "password"
+	ScanPolicy          = "policy"
 )
 
 // Filters are what was asked for, and what to leave out.
@@ -112,10 +113,15 @@ type Image struct {
 	// Created is when the image was built, RFC 3339; empty if unknown.
 	Created string `json:"created,omitempty"`
 	// Size in bytes, as the engines say.
-	Size       int64         `json:"size"`
-	Distro     report.Distro `json:"distro"`
-	Layers     []Layer       `json:"layers"`
-	Containers []Container   `json:"containers,omitempty"`
+	Size   int64         `json:"size"`
+	Distro report.Distro `json:"distro"`
+	// SupportEnds is the last day of the distribution's security support for
+	// everyone, "2024-06-30"; empty if it is not known.
+	SupportEnds string `json:"support_ends,omitempty"`
+	// Bases are what the image was built from, nearest first.
+	Bases      []Base      `json:"bases,omitempty"`
+	Layers     []Layer     `json:"layers"`
+	Containers []Container `json:"containers,omitempty"`
 
 	Counts   Counts    `json:"counts"`
 	Packages []Package `json:"packages"`
@@ -132,6 +138,10 @@ type Image struct {
 	// Baseline and Passwords, if they were looked for.
 	Baseline  *Baseline  `json:"baseline,omitempty"`
 	Passwords *Passwords `json:"passwords,omitempty"`
+	// Violations of the deny list, if software was judged by one, the worst
+	// first; Undecided is what a rule could not tell of.
+	Violations []Violation `json:"violations,omitempty"`
+	Undecided  []Violation `json:"undecided,omitempty"`
 	// Suppressed are findings that a document of the user sets aside. They
 	// are in no other count than Counts.Suppressed.
 	Suppressed []report.Finding `json:"suppressed,omitempty"`
@@ -170,6 +180,42 @@ type BuildRisk struct {
 	Layer       string `json:"layer,omitempty"`
 	Description string `json:"description"`
 	Remediation string `json:"remediation"`
+}
+
+// A Base is an image that another was built from.
+type Base struct {
+	// How it is known: "layers", "label", "history" or "os-release".
+	How string `json:"how"`
+	// Names it goes by, sorted.
+	Names []string `json:"names,omitempty"`
+	// Digests of its configuration, or of the manifest that a label names.
+	Digests []image.Digest `json:"digests,omitempty"`
+	// Layer is the diff ID of its uppermost layer, Layers how many of the
+	// image's layers are its.
+	Layer  image.Digest `json:"layer,omitempty"`
+	Layers int          `json:"layers,omitempty"`
+}
+
+// A Violation is a package that a rule of a deny list denies, or cannot tell of.
+type Violation struct {
+	// Rule is its id. Reason is what it gives, or why it cannot tell.
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
+	// Severity is one of those of findings, empty if the rule cannot tell.
+	Severity string `json:"severity,omitempty"`
+	Type     string `json:"type"`
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+	Path     string `json:"path"`
+	Layer    string `json:"layer,omitempty"`
+}
+
+// compare puts the worst first, then goes by rule and package.
+func (v Violation) compare(o Violation) int {
+	return cmp.Or(
+		cmp.Compare(report.SeverityRank(o.Severity), report.SeverityRank(v.Severity)), cmp.Compare(v.Rule, o.Rule),
+		cmp.Compare(v.Name, o.Name), cmp.Compare(v.Type, o.Type), cmp.Compare(v.Version, o.Version), cmp.Compare(v.Path, o.Path), cmp.Compare(v.Layer, o.Layer),
+	)
 }
 
 // A Container uses an image.
@@ -212,9 +258,18 @@ type Counts struct {
 	// findings.
 	BaselineFailed int `json:"baseline_failed,omitempty"`
 	WeakPasswords  int `json:"weak_passwords,omitempty"`
+	// Violations that are shown; they are no findings. Undecided is not
+	// among them.
+	Violations int `json:"violations,omitempty"`
+	Undecided  int `json:"undecided,omitempty"`
 
 	// Unmatched says that vulnerabilities were not looked for.
 	Unmatched bool `json:"-"`
+}
+
+// Other counts what is shown beside findings.
+func (c Counts) Other() int {
+	return c.Secrets + c.Malware + c.BuildRisks + c.BaselineFailed + c.WeakPasswords + c.Violations
 }
 
 // Add adds o to c.
@@ -234,6 +289,8 @@ func (c *Counts) Add(o Counts) {
 	c.BuildRisks += o.BuildRisks
 	c.BaselineFailed += o.BaselineFailed
 	c.WeakPasswords += o.WeakPasswords
+	c.Violations += o.Violations
+	c.Undecided += o.Undecided
 	c.Unmatched = c.Unmatched || o.Unmatched
 }
 
@@ -294,6 +351,10 @@ func (im *Image) finish(filters Filters) {
 		im.Passwords.finish(filters)
 		im.Counts.WeakPasswords = im.Passwords.Weak
 	}
+	im.Violations = slices.DeleteFunc(im.Violations, func(v Violation) bool { return !filters.shows(v.Severity) })
+	slices.SortFunc(im.Violations, Violation.compare)
+	slices.SortFunc(im.Undecided, Violation.compare)
+	im.Counts.Violations, im.Counts.Undecided = len(im.Violations), len(im.Undecided)
 	for _, f := range im.Findings {
 		im.Counts.add(f)
 	}
@@ -324,7 +385,7 @@ func (im *Image) Running() bool {
 
 // Other counts what was found beside vulnerabilities, before the filters.
 func (im *Image) Other() int {
-	n := len(im.Secrets) + len(im.Malware) + len(im.BuildRisks)
+	n := len(im.Secrets) + len(im.Malware) + len(im.BuildRisks) + len(im.Violations)
 	if im.Baseline != nil {
 		for _, r := range im.Baseline.Rules {
 			if r.Status == ruleFailed {

@@ -334,7 +334,9 @@ func fill(v reflect.Value, name string) {
 			v.SetString(report.JudgedByRule)
 		case name == "Status":
 			v.SetString(report.StatusIgnored)
-		case name == "ExploitedSince" || name == "Until":
+		case name == "How":
+			v.SetString("label")
+		case name == "ExploitedSince" || name == "Until" || name == "SupportEnds":
 			v.SetString("2026-11-20")
 		case name == "Reason", name == "key": // of the ledger, the only map
 			v.SetString("too-large")

@@ -148,6 +148,9 @@ func sarifLog(d *Document) sarifDocument {
 			run.Results = append(run.Results, sarifBuildRisk(im, r, index[r.Rule]))
 		}
 		run.Results = append(run.Results, sarifBaseline(im, index)...)
+		for _, v := range im.Violations {
+			run.Results = append(run.Results, sarifViolation(im, v, index[violationRule(v)]))
+		}
 	}
 	run.Invocations = []sarifInvocation{inv}
 	return sarifDocument{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
@@ -155,7 +158,7 @@ func sarifLog(d *Document) sarifDocument {
 
 // sarifRules makes one rule of each advisory, from its worst finding, of each
 // kind of secret, of malware and of risk in the build, of each rule of a baseline
-// that failed, and of weak passwords.
+// that failed and of each that denies software, and of weak passwords.
 func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	worst := map[string]report.Finding{}
 	for i := range d.Images {
@@ -235,6 +238,21 @@ func sarifRules(d *Document) ([]sarifRule, map[string]int) {
 	}
 	for i := range d.Images {
 		rules = append(rules, sarifBaselineRules(&d.Images[i], seen)...)
+		for _, v := range d.Images[i].Violations {
+			id := violationRule(v)
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			rules = append(rules, sarifRule{
+				ID: id, ShortDescription: sarifText{"Denied software: " + v.Rule}, FullDescription: sarifText{v.Reason},
+				Help: sarifText{"Build the image without it, or change the deny list."},
+				Properties: map[string]any{
+					"security-severity": securitySeverity(0, v.Severity),
+					"tags":              []string{"security", "policy"},
+				},
+			})
+		}
 	}
 	slices.SortFunc(rules, func(a, b sarifRule) int { return cmp.Compare(a.ID, b.ID) })
 	for i, r := range rules {
@@ -347,6 +365,18 @@ func sarifBuildRisk(im *Image, r BuildRisk, rule int) sarifResult {
 		Locations:           []sarifLocation{sarifPlace(im, "")},
 		PartialFingerprints: map[string]string{"onceover/v1": shortHash(im.Title(), r.Rule, r.Instruction)},
 		Properties:          map[string]any{"severity": r.Severity, "layer": r.Layer, "image": im.ConfigDigest, "instruction": r.Instruction},
+	}
+}
+
+func violationRule(v Violation) string { return "policy/" + v.Rule }
+
+func sarifViolation(im *Image, v Violation, rule int) sarifResult {
+	text := fmt.Sprintf("%s %s in %s is denied (%s): %s", v.Name, v.Version, im.Title(), v.Severity, v.Reason)
+	return sarifResult{
+		RuleID: violationRule(v), RuleIndex: rule, Level: sarifLevel(v.Severity), Message: sarifText{text},
+		Locations:           []sarifLocation{sarifPlace(im, v.Path)},
+		PartialFingerprints: map[string]string{"onceover/v1": shortHash(im.Title(), violationRule(v), v.Type, v.Name, v.Path)},
+		Properties:          map[string]any{"severity": v.Severity, "type": v.Type, "version": v.Version, "layer": v.Layer, "image": im.ConfigDigest},
 	}
 }
 

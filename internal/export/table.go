@@ -78,6 +78,7 @@ func (t *tableWriter) image(im *Image) {
 		about = append(about, plural(n, "container"))
 	}
 	t.line("  " + Printable(strings.Join(slices.DeleteFunc(about, func(s string) bool { return s == "" }), ", ")))
+	t.base(im)
 	if im.Error != "" {
 		t.line("  not scanned: " + Printable(im.Error))
 		t.line("")
@@ -115,6 +116,15 @@ func (t *tableWriter) image(im *Image) {
 		t.line("")
 		t.passwords(im.Passwords)
 	}
+	if len(im.Violations) > 0 {
+		t.line("")
+		t.violations(im.Violations)
+	}
+	if len(im.Undecided) > 0 {
+		t.line("")
+		t.line("  not decided by the deny list:")
+		t.violations(im.Undecided)
+	}
 	if t.suppressed && len(im.Suppressed) > 0 {
 		t.line("")
 		t.line("  suppressed:")
@@ -140,6 +150,9 @@ func (t *tableWriter) nothing(c Counts) string {
 	}
 	if c.WeakPasswords == 0 && slices.Contains(t.scanners, ScanPasswords) {
 		s += "; no weak passwords"
+	}
+	if c.Violations == 0 && slices.Contains(t.scanners, ScanPolicy) {
+		s += "; nothing that the deny list denies"
 	}
 	return s
 }
@@ -289,6 +302,12 @@ func (c Counts) String() string {
 	if c.WeakPasswords > 0 {
 		s += "; " + plural(c.WeakPasswords, "weak password")
 	}
+	if c.Violations > 0 {
+		s += "; " + plural(c.Violations, "violation") + " of the deny list"
+	}
+	if c.Undecided > 0 {
+		s += fmt.Sprintf("; %d not decided", c.Undecided)
+	}
 	return s
 }
 
@@ -338,6 +357,42 @@ func (t *tableWriter) buildRisks(all []BuildRisk) {
 		cells[i] = []string{r.Severity, r.Rule, Printable(r.Title), Printable(r.Instruction)}
 	}
 	t.rows(columns, cells)
+}
+
+// violations lists software that the deny list denies, and why.
+func (t *tableWriter) violations(all []Violation) {
+	columns := []column{{title: "SEVERITY", min: 8}, {title: "RULE", min: 14}, {title: "PACKAGE", min: 16, flexible: true}, {title: "VERSION", min: 8},
+		{title: "PATH", min: 16, flexible: true}, {title: "REASON", min: 20, flexible: true}}
+	cells := make([][]string, len(all))
+	for i, v := range all {
+		cells[i] = []string{cmp.Or(v.Severity, "-"), Printable(v.Rule), Printable(v.Name), Printable(cmp.Or(v.Version, "?")), Printable(v.Path), Printable(v.Reason)}
+	}
+	t.rows(columns, cells)
+}
+
+// base says in one line what the image was built from, and how long its system
+// is supported.
+func (t *tableWriter) base(im *Image) {
+	var parts, names []string
+	for _, b := range im.Bases {
+		if len(b.Names) > 0 {
+			names = append(names, b.Names[0]+" ("+b.How+")")
+		} else if b.How == "layers" && len(b.Digests) > 0 {
+			names = append(names, b.Digests[0].Short()+" ("+b.How+")")
+		}
+	}
+	if len(names) > maxNamed {
+		names = append(names[:maxNamed-1], fmt.Sprintf("%d more", len(names)-maxNamed+1))
+	}
+	if len(names) > 0 {
+		parts = append(parts, "built on "+strings.Join(names, ", "))
+	}
+	if im.SupportEnds != "" {
+		parts = append(parts, "security support of the system until "+im.SupportEnds)
+	}
+	if len(parts) > 0 {
+		t.line("  " + Printable(strings.Join(parts, "; ")))
+	}
 }
 
 // A row is one advisory and the packages it concerns alike.

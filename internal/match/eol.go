@@ -24,9 +24,9 @@ var ends = map[string]string{
 	"amzn 2018": "2023-12-31", "amzn 2": "2026-06-30",
 }
 
-// endOfLife is the day on which security support of d ended, "" if it has not
-// by now or is not known.
-func endOfLife(d report.Distro, now time.Time) string {
+// EndOfSupport is the last day of security support of d for everyone, as its
+// publisher says, "2024-06-30"; "" if it is not known or not in sight.
+func EndOfSupport(d report.Distro) string {
 	major, rest, _ := strings.Cut(d.VersionID, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	id := strings.ToLower(d.ID)
@@ -40,6 +40,13 @@ func endOfLife(d report.Distro, now time.Time) string {
 	if !ok {
 		end = ends[id+" "+major+"."+minor]
 	}
+	return end
+}
+
+// endOfLife is the day on which security support of d ended, "" if it has not
+// by now or is not known.
+func endOfLife(d report.Distro, now time.Time) string {
+	end := EndOfSupport(d)
 	if end == "" || now.UTC().Format(time.DateOnly) <= end {
 		return ""
 	}
