@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/onceover/onceover/test/planted"
 )
 
 func scanText(t testing.TB, e *Engine, path, text string) []Secret {
@@ -36,8 +38,8 @@ func rulesOf(found []Secret) []string {
 func TestSecretSaysWhereAndHidesWhat(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(1, 1))
-	v := generate(r, "ghp_[0-9A-Za-z]{36}")
-	other := generate(r, "[0-9A-Za-z]{20}")
+	v := planted.Text(r, "ghp_[0-9A-Za-z]{36}")
+	other := planted.Text(r, "[0-9A-Za-z]{20}")
 	text := "first\n  GITHUB_TOKEN=\"" + v + "\" " + other + "\n"
 	got := scanText(t, e, "/app/run.sh", text)
 	if len(got) != 1 {
@@ -60,8 +62,8 @@ func TestSecretSaysWhereAndHidesWhat(t *testing.T) {
 func TestHash(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(1, 9))
-	strong := "token: " + generate(r, "ghp_[0-9A-Za-z]{36}") + "\n"
-	weak := "password: " + generate(r, pass)[:8] + "\n"
+	strong := "token: " + planted.Text(r, "ghp_[0-9A-Za-z]{36}") + "\n"
+	weak := "password: " + planted.Text(r, planted.Password)[:8] + "\n"
 	hash := func(e *Engine, path, text string) string {
 		got := scanText(t, e, path, text)
 		if len(got) != 1 {
@@ -127,7 +129,7 @@ func TestKeysThatNeedTelling(t *testing.T) {
 func TestNoSecrets(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(2, 3))
-	long := generate(r, "[0-9A-Za-z]{40}")
+	long := planted.Text(r, "[0-9A-Za-z]{40}")
 	for _, tt := range []struct{ name, path, text string }{
 		{"a reference", "/app/.env", "DB_PASSWORD=${DB_PASSWORD}\nTOKEN=$(cat /run/secrets/token)\n"},
 		{"a placeholder", "/app/.env", "API_KEY=your_api_key_goes_here_please\nDB_PASSWORD=changeme\n"},
@@ -135,15 +137,15 @@ func TestNoSecrets(t *testing.T) {
 		{"a comment of XML", "/root/.m2/settings.xml", "<settings><!--\n<server><password>" + long + "</password></server>\n--></settings>"},
 		{"a word", "/app/app.yaml", "password: required\ntoken: null\nsecret: true\n"},
 		{"a file", "/app/app.yaml", "password_file: /run/secrets/db\nprivate_key: ./server.key\n"},
-		{"a part of a longer word", "/app/x.txt", "q" + generate(r, "ghp_[0-9A-Za-z]{36}") + " " + generate(r, "ghp_[0-9A-Za-z]{50}") + "\n"},
+		{"a part of a longer word", "/app/x.txt", "q" + planted.Text(r, "ghp_[0-9A-Za-z]{36}") + " " + planted.Text(r, "ghp_[0-9A-Za-z]{50}") + "\n"},
 		{"AWS's example", "/app/x.txt", "AKIA" + "IOSFODNN7" + "EXAMPLE\n"},
 		{"a public key", "/x.pem", "-----BEGIN PUBLIC KEY-----\n" + strings.Repeat(long, 4) + "\n-----END PUBLIC KEY-----\n"},
 		{"the head of a key", "/x.go", `const head = "-----BEGIN RSA PRIVATE ` + `KEY-----"; const end = "-----END"`},
 		{"a URL with a variable", "/app/.env", "DATABASE_URL=postgres://user:${PASSWORD}@db/shop\n"},
 		{"a URL of a manual", "/app/.env", "DATABASE_URL=postgres://user:password@host/shop\n"},
 		{"a generic name in code", "/app/main.py", "password = \"" + long + "\"\n"},
-		{"a key store of certificates", "/etc/ssl/certs/java/cacerts", string(jks(2))},
-		{"a PKCS #12 store of certificates", "/x.p12", string(pkcs12([]byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x0a, 0x01, 0x03}))},
+		{"a key store of certificates", "/etc/ssl/certs/java/cacerts", string(planted.JKS(2))},
+		{"a PKCS #12 store of certificates", "/x.p12", string(planted.PKCS12(planted.OIDCertBag))},
 		{"an unsigned JWT", "/app/x.txt", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.\n"},
 		{"a hash of a lock file", "/app/package-lock.json", `"integrity": "sha512-` + long + long + `==", "token": "` + long + `"`},
 	} {
@@ -159,7 +161,7 @@ func TestNoSecrets(t *testing.T) {
 func TestAcrossChunks(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(4, 4))
-	v := generate(r, "ghp_[0-9A-Za-z]{36}")
+	v := planted.Text(r, "ghp_[0-9A-Za-z]{36}")
 	key := string(keyPlants(t)["/etc/ssl/private/rsa.pem"])
 	line := strings.Repeat("-", 99) + "\n"
 	for _, tt := range []struct {
@@ -187,7 +189,7 @@ func TestAcrossChunks(t *testing.T) {
 func TestScanConfig(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(5, 5))
-	db, gh, pw, lb := generate(r, pass), generate(r, "ghp_[0-9A-Za-z]{36}"), generate(r, pass), generate(r, "glpat-[0-9A-Za-z]{20}")
+	db, gh, pw, lb := planted.Text(r, planted.Password), planted.Text(r, "ghp_[0-9A-Za-z]{36}"), planted.Text(r, planted.Password), planted.Text(r, "glpat-[0-9A-Za-z]{20}")
 	got, err := e.ScanConfig(t.Context(),
 		[]string{"PATH=/usr/bin", "DB_PASSWORD=" + db},
 		map[string]string{"build.token": lb, "maintainer": "me"},
@@ -217,7 +219,7 @@ func TestScanConfig(t *testing.T) {
 // TestCleanConfig has what images of well-known software say of themselves.
 func TestCleanConfig(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 13))
-	hash := func(n string) string { return generate(r, "[0-9a-f]{"+n+"}") }
+	hash := func(n string) string { return planted.Text(r, "[0-9a-f]{"+n+"}") }
 	got, err := engine(t).ScanConfig(t.Context(), []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin", "LANG=C.UTF-8", "GPG_KEY=" + strings.ToUpper(hash("40")), "PYTHON_SHA256=" + hash("64"),
 		"PYTHON_GET_PIP_URL=https://github.com/pypa/get-pip/raw/" + hash("40") + "/public/get-pip.py", "NODE_VERSION=22.1.0", "PKG_RELEASE=1~bookworm",
@@ -279,7 +281,7 @@ func TestHostileInput(t *testing.T) {
 		{"kinds of Kubernetes", fill("kind: Secret\n"), "/a.yaml"},
 		{"no UTF-8", noise, "/a.conf"},
 		{"quotes", fill(`secret="`), "/a.conf"},
-		{"secrets", fill("a token ghp_" + generate(r, "[0-9A-Za-z]{36}") + "\n"), "/a.conf"},
+		{"secrets", fill("a token ghp_" + planted.Text(r, "[0-9A-Za-z]{36}") + "\n"), "/a.conf"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Now()
@@ -331,7 +333,7 @@ func TestLimits(t *testing.T) {
 		var b strings.Builder
 		for _, p := range patterns {
 			for range n {
-				b.WriteString(generate(r, p) + "\n")
+				b.WriteString(planted.Text(r, p) + "\n")
 			}
 		}
 		return b.String()
@@ -361,15 +363,15 @@ func TestConcurrentScans(t *testing.T) {
 	e := engine(t)
 	r := rand.New(rand.NewPCG(12, 12))
 	var texts []string
-	for _, p := range plants {
-		text, _ := p.grow(r)
+	for _, p := range planted.Secrets {
+		text, _ := p.Grow(r)
 		texts = append(texts, text)
 	}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for i, p := range plants {
-				if _, err := e.ScanBytes(t.Context(), p.path, []byte(texts[i])); err != nil {
+			for i, p := range planted.Secrets {
+				if _, err := e.ScanBytes(t.Context(), p.Path, []byte(texts[i])); err != nil {
 					t.Error(err)
 				}
 			}
@@ -408,7 +410,7 @@ func TestClassOf(t *testing.T) {
 // A file that is shorter than its size says is read as it is.
 func TestFileShorterThanItsSize(t *testing.T) {
 	e := engine(t)
-	v := generate(rand.New(rand.NewPCG(7, 7)), "ghp_[0-9A-Za-z]{36}")
+	v := planted.Text(rand.New(rand.NewPCG(7, 7)), "ghp_[0-9A-Za-z]{36}")
 	found, err := e.Scan(t.Context(), "/a", strings.NewReader(v+"\n"), 1<<30)
 	if err != nil || len(found) != 1 {
 		t.Errorf("found %d, error %v", len(found), err)
@@ -426,7 +428,7 @@ entropy = 2.5
 severity = "critical"
 `
 	e := engine(t, Pack{"corp.toml", []byte(good)})
-	v := generate(rand.New(rand.NewPCG(8, 8)), "corp_[0-9a-f]{24}")
+	v := planted.Text(rand.New(rand.NewPCG(8, 8)), "corp_[0-9a-f]{24}")
 	if got := rulesOf(scanText(t, e, "/a", "x "+v+"\n")); !cmp.Equal(got, []string{"corp-token"}) {
 		t.Errorf("found %v", got)
 	}
@@ -434,7 +436,7 @@ severity = "critical"
 		t.Error("the pack does not change the version")
 	}
 	replace := strings.Replace(good, "corp-token", "github-pat", 1)
-	if got := rulesOf(scanText(t, engine(t, Pack{"corp.toml", []byte(replace)}), "/a", generate(rand.New(rand.NewPCG(8, 8)), "ghp_[0-9A-Za-z]{36}"))); got != nil {
+	if got := rulesOf(scanText(t, engine(t, Pack{"corp.toml", []byte(replace)}), "/a", planted.Text(rand.New(rand.NewPCG(8, 8)), "ghp_[0-9A-Za-z]{36}"))); got != nil {
 		t.Errorf("the pack's rule does not take the place of ours: %v", got)
 	}
 
@@ -506,9 +508,9 @@ func TestAutomaton(t *testing.T) {
 
 func FuzzScan(f *testing.F) {
 	r := rand.New(rand.NewPCG(9, 9))
-	for _, p := range plants {
-		text, _ := p.grow(r)
-		f.Add(p.path, []byte(text))
+	for _, p := range planted.Secrets {
+		text, _ := p.Grow(r)
+		f.Add(p.Path, []byte(text))
 	}
 	for path, b := range keyPlants(f) {
 		f.Add(path, b)
@@ -557,7 +559,7 @@ func BenchmarkScan(b *testing.B) {
 	r := rand.New(rand.NewPCG(10, 10))
 	var text strings.Builder
 	for text.Len() < 4<<20 {
-		text.WriteString(generate(r, `(?:[a-z]{2,9} ){4}[a-z]{3,8}[(][a-z]{3,8}, "[a-z]{2,12}"[)];`) + "\n")
+		text.WriteString(planted.Text(r, `(?:[a-z]{2,9} ){4}[a-z]{3,8}[(][a-z]{3,8}, "[a-z]{2,12}"[)];`) + "\n")
 		if r.IntN(40) == 0 {
 			text.WriteString("token = getToken(secret, password); // https://example.test/ api_key\n")
 		}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/onceover/onceover/test/planted"
 )
 
 // gitleaks runs the program that ONCEOVER_GITLEAKS names on a directory and
@@ -81,12 +83,12 @@ func TestRecallOfGitleaksRules(t *testing.T) {
 			if strings.Contains(text, `(?:[ \t\w.-]{0,20})`) && rl.ID != "generic-api-key" {
 				_, tail, _ := strings.Cut(text, `[\x60'"\s=]{0,5}`)
 				tail, _, _ = strings.Cut(tail, `(?:[\x60'"\s;]`)
-				text = rl.Keywords[r.IntN(len(rl.Keywords))] + []string{"_api_key", "_secret_key", "_access_token", "_client_secret"}[n%4] + ` = "` + generate(r, "(?i)"+tail) + `"`
+				text = rl.Keywords[r.IntN(len(rl.Keywords))] + []string{"_api_key", "_secret_key", "_access_token", "_client_secret"}[n%4] + ` = "` + planted.Text(r, "(?i)"+tail) + `"`
 				if strings.HasPrefix(rl.Regex, "(?i)") == false {
 					text = strings.Replace(text, "(?i)", "", 1)
 				}
 			} else if text != "" {
-				text = "x = \"" + generate(r, text) + "\" "
+				text = "x = \"" + planted.Text(r, text) + "\" "
 			}
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%d.conf", rl.ID, n)), []byte(text+"\n"), 0o600); err != nil {
 				t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/onceover/onceover/test/planted"
 )
 
 func engine(t testing.TB, packs ...Pack) *Engine {
@@ -33,17 +35,17 @@ var commands = map[string]string{
 func sampleOf(r *rand.Rand, rl *rule) (path, text string) {
 	path = "/app/config/app.conf"
 	if rl.Path != "" {
-		path = "/app/" + strings.TrimPrefix(generate(r, rl.Path), "/")
+		path = "/app/" + strings.TrimPrefix(planted.Text(r, rl.Path), "/")
 	}
 	var b strings.Builder
 	switch {
 	case commands[rl.ID] != "":
-		b.WriteString(generate(r, commands[rl.ID]) + "\n")
+		b.WriteString(planted.Text(r, commands[rl.ID]) + "\n")
 	case rl.Token != "":
-		b.WriteString("value: " + generate(r, rl.Token) + "\n")
+		b.WriteString("value: " + planted.Text(r, rl.Token) + "\n")
 	case rl.Regex != "":
 		k := rl.Keywords[r.IntN(len(rl.Keywords))]
-		m := generate(r, rl.Regex)
+		m := planted.Text(r, rl.Regex)
 		if !strings.Contains(strings.ToLower(m), k) {
 			b.WriteString("# " + k + "\n")
 		}
@@ -70,10 +72,10 @@ func sampleOf(r *rand.Rand, rl *rule) (path, text string) {
 		case last == '=':
 			sign = "="
 		}
-		b.WriteString(name + sign + `"` + generate(r, rl.Assign) + "\"\n")
+		b.WriteString(name + sign + `"` + planted.Text(r, rl.Assign) + "\"\n")
 	}
 	if rl.With != "" {
-		b.WriteString("id: " + generate(r, rl.With) + " \n")
+		b.WriteString("id: " + planted.Text(r, rl.With) + " \n")
 	}
 	return path, b.String()
 }
@@ -137,7 +139,7 @@ func TestKeywordsStandInPatterns(t *testing.T) {
 			re := regexp.MustCompile(`(?i)^(?:` + rl.Token + `)`)
 			ok := false
 			for n := 0; n < 200 && !ok; n++ {
-				m := strings.ToLower(generate(r, rl.Token))
+				m := strings.ToLower(planted.Text(r, rl.Token))
 				ok = strings.HasPrefix(m, k) && re.MatchString(m)
 			}
 			if !ok {

@@ -1,4 +1,4 @@
-package secret
+package planted
 
 import (
 	"math/rand/v2"
@@ -9,9 +9,9 @@ import (
 	"github.com/onceover/onceover/internal/check/text"
 )
 
-// generate makes a random text that a pattern matches. Classes give printable
+// Text makes a random text that a pattern matches. Classes give printable
 // ASCII, and open repetitions a few more than they ask for.
-func generate(r *rand.Rand, pattern string) string {
+func Text(r *rand.Rand, pattern string) string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		panic(err)
