@@ -12,7 +12,7 @@ UNITS := ./internal/... ./cmd/... ./api/... ./test/fixture ./test/bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test binaries check format lint short race unit contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
+.PHONY: help build demo test binaries check format lint short race unit yara contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,19 @@ race: ## the same with the race detector
 
 unit: ## every unit test, engines included, without the race detector
 	$(GO) test -timeout 20m -p 1 $(UNITS) ./test/engine ./test/overlay ./test/fleetmodel ./test/vunnel
+	$(MAKE) yara
+
+yara: ## the tests of YARA, with cgo and libyara (apt-get install libyara-dev)
+	@if echo '#include <yara.h>' | cc -E - > /dev/null 2>&1; then \
+		export CGO_ENABLED=1; \
+		$(GO) vet -tags yara ./internal/check/malware && \
+		$(GO) test -tags yara ./internal/check/malware && \
+		$(GO) test -tags yara -run 'TestScripts/(yara|malware)$$' ./cmd/onceover; \
+	elif [ "$$ONCEOVER_REQUIRE_YARA" = 1 ]; then \
+		echo "no libyara: apt-get install libyara-dev"; exit 1; \
+	else \
+		echo "the tests of YARA are skipped: no libyara"; \
+	fi
 
 contract: build ## the unmodified Huawei SDK against a real server
 	cd test/contract && $(GO) test -count=1 ./...

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,7 +106,14 @@ func (s checkSetup) malware() (*malware.Engine, error) {
 	default:
 		cfg.Clamd = s.Clamd
 	}
-	return malware.New(cfg)
+	e, err := malware.New(cfg)
+	if err != nil || s.child {
+		return e, err
+	}
+	for _, q := range e.Quarantined() {
+		slog.Warn("a file of YARA rules is left out", "file", q.File, "reason", q.Reason)
+	}
+	return e, nil
 }
 
 // packageSet looks for packages, and for the digests of files if they are

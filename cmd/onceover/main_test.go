@@ -27,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/onceover/onceover/internal/check/malware"
 	"github.com/onceover/onceover/test/shareddata"
 )
 
@@ -85,6 +86,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "data": // the shared test data are there
 				return data != "", nil
+			case "yara": // libyara is built in
+				return malware.YARABuilt, nil
 			case "default-db": // this machine has a database that scan would use
 				_, err := os.Stat("/var/lib/onceover/advisories.db")
 				return err == nil && os.Geteuid() == 0, nil
