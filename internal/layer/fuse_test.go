@@ -59,7 +59,7 @@ cd m; find . -type f -exec sh -c 'echo "${1#.}=$(cat "$1")"' - {} \; ; cd ..; um
 	}
 	got := []string{}
 	for p, v := range tree {
-		if _, data, ok := strings.Cut(v, " "); ok {
+		if _, data, ok := strings.Cut(v, " "); ok && v[0] != '/' {
 			got = append(got, p+"="+strings.TrimSpace(data))
 		}
 	}

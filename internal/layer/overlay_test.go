@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -113,7 +114,12 @@ func listTree(t *testing.T, root string) map[string]string {
 		name := report.ValidPath(strings.TrimPrefix(p, root))
 		switch {
 		case d.IsDir():
-			out[name] = "/"
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			out[name] = fmt.Sprintf("/%v %d:%d", info.Mode(), st.Uid, st.Gid)
 		case d.Type()&fs.ModeSymlink != 0:
 			to, err := os.Readlink(p)
 			if err != nil {
@@ -162,7 +168,8 @@ func applied(t *testing.T, layers ...image.Layer) (map[string]string, error) {
 			case Opaque:
 				remove(e.Path, false)
 			case Dir:
-				own[e.Path] = "/"
+				uid, gid := e.Info.(interface{ Owner() (uid, gid int) }).Owner()
+				own[e.Path] = fmt.Sprintf("/%v %d:%d", e.Info.Mode(), uid, gid)
 			case Symlink:
 				own[e.Path] = "->" + e.Target
 			case Other:
@@ -190,10 +197,11 @@ func applied(t *testing.T, layers ...image.Layer) (map[string]string, error) {
 		})
 		failed = errors.Join(failed, err)
 		for _, p := range sortedKeys(own) {
-			if v := own[p]; v != "/" || tree[p] != "/" {
+			v := own[p]
+			if !strings.HasPrefix(v, "/") || !strings.HasPrefix(tree[p], "/") {
 				remove(p, true)
-				tree[p] = v
 			}
+			tree[p] = v
 		}
 	}
 	return tree, failed
