@@ -36,7 +36,11 @@ WHERE name = 'secrets' AND content_id IN {in}`
 // its caller went away or the process ended.
 func (s *Store) settleSecrets(ctx context.Context) error {
 	var projects []string
-	err := s.inView(ctx, func(tx *sql.Tx) error {
+	var queued []int64
+	err := s.inView(ctx, func(tx *sql.Tx) (err error) {
+		if queued, err = readInts(ctx, tx, sqlNextRecount, 1); err != nil {
+			return err
+		}
 		return each(ctx, tx, sqlJudgeNeeded, nil, func(r *sql.Rows) error {
 			var p string
 			err := r.Scan(&p)
@@ -51,6 +55,9 @@ func (s *Store) settleSecrets(ctx context.Context) error {
 		if err := s.judgeSecrets(ctx, p); err != nil {
 			return err
 		}
+	}
+	if len(projects)+len(queued) == 0 {
+		return nil
 	}
 	return s.recountSecrets(ctx)
 }

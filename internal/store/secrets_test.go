@@ -345,7 +345,13 @@ func testDecideSecret(t *testing.T) {
 	check("scanned again", "1 Medium", "2 Medium")
 
 	// Other rules find nothing, then the first ones again.
-	w.write.ExecContext(t.Context(), `DELETE FROM layer_report`)
+	forget := func() {
+		t.Helper()
+		if _, err := w.write.ExecContext(t.Context(), `DELETE FROM layer_report`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
 	none := slices.Clone(images)
 	none[0].layers = []plantedLayer{{n: 1}}
 	none[1].layers = []plantedLayer{{n: 1}, {n: 2}}
@@ -355,7 +361,7 @@ func testDecideSecret(t *testing.T) {
 	if err := w.read.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM secret`).Scan(&left); err != nil || left != 1 {
 		t.Errorf("%d secrets are left, %v", left, err)
 	}
-	w.write.ExecContext(t.Context(), `DELETE FROM layer_report`)
+	forget()
 	w.scanPlanted(k, images...)
 	check("found again", "1 Medium", "2 Medium")
 	if got := w.secretNamed("/srv/app/ci.yml"); got.ID != ci.ID || got.Action != SecretIgnore || !got.Handled {
@@ -440,6 +446,18 @@ func TestSettleSecrets(t *testing.T) {
 	}
 	if got := w.checkOf("first", report.CheckSecrets); got != "0 Unknown" {
 		t.Errorf("after: %s", got)
+	}
+	// Only the count is left.
+	for _, statement := range []string{`UPDATE content_check SET num = 99`, `INSERT INTO secret_recount (content_id) SELECT content_id FROM content_check WHERE name = 'secrets'`} {
+		if _, err := w.write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.settleSecrets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.counts(report.CheckSecrets); got["first"] != "0 Unknown" || got["second"] != "1 Medium" || w.rowNum("secret_recount") != 0 {
+		t.Errorf("counted anew: %v", got)
 	}
 }
 
