@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -679,6 +680,42 @@ func TestStop(t *testing.T) {
 	}
 	if images := s.images(); images[0].Status == store.StatusFailed || images[0].Status == store.StatusScanning {
 		t.Errorf("image %+v", images[0])
+	}
+}
+
+// Words reach the agent at once, and before the jobs of the same answer.
+func TestWordsReachTheAgent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	cfg := s.config(t.TempDir(), layout(t, "web:1", debianLayers("1")...))
+	told := make(chan []string, 100)
+	var version atomic.Value
+	version.Store("")
+	cfg.WordsVersion = func() string { return version.Load().(string) }
+	cfg.Words = func(v string, words []string) {
+		version.Store(v)
+		told <- words
+	}
+	s.start(cfg)
+	want := []string{"ours", "theirs"}
+	if err := s.store.SetWords(t.Context(), s.project, want); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-told:
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+	case <-time.After(10 * time.Second): // less than a sync is parked
+		t.Fatal("the agent is not told")
+	}
+	// Words that the agent cannot use are not sent over and over.
+	version.Store("")
+	syncs := s.syncs.Load()
+	s.scan()
+	s.await()
+	if n := s.syncs.Load() - syncs; n > 20 || len(told) > 0 {
+		t.Errorf("%d syncs, told %d times more", n, len(told))
 	}
 }
 

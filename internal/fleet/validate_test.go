@@ -43,6 +43,7 @@ func TestSyncLimits(t *testing.T) {
 		{"no hash", func(r *SyncRequest) { r.ImagesHash = "" }},
 		{"holds", func(r *SyncRequest) { r.Holds = slices.Repeat([]string{"j"}, MaxHolds+1) }},
 		{"malformed hold", func(r *SyncRequest) { r.Holds = []string{"a b"} }},
+		{"malformed version of words", func(r *SyncRequest) { r.WordsVersion = "a b" }},
 		{"want", func(r *SyncRequest) { r.Want = MaxHolds + 1 }},
 		{"negative want", func(r *SyncRequest) { r.Want = -1 }},
 		{"images", func(r *SyncRequest) { *r.Images = slices.Repeat(*r.Images, MaxImages+1) }},
@@ -73,6 +74,25 @@ func TestSyncLimits(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// What the server says is checked as well; a word is not repeated.
+func TestWordsLimits(t *testing.T) {
+	if err := (&SyncResponse{WordsVersion: "v", Words: &[]string{"a", "日本"}}).validate(); err != nil {
+		t.Error(err)
+	}
+	for name, r := range map[string]SyncResponse{
+		"no version":        {Words: &[]string{"a"}},
+		"malformed version": {WordsVersion: "a b", Words: &[]string{}},
+		"empty":             {WordsVersion: "v", Words: &[]string{""}},
+		"long":              {WordsVersion: "v", Words: new([]string{strings.Repeat("w", MaxWordBytes+1)})},
+		"not UTF-8":         {WordsVersion: "v", Words: &[]string{"\xff"}},
+		"too many":          {WordsVersion: "v", Words: new(slices.Repeat([]string{"w"}, MaxWords+1))},
+	} {
+		if err := r.validate(); fault.CodeOf(err) != fault.Invalid || strings.Contains(err.Error(), "ww") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -139,7 +139,7 @@ AND NOT EXISTS (SELECT 1 FROM content_baseline o WHERE o.baseline_id = c.baselin
 	sqlPutJudged      = `INSERT INTO baseline_check (content_id, rules) VALUES ($1, $2) ON CONFLICT (content_id) DO UPDATE SET rules = excluded.rules`
 	sqlJudgedBy       = `SELECT rules FROM baseline_check WHERE content_id = $1`
 	// Two ranges, for an index has no way to look for what is not equal.
-	sqlOldJudged = `SELECT content_id FROM baseline_check WHERE (rules < $1 OR rules > $2) ORDER BY content_id LIMIT $3`
+	sqlOldJudged = `SELECT content_id FROM baseline_check WHERE (rules < $1 OR rules > $2) LIMIT $3`
 )
 
 // dropBaselines forget what the rules say of a content ($1), in this order.

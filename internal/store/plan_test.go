@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -111,6 +112,21 @@ func plans(project string) map[string]struct {
 			out["software of one "+name] = q{text, all}
 		}
 	}
+	for name, f := range map[string]ImageSelector{"all": {}, "of one": {ID: "i"}, "named": {Name: "n", Version: "v"}} {
+		add("baselines "+name, f.where(project), sqlBaselineUse)
+		rule := RuleKey{"r", "c", "s"}.where(project, f)
+		add("rule images "+name, rule, sqlListCovered, 10, 0)
+		add("count rule images "+name, rule, sqlCountCovered)
+		add("first that fails "+name, rule, sqlFailedFirst)
+		add("unsafe "+name, f.where(project), sqlUnsafe)
+		add("weak "+name, weakWhere(project, f, "u"), sqlListWeak, 10, 0)
+		add("count weak "+name, weakWhere(project, f, "u"), sqlCountWeak)
+		add("complexity "+name, f.where(project), sqlListComplexity, 10, 0)
+		add("count complexity "+name, f.where(project), sqlCountComplexity)
+	}
+	for i, statement := range dropChecks {
+		out["drop checks "+strconv.Itoa(i)] = q{statement, []any{1}}
+	}
 	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
 		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
 		add("count tasks "+name, f.where(project), sqlCountTasks)
@@ -134,6 +150,7 @@ func plans(project string) map[string]struct {
 		"index containers":         which(sqlIndexContainer, "WHERE content_id IN {in}"),
 		"ignored secrets":          sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
 		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
+		"answers":     sqlAnswers,
 		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
 		"policies of parts": sqlPartPolicies, "judged places": sqlJudgedPlaces, "images of contents": sqlPlacedImages, "lists of file parts": sqlListParts,
 		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
@@ -157,6 +174,10 @@ func plans(project string) map[string]struct {
 		"path revision":     {sqlPathRev, []any{project}},
 		"drop malware":      {sqlDropMalware, []any{1}},
 		"set config":        {sqlSetConfig, []any{"c", 1}},
+		"old judged":        {sqlOldJudged, []any{"v", "v", 10}},
+		"known baseline":    {sqlKnownBaseline, []any{"c"}},
+		"words":             {sqlWords, []any{project}},
+		"agents of":         {sqlAgentsOf, []any{project}},
 		"drop build":        {sqlDropBuild, []any{1}},
 		"set build":         {sqlSetBuild, []any{"v", 1}},
 		"build rules of":    {sqlBuildRulesOf, []any{1}},
