@@ -41,9 +41,11 @@ type BaselineFilter struct {
 
 const (
 	// Cross joins as in findings.go.
-	sqlBaselineUse = `SELECT b.id, b.check_name, b.standard, COUNT(*), MAX(c.latest_scan_time)
-FROM image i CROSS JOIN content c CROSS JOIN content_baseline h CROSS JOIN baseline b
-WHERE c.id = i.content_id AND h.content_id = i.content_id AND b.id = h.baseline_id AND {where} GROUP BY b.id, b.check_name, b.standard`
+	// Sums are made of narrow rows.
+	sqlBaselineUse = `SELECT b.id, b.check_name, b.standard, t.images, t.scanned FROM (
+SELECT h.baseline_id, COUNT(*) AS images, MAX(c.latest_scan_time) AS scanned
+FROM image i CROSS JOIN content c CROSS JOIN content_baseline h
+WHERE c.id = i.content_id AND h.content_id = i.content_id AND {where} GROUP BY h.baseline_id) t CROSS JOIN baseline b WHERE b.id = t.baseline_id`
 	sqlAnswers       = `SELECT baseline_id, rule_id, failed, severity FROM baseline_rule WHERE baseline_id IN {in}`
 	sqlKnownBaseline = `SELECT 1 FROM baseline WHERE check_name = $1 LIMIT 1`
 	sqlCountCovered  = `SELECT COUNT(*) FROM baseline_rule r CROSS JOIN baseline b CROSS JOIN content_baseline h CROSS JOIN image i
@@ -61,15 +63,8 @@ ORDER BY r.failed DESC, i.name, i.version, i.id LIMIT 1`
 WHERE k.content_id = i.content_id AND k.name IN ('baseline', 'passwords') AND {where} GROUP BY k.name`
 )
 
-func baselineUseWhere(project string, f BaselineFilter) *where {
-	w := f.Images.where(project)
-	w.equal("b.check_name", f.CheckName)
-	w.equal("b.standard", f.Standard)
-	return w
-}
-
-// baselineRules are the rules that images were asked, by baseline and standard;
-// filters of rules are not applied.
+// baselineRules are the rules that images were asked, by baseline and standard.
+// Of the filter, severity, name and result are left to the caller.
 func (s *Store) baselineRules(ctx context.Context, project string, f BaselineFilter) ([]BaselineRule, error) {
 	if err := s.known(ctx, project, f.Images); err != nil {
 		return nil, err
@@ -90,12 +85,14 @@ func (s *Store) baselineRules(ctx context.Context, project string, f BaselineFil
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		uses := map[int64]use{}
 		var ids []int64
-		q, args := baselineUseWhere(project, f).query(sqlBaselineUse)
+		q, args := f.Images.where(project).query(sqlBaselineUse)
 		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var id int64
 			var u use
 			err := r.Scan(&id, &u.checkName, &u.standard, &u.images, &u.time)
-			uses[id], ids = u, append(ids, id)
+			if (f.CheckName == "" || f.CheckName == u.checkName) && (f.Standard == "" || f.Standard == u.standard) {
+				uses[id], ids = u, append(ids, id)
+			}
 			return err
 		})
 		if err != nil {
