@@ -96,6 +96,9 @@ func TestAccountsAreBounded(t *testing.T) {
 func TestWords(t *testing.T) { onEngines(t, testWords) }
 
 func testWords(t *testing.T) {
+	if fleet.MaxWords != password.MaxOwnWords || fleet.MaxWordBytes != password.MaxWordBytes {
+		t.Error("the protocol does not carry the words that a project may have")
+	}
 	w := newWorld(t)
 	k := w.agent("node")
 	told := func(has string) fleet.SyncResponse {
