@@ -99,6 +99,13 @@ func (i Image) make() (made, error) {
 	return out, err
 }
 
+// DiffID is that of the uppermost layer.
+func (i Image) DiffID() image.Digest {
+	b, err := i.Layers[len(i.Layers)-1].tar()
+	must(err)
+	return image.DigestOf(b)
+}
+
 func (l Layer) tar() ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

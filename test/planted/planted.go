@@ -48,6 +48,9 @@ const (
 	CleanRef = "clean:1"
 )
 
+// CleanName is the name in CleanRef.
+const CleanName = "clean"
+
 // Bad makes the image with everything in it. Values differ with r.
 func Bad(r *rand.Rand) (*Plot, error) {
 	p := &Plot{Kinds: map[string]string{}, Malware: map[string]Sample{}, Denied: "telnetd", Deleted: "/build/deploy.env"}
@@ -282,14 +285,23 @@ func (p *Plot) accounts(r *rand.Rand) (string, error) {
 // user is a name that nobody has.
 func (*Plot) user(r *rand.Rand) string { return "u" + Text(r, "[b-df-hj-np-tv-z]{9}") }
 
-// Clean is a small hardened image: no system, no packages, one page that an
-// engine outside serves, an account without rights.
+// CleanPackages are those of Clean.
+var CleanPackages = []string{"base-files", "site"}
+
+// Clean is a small hardened image: two packages that own all files, an account
+// without rights that it runs as, a health check. No distribution is named, so
+// that nothing is known of its base.
 func Clean() Image {
+	status := "Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 99\n\n" +
+		"Package: site\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\n"
 	return Image{
 		Ref: CleanRef,
 		Layers: []Layer{{Command: "COPY --chown=0:0 root / # buildkit", Files: []File{
 			{Path: "/etc/passwd", Content: []byte("app:x:65532:65532::/nonexistent:/sbin/nologin\n")},
 			{Path: "/etc/group", Content: []byte("app:x:65532:\n")},
+			{Path: "/var/lib/dpkg/status", Content: []byte(status)},
+			{Path: "/var/lib/dpkg/info/base-files.list", Content: []byte("/.\n/etc\n/etc/passwd\n/etc/group\n")},
+			{Path: "/var/lib/dpkg/info/site.list", Content: []byte("/.\n/srv\n/srv/www\n/srv/www/index.html\n")},
 			{Path: "/srv/www/index.html", Content: []byte("<!doctype html><title>Hello</title><p>Hello.\n")},
 		}}},
 		Steps: []string{"USER 65532:65532", `HEALTHCHECK &{["CMD" "/srv/check"] "30s"}`},
