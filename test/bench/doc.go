@@ -5,7 +5,10 @@
 // beside grype on the same list of packages and the same records; "bench
 // advisories" measures a generation: compiling, size, look-ups and matching, on
 // the records as they are and on a set ten times as large.
+// "bench checks" measures what
+// looking for more than packages finds and costs, beside gitleaks.
 //
+//	go run ./test/bench checks [-check] [-gitleaks FILE] [-only trees|image]
 //	go run ./test/bench match [-check]
 //	go run ./test/bench advisories [-check]
 //	go run ./test/bench [--rounds 5] [--image debian-web | docker-archive:FILE | oci:DIR | NAME]

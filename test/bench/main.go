@@ -40,6 +40,8 @@ func main() {
 			do, args = fleet, args[1:]
 		case "match":
 			do, args = matching, args[1:]
+		case "checks":
+			do, args = checks, args[1:]
 		case "advisories":
 			do, args = advisories, args[1:]
 		case readArg:
