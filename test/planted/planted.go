@@ -216,11 +216,36 @@ func (p *Plot) settings(r *rand.Rand) ([]File, error) {
 	user := p.user(r)
 	weak := user + "@123"
 	p.Values = append(p.Values, weak)
+	// Settings are kept, and what they say is shown: what else stands in their
+	// files must be neither.
+	hidden := func() string {
+		v := Text(r, Password)
+		p.Values = append(p.Values, v)
+		return v
+	}
 	return []File{
+		{Path: "/etc/profile", Content: []byte("umask 022\n# was " + hidden() + "\nexport TMOUT=0 DB_PASSWORD=" + hidden() + "\n")},
+		{Path: "/etc/profile.d/app.sh", Content: []byte("export API_TOKEN='" + hidden() + "'\numask " + hidden() + "\n")},
+		{Path: "/etc/security/pwquality.conf.d/x.conf", Content: []byte("# " + hidden() + "\nminlen = 4\n")},
+		{Path: "/etc/pam.d/sshd", Content: []byte("auth required pam_mysql.so user=pam passwd=" + hidden() + " host=db\n# " + hidden() + "\n")},
+		{Path: "/etc/pam.d/su", Content: []byte("auth sufficient pam_ldap.so bindpw=" + hidden() + "\n")},
+		{Path: "/etc/yum.repos.d/corp.repo", Content: []byte("[corp]\nname=corp\nbaseurl=http://ci:" + hidden() + "@repo.corp.test/\ngpgcheck=0\npassword=" + hidden() + "\n")},
+		{Path: "/etc/apt/sources.list.d/corp.list", Content: []byte("deb [trusted=yes] http://ci:" + hidden() + "@deb.corp.test stable main\n")},
+		{Path: "/etc/apt/apt.conf.d/90proxy", Content: []byte("Acquire::http::Proxy \"http://ci:" + hidden() + "@proxy.corp.test:3128\";\nAPT::Get::AllowUnauthenticated \"true\";\n")},
+		{Path: "/etc/apk/repositories", Content: []byte("http://ci:" + hidden() + "@apk.corp.test/main\n")},
+		{Path: "/etc/my.cnf", Mode: 0o666, Content: []byte("[mysqld]\nuser=root\nskip-grant-tables\nlocal_infile=1\nwsrep_sst_auth=sst:" + hidden() + "\n# " + hidden() + "\n[client]\npassword=" + hidden() + "\n")},
+		{Path: "/etc/redis.conf", Mode: 0o666, Content: []byte("bind 0.0.0.0\nprotected-mode no\nrequirepass " + hidden() + "\nuser app on >" + hidden() + " ~* +@all\nrename-command CONFIG " + hidden() + "\n")},
+		{Path: "/usr/local/tomcat/conf/server.xml", Mode: 0o666, Content: []byte(`<Server port="8005" shutdown="` + hidden() + `"><Service name="c"><Connector port="8080" protocol="AJP/1.3" secret="` + hidden() + `" keystorePass="` + hidden() + `"/></Service></Server>`)},
+		{Path: "/usr/local/tomcat/conf/tomcat-users.xml", Mode: 0o666, Content: []byte(`<tomcat-users><user username="root" password="` + hidden() + `" roles="manager-gui,manager-script"/></tomcat-users>`)},
+		{Path: "/etc/issue", Content: []byte("Welcome to \\s \\r, support password " + hidden() + "\n")},
+		{Path: "/etc/sudoers.d/ci", Mode: 0o666, Content: []byte("# " + hidden() + "\nci ALL=(ALL) NOPASSWD: /usr/bin/mysql -p" + hidden() + "\n")},
+		{Path: "/etc/ssh/sshd_config.d/50.conf", Mode: 0o666, Content: []byte("ForceCommand /usr/bin/sync --token " + hidden() + "\n")},
+		{Path: "/etc/default/useradd", Content: []byte("INACTIVE=-1\nPASSWORD=" + hidden() + "\n")},
+		{Path: "/etc/nginx/conf.d/corp.conf", Mode: 0o666, Content: []byte("server {\n  listen 80;\n  location / {\n    proxy_set_header Authorization \"Basic " + hidden() + "\";\n    proxy_pass http://ci:" + hidden() + "@app.corp.test/?token=" + hidden() + ";\n    add_header Access-Control-Allow-Origin *;\n  }\n}\n")},
 		{Path: "/etc/passwd", Mode: 0o666, Content: []byte(passwd)},
 		{Path: "/etc/group", Mode: 0o666, Content: []byte("root:x:0:\nshadow:x:42:\n")},
 		{Path: "/etc/shadow", Mode: 0o644, Content: []byte(shadow)},
-		{Path: "/etc/login.defs", Mode: 0o646, Content: []byte("PASS_MAX_DAYS 99999\nPASS_MIN_DAYS 0\nPASS_WARN_AGE 3\nPASS_MIN_LEN 4\nENCRYPT_METHOD MD5\nUMASK 022\n")},
+		{Path: "/etc/login.defs", Mode: 0o646, Content: []byte("# the old one was " + hidden() + "\nPASS_MAX_DAYS 99999\nLDAP_PASSWORD " + hidden() + "\nPASS_MIN_DAYS 0\nPASS_WARN_AGE 3\nPASS_MIN_LEN 4\nENCRYPT_METHOD MD5\nUMASK 022\n")},
 		{Path: "/etc/pam.d/common-password", Content: []byte("password [success=1 default=ignore] pam_unix.so nullok\npassword required pam_permit.so\n")},
 		{Path: "/etc/ssh/sshd_config", Mode: 0o666, Content: []byte("PermitRootLogin yes\nPermitEmptyPasswords yes\nProtocol 2,1\nX11Forwarding yes\nStrictModes no\nCiphers aes128-cbc\n")},
 		{Path: "/etc/sudoers", Mode: 0o666, Content: []byte("root ALL=(ALL:ALL) ALL\nALL ALL=(ALL) NOPASSWD: ALL\n")},
@@ -300,13 +325,15 @@ func Clean() Image {
 			{Path: "/etc/passwd", Content: []byte("app:x:65532:65532::/nonexistent:/sbin/nologin\n")},
 			{Path: "/etc/group", Content: []byte("app:x:65532:\n")},
 			{Path: "/var/lib/dpkg/status", Content: []byte(status)},
-			{Path: "/var/lib/dpkg/info/base-files.list", Content: []byte("/.\n/etc\n/etc/passwd\n/etc/group\n")},
+			{Path: "/var/lib/dpkg/info/base-files.list", Content: []byte("/.\n/etc\n/etc/passwd\n/etc/group\n/etc/pam.d\n/etc/pam.d/common-password\n")},
+			{Path: "/etc/pam.d/common-password", Content: []byte("password requisite pam_pwquality.so minlen=12 ucredit=-1 lcredit=-1 dcredit=-1 ocredit=-1 enforce_for_root\npassword required pam_unix.so yescrypt use_authtok\n")},
 			{Path: "/var/lib/dpkg/info/site.list", Content: []byte("/.\n/srv\n/srv/www\n/srv/www/index.html\n")},
 			{Path: "/srv/www/index.html", Content: []byte("<!doctype html><title>Hello</title><p>Hello.\n")},
 		}}},
 		Steps: []string{"USER 65532:65532", `HEALTHCHECK &{["CMD" "/srv/check"] "30s"}`},
 		Config: Config{
 			User: "65532:65532", Entrypoint: []string{"/srv/check"},
+			Labels:      map[string]string{"org.opencontainers.image.source": "https://git.example.test/site"},
 			Healthcheck: &Healthcheck{Test: []string{"CMD", "/srv/check"}, Interval: 30e9},
 		},
 	}

@@ -226,6 +226,7 @@ func TestFactsHoldNoSecrets(t *testing.T) {
 		"/etc/nginx/nginx.conf":      "http { upstream x { server u:" + val + "; } server { proxy_pass http://u:" + val + "@h; set $k " + val + "; proxy_set_header A " + val + "; add_header X " + val + "; if ($a = " + val + ") { return 403; } rewrite " + val + " x; fastcgi_param P " + val + "; } }",
 		"/etc/redis/redis.conf":      "requirepass " + val + "\nmasterauth \"" + val + "\"\nuser a on >" + val + " ~*\nuser b on #" + val + "\nrename-command CONFIG " + val + "\nsentinel auth-pass m " + val + "\n",
 		"/etc/my.cnf":                "[client]\npassword=" + val + "\n[mysqld]\nwsrep_sst_auth=u:" + val + "\nssl-key=" + val + "\ninit_connect='SET x=" + val + "'\n",
+		"/etc/login.defs":            "LDAP_PASSWORD " + val + "\nAPI_TOKEN=" + val + "\nPASS_MAX_DAYS 90\n",
 		"/opt/conf/server.xml":       "<Server port=\"1\" shutdown=\"" + val + "\"><Connector keystorePass=\"" + val + "\" secret=\"" + val + "\" odd=\"" + val + "\"/><Resource url=\"jdbc://" + val + "\" password=\"" + val + "\"/></Server>",
 		"/opt/conf/tomcat-users.xml": "<tomcat-users><user username=\"u\" password=\"" + val + "\"/></tomcat-users>",
 		"/opt/conf/context.xml":      "<Context><Resource password=\"" + val + "\"/><Parameter name=\"k\" value=\"" + val + "\"/></Context>",

@@ -53,7 +53,8 @@ func cutOption(line string) (name, rest string) {
 }
 
 // parseOptions reads login.defs(5), pwquality.conf(5), faillock.conf(5) and
-// useradd's defaults: a name, and a value that is no secret.
+// useradd's defaults: a name, and a value that is no secret. No option of theirs
+// is one, but who writes such files may have put one there.
 func parseOptions(b []byte) ([]Directive, error) {
 	out := []Directive{}
 	var err error
@@ -67,7 +68,11 @@ func parseOptions(b []byte) ([]Directive, error) {
 		}
 		name, rest := cutOption(line)
 		d := Directive{Name: clip(name)}
-		if rest = unquote(strings.TrimSpace(rest)); rest != "" {
+		rest = unquote(strings.TrimSpace(rest))
+		switch {
+		case saysSecret(name) && !isDigits(strings.TrimPrefix(rest, "-")):
+			d.State = secretState(rest)
+		case rest != "":
 			d.Args = []string{clip(rest)}
 		}
 		out = append(out, d)
@@ -111,6 +116,17 @@ func parseShell(b []byte) ([]Directive, error) {
 		}
 	}
 	return out, err
+}
+
+// saysSecret tells whether a name is one of a secret.
+func saysSecret(name string) bool {
+	name = strings.ToLower(name)
+	for _, w := range []string{"passw", "passphrase", "pwd", "bindpw", "secret", "token", "credential", "apikey", "api_key", "private"} {
+		if strings.Contains(name, w) {
+			return true
+		}
+	}
+	return false
 }
 
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
