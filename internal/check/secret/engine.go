@@ -49,7 +49,7 @@ const (
 // use.
 type Engine struct {
 	rules   []*rule
-	words   *automaton
+	words   *matcher
 	lengths []int     // of the keywords
 	of      [][]int32 // keyword to rules
 	version string
@@ -109,9 +109,7 @@ func New(packs ...Pack) (*Engine, error) {
 			e.of[i] = append(e.of[i], int32(-1-n))
 		}
 	}
-	if e.words, err = newAutomaton(words); err != nil {
-		return nil, err
-	}
+	e.words = newMatcher(words)
 	return e, nil
 }
 
