@@ -22,6 +22,9 @@ const (
 	// much of what stands before and behind it.
 	chunkBytes = 512 << 10
 	overlap    = 32 << 10
+	// firstBytes are read of a file before the rest: they tell whether it is
+	// text, and most files have no more.
+	firstBytes = 32 << 10
 	// maxSecrets is how many secrets of one file are told, maxOfRule how
 	// many of one rule.
 	maxSecrets = 200
@@ -118,7 +121,7 @@ var Builtin = sync.OnceValues(func() (*Engine, error) { return New() })
 
 // format is part of the version: raise it when the code of this package would
 // answer otherwise with the same rules.
-const format = 1
+const format = 2
 
 // WithSalt is the engine with a key for Secret.Hash: secrets can be compared
 // among engines with the same one, and nobody without it can try values.
@@ -137,7 +140,7 @@ func (e *Engine) Version() string { return e.version }
 // than key stores say nothing. An error wraps ErrLimit, or is that of r or ctx;
 // what was found until then comes with it.
 func (e *Engine) Scan(ctx context.Context, path string, r io.ReaderAt, size int64) ([]Secret, error) {
-	s := &scan{Engine: e, ctx: ctx, path: path, class: classOf(path), work: min(leastWork+size/4, mostWork), count: map[string]int{}, paths: map[int32]bool{}, open: map[int32]span{}}
+	s := &scan{Engine: e, ctx: ctx, path: path, class: classOf(path), work: min(leastWork+size/4, mostWork)}
 	err := s.file(r, size)
 	found := s.finish()
 	if err == nil {

@@ -473,6 +473,8 @@ func TestWants(t *testing.T) {
 	e := engine(t)
 	for path, want := range map[string]bool{
 		"/app/.env": true, "/root/.ssh/id_rsa": true, "/app/logo.PNG": false, "/usr/lib/libc.so": false, "/app/app.jks": true, "/app/app.p12": true, "/app/lib.jar": false,
+		"/usr/local/bin/libx.so.1.2": false, "/app/libx.so.env": true, "/app/key.h": true, "/usr/include/key.h": false, "/app/types.d.ts": true,
+		"/app/node_modules/x/types.d.ts": false, "/app/node_modules/x/types.ts": true, "/app/node_modules/x/test/key.pem": false, "/app/test/key.pem": true, "/usr/share/doc/x/key.pem": false,
 	} {
 		if got := e.Wants(path, 1000); got != want {
 			t.Errorf("Wants(%s) is %v", path, got)

@@ -25,11 +25,25 @@ var (
 	oidPBES2       = []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d}
 )
 
+// isKeyStore tells from the start of a binary file whether keyStore may say
+// something.
+func isKeyStore(b []byte, size int64) bool {
+	if size > maxKeyStore || len(b) < 16 {
+		return false
+	}
+	switch magic := binary.BigEndian.Uint32(b); magic {
+	case 0xfeedfeed, 0xcececece, 0x03d9a29a:
+		return true
+	default:
+		return magic>>16 == 0x0502 || b[0] == 0x30
+	}
+}
+
 // keyStore tells binary files that hold keys by their bytes, whatever their
 // names: the store of a Java machine that holds certificates alone is none.
 func (s *scan) keyStore(size int64) {
 	b := s.buf
-	if size > maxKeyStore || len(b) < 16 || s.class == material {
+	if !isKeyStore(b, size) || s.class == material {
 		return
 	}
 	f := Secret{Kind: KeyStore, Severity: High, Encrypted: true}

@@ -47,9 +47,16 @@ var testDirs = map[string]bool{
 func classOf(p string) pathClass {
 	low := strings.ToLower(p)
 	root := -1
-	for _, r := range packageRoots {
-		if i := strings.Index(low, r); i >= 0 {
-			root = max(root, i+len(r)-1)
+	seen := uint(0) // the first of each counts
+	for i := range len(low) {
+		if low[i] != '/' || i+1 == len(low) {
+			continue
+		}
+		for n, r := range packageRoots {
+			if low[i+1] == r[1] && seen&(1<<n) == 0 && strings.HasPrefix(low[i:], r) {
+				seen |= 1 << n
+				root = max(root, i+len(r)-1)
+			}
 		}
 	}
 	for _, r := range systemRoots {
@@ -64,7 +71,7 @@ func classOf(p string) pathClass {
 	}
 	isTest := false
 	dir, name := path.Split(low)
-	for _, d := range strings.Split(dir[root+1:], "/") {
+	for d := range strings.SplitSeq(dir[root+1:], "/") {
 		isTest = isTest || testDirs[d] || strings.HasSuffix(d, "-examples") || strings.HasSuffix(d, "_test") || strings.HasSuffix(d, "_tests")
 	}
 	for _, prefix := range []string{"readme", "changelog", "test_"} {
@@ -127,6 +134,7 @@ var passedOver = map[string]bool{
 	".ttf": true, ".otf": true, ".woff": true, ".woff2": true, ".eot": true, ".pfb": true, ".pcf": true,
 	".gz": true, ".bz2": true, ".xz": true, ".zst": true, ".lz4": true, ".zip": true, ".7z": true, ".rar": true, ".tgz": true, ".jar": true, ".war": true, ".ear": true, ".whl": true, ".deb": true, ".rpm": true, ".apk": true,
 	".so": true, ".a": true, ".o": true, ".ko": true, ".dll": true, ".exe": true, ".class": true, ".pyc": true, ".pyo": true, ".elc": true, ".wasm": true, ".node": true, ".mo": true, ".gmo": true, ".pdf": true, ".rdb": true, ".dat": true,
+	".beam": true, ".npy": true, ".npz": true, ".rds": true, ".jsa": true,
 }
 
 // passedDirs are directories of files that no image puts secrets into.
@@ -143,15 +151,35 @@ func PassedOver() []string {
 	return out
 }
 
+// declarations are ends of the names of files that say in packages what code
+// looks like, or translate what it says: nobody writes a value there.
+var declarations = []string{".h", ".hh", ".hpp", ".hxx", ".ipp", ".d.ts", ".d.mts", ".d.cts", ".pyi", ".rbs", ".po", ".pot"}
+
 // Wants reports whether Scan has to see a file, from its name and size (in
 // bytes) alone: formats that hold no text are passed over, and of binary
-// formats those are seen that hold keys.
+// formats those are seen that hold keys. So is what Scan would tell nothing of,
+// the tests and documentation of packages.
 func (e *Engine) Wants(p string, size int64) bool {
 	if size < minFile {
 		return false
 	}
 	within := func(dir string) bool { return strings.HasPrefix(p, dir) && len(p) > len(dir) && p[len(dir)] == '/' }
-	return !passedOver[strings.ToLower(path.Ext(p))] && !slices.ContainsFunc(passedDirs, within)
+	if passedOver[strings.ToLower(path.Ext(p))] || isLibrary(p) || slices.ContainsFunc(passedDirs, within) {
+		return false
+	}
+	switch classOf(p) {
+	case material:
+		return false
+	case packaged:
+		return !slices.ContainsFunc(declarations, func(end string) bool { return strings.HasSuffix(p, end) })
+	}
+	return true
+}
+
+// isLibrary tells the name of a shared library with its version, libz.so.1.
+func isLibrary(p string) bool {
+	i := strings.LastIndex(p, ".so.")
+	return i >= 0 && strings.Trim(p[i+4:], "0123456789.") == ""
 }
 
 // minFile is the size of the shortest file that can hold a secret and what

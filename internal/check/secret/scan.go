@@ -27,6 +27,7 @@ type scan struct {
 	base int64  // offset of buf[0] in the file
 	line int    // newlines before buf[0]
 
+	// The maps are made when something is put in: few files need them.
 	open  map[int32]span // windows of Regex rules that may grow
 	paths map[int32]bool // whether the path is one of the rule's
 	count map[string]int
@@ -47,12 +48,23 @@ func (s *scan) file(r io.ReaderAt, size int64) error {
 	pooled := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(pooled)
 	limit := min(size, maxFile)
-	n, err := readAt(r, *pooled, 0, limit)
+	n, err := readAt(r, (*pooled)[:firstBytes], 0, limit)
 	if err != nil {
 		return err
 	}
 	s.buf = (*pooled)[:n]
-	if isBinary(s.buf) {
+	binary := isBinary(s.buf)
+	if binary && !isKeyStore(s.buf, size) {
+		return nil
+	}
+	if n == firstBytes {
+		more, err := readAt(r, (*pooled)[n:], int64(n), limit)
+		if err != nil {
+			return err
+		}
+		s.buf = (*pooled)[:n+more]
+	}
+	if binary {
 		s.keyStore(size)
 		return nil
 	}
@@ -112,6 +124,9 @@ func (s *scan) chunk(from, to int) {
 		}
 		return s.err == nil
 	})
+	if len(s.open) == 0 {
+		return
+	}
 	// In the order of the rules: the same file gives the same answer.
 	for _, n := range slices.Sorted(maps.Keys(s.open)) {
 		s.window(n, s.open[n])
@@ -129,6 +144,9 @@ func (s *scan) try(n int32, at, end int) {
 		ok, known := s.paths[n]
 		if !known {
 			ok = r.compile() == nil && r.dir.MatchString(s.path)
+			if s.paths == nil {
+				s.paths = map[int32]bool{}
+			}
 			s.paths[n] = ok
 		}
 		if !ok {
@@ -181,6 +199,9 @@ func (s *scan) try(n int32, at, end int) {
 				return
 			}
 			s.window(n, o)
+		}
+		if s.open == nil {
+			s.open = map[int32]span{}
 		}
 		s.open[n] = w
 	}
@@ -267,6 +288,9 @@ func (s *scan) add(r *rule, from, to int, w span) {
 func (s *scan) note(f Secret, rank, from, to int) {
 	if s.class == material {
 		return
+	}
+	if s.count == nil {
+		s.count = map[string]int{}
 	}
 	// Many of one kind must not hide those of another behind them.
 	if s.count[f.Rule]++; s.count[f.Rule] > maxOfRule {
