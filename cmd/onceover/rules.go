@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/agent"
+	"github.com/onceover/onceover/internal/check/policy"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/scan"
+	"github.com/onceover/onceover/internal/store"
 )
 
 // checkFlags say what agents look for. The server and the agent share them.
@@ -220,10 +222,10 @@ type scanners struct {
 	// copied to.
 	rules, copies string
 
-	mu           sync.Mutex
-	setup        checkSetup
-	wordsVersion string
-	current      atomic.Pointer[scan.Scanner]
+	mu      sync.Mutex
+	setup   checkSetup
+	version string // of setup.Words
+	current atomic.Pointer[scan.Scanner]
 }
 
 // take makes the scanner anew.
@@ -261,5 +263,46 @@ func (s *scanners) takeLocked(ctx context.Context) error {
 
 func (s *scanners) get() agent.LayerScanner { return s.current.Load() }
 
-// policyEndings are those of deny lists.
-var policyEndings = []string{".yaml", ".yml", ".json"}
+// wordsVersion and words are those of agent.Config.
+func (s *scanners) wordsVersion() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+func (s *scanners) words(version string, words []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.setup.Words
+	s.setup.Words = words
+	if err := s.takeLocked(context.Background()); err != nil {
+		s.setup.Words = before
+		slog.Error("words not taken: the former stay in use", "error", err)
+		return
+	}
+	s.version = version
+}
+
+// takeServerRules takes those rules of the operator by which the server judges.
+func takeServerRules(st *store.Store, dir string) error {
+	set, err := baselineRules(dir)
+	if err != nil {
+		return err
+	}
+	denied, err := denyLists(dir)
+	if err != nil {
+		return err
+	}
+	st.SetBaselineRules(set)
+	st.SetPolicy(denied)
+	return nil
+}
+
+// denyLists are those of the directory of rules and of further files.
+func denyLists(rules string, files ...string) (*policy.Policy, error) {
+	lists, err := rulesIn(rules, "policy", ".yaml", ".yml", ".json")
+	if err != nil {
+		return nil, err
+	}
+	return policy.Load(append(lists, files...)...)
+}

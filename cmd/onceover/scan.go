@@ -79,8 +79,8 @@ func (c *scanCmd) Validate() error {
 	switch {
 	case err != nil:
 		return err
-	case scanners[export.ScanPolicy] && len(c.Policy) == 0:
-		return errors.New("--scanners policy needs a deny list: --policy FILE")
+	case scanners[export.ScanPolicy] && len(c.Policy) == 0 && c.Rules == "":
+		return errors.New("--scanners policy needs a deny list: --policy FILE, or the folder policy of --rules")
 	case !scanners[export.ScanPolicy] && len(c.Policy) > 0:
 		return errors.New("--policy is for the scanner policy: name it in --scanners")
 	}
@@ -140,11 +140,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	}
 	var denied *policy.Policy
 	if scanners[export.ScanPolicy] {
-		lists, err := rulesIn(c.Rules, "policy", policyEndings...)
-		if err != nil {
-			return err
-		}
-		if denied, err = policy.Load(append(lists, c.Policy...)...); err != nil {
+		if denied, err = denyLists(c.Rules, c.Policy...); err != nil {
 			return err
 		}
 	}

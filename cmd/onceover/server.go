@@ -142,12 +142,30 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 	if err := st.CheckSeal(ctx); err != nil {
 		return fmt.Errorf("%w: restore %s", err, filepath.Join(c.Data, sealKeyFile))
 	}
-	return c.serve(ctx, std, st, advisories)
+	watch, err := watchRules(c.Rules.Rules)
+	if err != nil {
+		return err
+	}
+	if err := takeServerRules(st, c.Rules.Rules); err != nil {
+		return err
+	}
+	watch.reload = append(watch.reload, func(context.Context) error { return takeServerRules(st, c.Rules.Rules) })
+	if !c.NoAgent {
+		// What is wrong is told now, and not by an agent that stops.
+		checks, err := c.Checks.checks()
+		if err != nil {
+			return err
+		}
+		if _, _, err := checkSets(c.Rules.setup(), checks...); err != nil {
+			return err
+		}
+	}
+	return c.serve(ctx, std, st, advisories, watch)
 }
 
 // serve listens, starts what runs beside the HTTP server, and ends it all in
 // order.
-func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, advisories *advisories) error {
+func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, advisories *advisories, watch *ruleWatch) error {
 	listener, err := c.listen()
 	if err != nil {
 		return err
@@ -198,6 +216,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
 	running.Go(func() { advisories.watch(beside) })
+	running.Go(func() { watch.run(beside) })
 	running.Go(func() { advisories.refresh(beside) })
 	if !c.NoAgent {
 		running.Go(func() {
@@ -352,7 +371,7 @@ func newAgent(p agentParts) (*builtAgent, error) {
 	a, err := agent.New(agent.Config{
 		Client: p.client, StateDir: p.stateDir, EnrollKey: p.enrollKey,
 		Discover: p.engines.discover, Places: p.engines.watchPlaces, Jobs: p.jobs, Version: programVersion(),
-		Scanner: s.get,
+		Scanner: s.get, Words: s.words, WordsVersion: s.wordsVersion,
 	})
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())
