@@ -64,9 +64,13 @@ func TestNoPlantedValueGetsOut(t *testing.T) {
 	t.Run("scan", func(t *testing.T) {
 		w.t = t
 		everything := scanners(t)
+		deny := filepath.Join(t.TempDir(), "deny.yaml")
+		if err := os.WriteFile(deny, []byte(plot.DenyList), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		for _, format := range []string{"json", "table", "sarif", "cyclonedx"} {
 			cache := t.TempDir()
-			args := []string{"scan", "oci:" + layout + ":" + planted.BadRef, "--db", database, "--format", format, "--scanners", everything, "--cache", cache, "--ledger", "--files"}
+			args := []string{"scan", "oci:" + layout + ":" + planted.BadRef, "--db", database, "--format", format, "--scanners", everything, "--policy", deny, "--cache", cache, "--ledger", "--files"}
 			p := start(t, args...)
 			if code := p.end(patience); code != 0 && code != 1 { // 1: what is broken was not read to its end
 				t.Fatalf("exit code %d: %s", code, p.stderr.String())
