@@ -156,6 +156,7 @@ type pathList struct {
 
 type pathPattern struct {
 	prefix string // before the first wildcard
+	word   string // the longest part without a wildcard: to look for it is quick
 	whole  *regexp.Regexp
 }
 
@@ -193,10 +194,18 @@ func newPathList(paths []string) (pathList, error) {
 		if err != nil {
 			return l, fmt.Errorf("pattern %q: %w", p, err)
 		}
-		l.patterns = append(l.patterns, pathPattern{p[:i], re})
+		word := ""
+		for w := range strings.FieldsFuncSeq(p, isWildcard) {
+			if len(w) > len(word) {
+				word = w
+			}
+		}
+		l.patterns = append(l.patterns, pathPattern{p[:i], word, re})
 	}
 	return l, nil
 }
+
+func isWildcard(r rune) bool { return r == '*' || r == '?' }
 
 // patternText is a pattern as a regular expression, which takes time in
 // proportion to the path, whatever someone wrote.
@@ -240,7 +249,7 @@ func (l pathList) has(p string) bool {
 		at = at[:i]
 	}
 	for _, x := range l.patterns {
-		if strings.HasPrefix(p, x.prefix) && x.whole.MatchString(p) {
+		if strings.HasPrefix(p, x.prefix) && strings.Contains(p, x.word) && x.whole.MatchString(p) {
 			return true
 		}
 	}

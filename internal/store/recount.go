@@ -66,27 +66,29 @@ func (s *Store) settleSecrets(ctx context.Context) error {
 // that was another one when they were judged last.
 func (s *Store) judgeSecrets(ctx context.Context, project string) error {
 	for {
-		n := 0
+		done := false
 		err := s.inTx(ctx, func(tx *sql.Tx) (err error) {
-			n, err = judgeSome(ctx, tx, project)
+			done, err = judgeSome(ctx, tx, project)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("judge secrets by their paths: %w", err)
 		}
-		if n < judgeBatch {
+		if done {
 			return nil
 		}
 	}
 }
 
-func judgeSome(ctx context.Context, tx *sql.Tx, project string) (int, error) {
+func judgeSome(ctx context.Context, tx *sql.Tx, project string) (done bool, err error) {
 	list, revision, err := pathListOf(ctx, tx, project)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
+	// Patterns take their time, and others wait to write.
+	limit := max(judgeBatch/10, judgeBatch-len(list.patterns))
 	var ids, changed []int64
-	err = each(ctx, tx, sqlJudgeNext, []any{project, revision, judgeBatch}, func(r *sql.Rows) error {
+	err = each(ctx, tx, sqlJudgeNext, []any{project, revision, limit}, func(r *sql.Rows) error {
 		var id, skipped int64
 		var path string
 		if err := r.Scan(&id, &path, &skipped); err != nil {
@@ -99,7 +101,7 @@ func judgeSome(ctx context.Context, tx *sql.Tx, project string) (int, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	for _, q := range []struct {
 		statement string
@@ -109,10 +111,10 @@ func judgeSome(ctx context.Context, tx *sql.Tx, project string) (int, error) {
 		{strings.Replace(sqlSetJudged, "{revision}", strconv.FormatInt(revision, 10), 1), ids},
 	} {
 		if err := execIn(ctx, tx, q.statement, q.ids); err != nil {
-			return 0, err
+			return false, err
 		}
 	}
-	return len(ids), nil
+	return len(ids) < limit, nil
 }
 
 // recountSecrets counts the contents anew that are queued, whoever queued them.

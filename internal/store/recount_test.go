@@ -1,0 +1,38 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/onceover/onceover/internal/report"
+)
+
+// More than is done in one transaction.
+func TestSettleMany(t *testing.T) {
+	w := newWorld(t)
+	var secrets []report.Secret
+	for i := range judgeBatch*2 + 10 {
+		secrets = append(secrets, report.Secret{Rule: "r", Title: "t", Kind: "token", Severity: report.SeverityLow, Path: fmt.Sprintf("/srv/%d", i), Line: 1, Column: 1, Masked: "***"})
+	}
+	w.plant(plantedImage{name: "first", layers: []plantedLayer{{n: 1, secrets: secrets}}, checks: allChecks})
+	if err := w.SetPaths(t.Context(), w.project(), []string{"/srv"}, "AK"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.checkOf("first", report.CheckSecrets); got != "0 Unknown" {
+		t.Errorf("on the list: %s", got)
+	}
+	for i := range recountBatch*2 + 10 { // contents that are gone meanwhile
+		if _, err := w.write.ExecContext(t.Context(), `INSERT INTO secret_recount (content_id) VALUES ($1)`, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.SetPaths(t.Context(), w.project(), nil, "AK"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.checkOf("first", report.CheckSecrets); got != fmt.Sprint(len(secrets), " Low") {
+		t.Errorf("off the list: %s", got)
+	}
+	if n := w.rowNum("secret_recount"); n != 0 {
+		t.Errorf("%d contents are left", n)
+	}
+}
