@@ -72,6 +72,8 @@ const (
 	// of one.
 	MaxSettings     = 20_000
 	MaxSettingBytes = 8 << 20
+	// MaxLoose is the number of settings of kind SettingLoose.
+	MaxLoose = 2_000
 )
 
 // A Malware is one file of an image, or an entry of an archive, that someone
@@ -123,6 +125,10 @@ func (m Malware) Compare(o Malware) int {
 const (
 	// SettingBaseline is a fact of package baseline, one of its File.
 	SettingBaseline = "baseline"
+	// SettingLoose is the same of a file that counts only because everyone may
+	// write it. A layer may have any number of them: those with the first
+	// paths are kept, at most MaxLoose.
+	SettingLoose = "baseline-loose"
 	// SettingRules is the text of a file that says what new passwords must
 	// be like, a JSON string.
 	SettingRules = "password-rules"

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
 	"path"
@@ -70,6 +71,10 @@ type column struct {
 	// later entry of the same path replaces it; stats the same of what stat
 	// data said.
 	byPath, stats map[uint64]said
+	// loose are those of stats that are of kind report.SettingLoose, looseLeft
+	// counts what did not fit.
+	loose     map[uint64]said
+	looseLeft int
 	// packages counts what byPath holds.
 	packages int
 	dropped  int
@@ -118,7 +123,7 @@ func (c *collector) reset() {
 	}
 	for _, col := range old.columns {
 		r := &report.LayerReport{DiffID: c.diffID, Analyzers: col.r.Analyzers}
-		c.columns = append(c.columns, &column{r: r, byPath: map[uint64]said{}, stats: map[uint64]said{}})
+		c.columns = append(c.columns, &column{r: r, byPath: map[uint64]said{}, stats: map[uint64]said{}, loose: map[uint64]said{}})
 	}
 	c.base = &report.LayerReport{}
 	if check := report.CheckOf(c.columns[0].r.Analyzers); check == report.CheckPackages || check == "" {
@@ -443,6 +448,13 @@ func (c *collector) statFacts(body []byte) error {
 		return err
 	}
 	col := c.columns[d.Set]
+	if len(d.Facts.Settings) == 1 && d.Facts.Settings[0].Kind == report.SettingLoose {
+		col.loose[report.PathHash(p)] = said{p, r.Facts}
+		if len(col.loose) > 2*report.MaxLoose {
+			col.pruneLoose()
+		}
+		return nil
+	}
 	if len(col.stats) >= maxStatFactsKept || col.statBytes+int64(len(body)) > maxStatFacts {
 		col.statsLeft++
 		return nil
@@ -450,6 +462,23 @@ func (c *collector) statFacts(body []byte) error {
 	col.statBytes += int64(len(body))
 	col.stats[report.PathHash(p)] = said{p, r.Facts}
 	return nil
+}
+
+// pruneLoose keeps those of loose that have the first paths, so that it does not
+// matter in which order they come.
+func (col *column) pruneLoose() {
+	if len(col.loose) <= report.MaxLoose {
+		return
+	}
+	for _, s := range byPaths(col.loose)[report.MaxLoose:] {
+		delete(col.loose, report.PathHash(s.path))
+		col.looseLeft++
+	}
+}
+
+// byPaths are the values by path.
+func byPaths(m map[uint64]said) []said {
+	return slices.SortedFunc(maps.Values(m), func(a, b said) int { return cmp.Compare(a.path, b.path) })
 }
 
 // skip books the file that a worker did not survive.
@@ -475,6 +504,7 @@ func (c *collector) skip(reason, message string) {
 func (c *collector) forget(h uint64) {
 	for _, col := range c.columns {
 		delete(col.stats, h)
+		delete(col.loose, h)
 		if len(col.byPath) == 0 {
 			continue
 		}
@@ -538,6 +568,9 @@ func (col *column) finish(err error, links int64) *report.LayerReport {
 	if col.lost > 0 {
 		col.note("what %d files say is left out: the limit of a layer is %d bytes", col.lost, maxFacts)
 	}
+	if col.pruneLoose(); col.looseLeft > 0 {
+		col.note("%d files that everyone may write are left out: the limit of a layer is %d", col.looseLeft, report.MaxLoose)
+	}
 	if col.statsLeft > 0 {
 		col.note("modes and owners of %d files and directories are left out: the limits of a layer are %d and %d bytes", col.statsLeft, maxStatFactsKept, maxStatFacts)
 	}
@@ -547,14 +580,7 @@ func (col *column) finish(err error, links int64) *report.LayerReport {
 	// What is left out may hide or change what the layers below hold.
 	r.Complete = r.Complete && links == 0 && col.lost == 0
 	// What files hold comes first, so that limits leave out the other.
-	var files []said
-	for _, m := range []map[uint64]said{col.byPath, col.stats} {
-		n := len(files)
-		for _, s := range m {
-			files = append(files, s)
-		}
-		slices.SortFunc(files[n:], func(a, b said) int { return cmp.Compare(a.path, b.path) })
-	}
+	files := slices.Concat(byPaths(col.byPath), byPaths(col.stats), byPaths(col.loose))
 	secrets, malware, settings := 0, 0, 0
 	for _, s := range files {
 		for _, f := range s.facts {

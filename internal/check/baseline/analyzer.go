@@ -18,7 +18,7 @@ type analyzer struct{}
 
 // NewAnalyzer is an analyze.Analyzer, analyze.DirAnalyzer and
 // analyze.StatAnalyzer that tells facts as report.Setting of kind
-// report.SettingBaseline.
+// report.SettingBaseline and report.SettingLoose.
 func NewAnalyzer() analyze.Analyzer { return analyzer{} }
 
 var (
@@ -106,5 +106,9 @@ func told(f *File) (*report.Facts, error) {
 			return nil, err
 		}
 	}
-	return &report.Facts{Settings: []report.Setting{{Kind: report.SettingBaseline, Path: f.Path, Body: body}}}, err
+	kind := report.SettingBaseline
+	if f.Mode&0o6000 == 0 && kindOf(f.Path) == kindNone {
+		kind = report.SettingLoose
+	}
+	return &report.Facts{Settings: []report.Setting{{Kind: kind, Path: f.Path, Body: body}}}, err
 }

@@ -8,14 +8,14 @@ import (
 )
 
 // ImageOf is what rules are asked about, of an image that was scanned: its
-// settings of kind report.SettingBaseline, and its configuration (ParseConfig),
+// settings of kind report.SettingBaseline and report.SettingLoose, and its configuration (ParseConfig),
 // which may be nil. An error names the path of a fact that cannot be read, and
 // never its content.
 func ImageOf(inv report.Inventory, config []byte) (*Image, error) {
 	d := inv.Distro
 	im := &Image{Distribution: Distribution{ID: d.ID, VersionID: d.VersionID, Like: d.IDLike}}
 	for _, s := range inv.Settings {
-		if s.Kind != report.SettingBaseline {
+		if s.Kind != report.SettingBaseline && s.Kind != report.SettingLoose {
 			continue
 		}
 		f := &File{}
