@@ -65,8 +65,9 @@ func (analyzer) Dir(path string, info fs.FileInfo) *report.Facts {
 
 // Stat implements analyze.StatAnalyzer: files of which mode and owner matter.
 func (analyzer) Stat(path string, info fs.FileInfo) *report.Facts {
-	if Reads(path) {
-		return nil // Analyze tells
+	k := kindOf(path)
+	if k > kindStat || k == kindNone && info.Mode()&(modeSetID|modeWorldWrite) == 0 {
+		return nil // Analyze tells, or it does not matter; most end here
 	}
 	return stated(path, info)
 }

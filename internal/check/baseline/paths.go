@@ -154,29 +154,47 @@ var watched = []struct {
 	{"/root/.my.cnf", kindMySQL},
 }
 
-// watchedRoots are the first letters of the directories that patterns start
-// in. Wants sees every file of a layer: most end here.
-var watchedRoots = [256]bool{'e': true, 'r': true, 't': true, 'v': true, 'h': true, 'u': true, 'o': true}
-
 // A watch is a pattern with what rules it out quickly: how many slashes it has,
 // and what it begins with.
 type watch struct {
 	pattern, prefix string
 	slashes         int
 	kind            kind
+	// order is its place in watched.
+	order int
 }
 
-var watchIndex = sync.OnceValue(func() []watch {
-	out := make([]watch, len(watched))
+// watchIndex are the watches by the beginning of the paths that they fit:
+// "/etc/ssh", or "/home" where what follows is a pattern. Wants sees every file
+// of a layer, and most begin with none of these.
+var watchIndex = sync.OnceValue(func() map[string][]watch {
+	out := map[string][]watch{}
 	for i, w := range watched {
 		prefix := w.pattern
 		if j := strings.IndexAny(prefix, "*?["); j >= 0 {
 			prefix = prefix[:j]
 		}
-		out[i] = watch{w.pattern, prefix, strings.Count(w.pattern, "/"), w.kind}
+		first, second := beginnings(w.pattern)
+		if len(second) > len(prefix) {
+			second = first
+		}
+		out[second] = append(out[second], watch{w.pattern, prefix, strings.Count(w.pattern, "/"), w.kind, i})
 	}
 	return out
 })
+
+// beginnings are the first element of an absolute path, and the first two.
+func beginnings(p string) (first, second string) {
+	n := 1 + strings.IndexByte(p[1:], '/')
+	if n == 0 {
+		return p, p
+	}
+	m := n + 1 + strings.IndexByte(p[n+1:], '/')
+	if m == n {
+		return p[:n], p
+	}
+	return p[:n], p[:m]
+}
 
 // tomcatFiles are the names of Tomcat's own configuration. They count below
 // a directory named "conf" or "tomcat…".
@@ -192,23 +210,35 @@ func kindOf(p string) kind {
 			return kindTomcat
 		}
 	}
-	if len(p) < 2 || !watchedRoots[p[1]] {
+	if len(p) < 2 {
 		return kindNone
 	}
-	slashes := strings.Count(p, "/")
-	for _, w := range watchIndex() {
-		if w.slashes != slashes || !strings.HasPrefix(p, w.prefix) {
+	index := watchIndex()
+	first, second := beginnings(p)
+	best, kind := len(watched), kindNone
+	for i, list := range [2][]watch{index[first], index[second]} {
+		if i == 1 && first == second || len(list) == 0 {
 			continue
 		}
-		if len(w.prefix) == len(w.pattern) {
-			if len(p) == len(w.prefix) {
-				return w.kind
+		slashes := strings.Count(p, "/")
+		for _, w := range list {
+			if w.order < best && w.slashes == slashes && w.fits(p) {
+				best, kind = w.order, w.kind
 			}
-		} else if ok, err := path.Match(w.pattern, p); ok && err == nil {
-			return w.kind
 		}
 	}
-	return kindNone
+	return kind
+}
+
+func (w watch) fits(p string) bool {
+	switch {
+	case !strings.HasPrefix(p, w.prefix):
+		return false
+	case len(w.prefix) == len(w.pattern):
+		return len(p) == len(w.prefix)
+	}
+	ok, err := path.Match(w.pattern, p)
+	return ok && err == nil
 }
 
 // Bits that make any regular file worth a fact.

@@ -63,6 +63,10 @@ const (
 )
 
 func complexityFile(p string) bool {
+	// Every file of a layer is asked about.
+	if !strings.HasPrefix(p, "/etc/") && !strings.HasPrefix(p, "/usr/lib/pam.d/") && !strings.HasPrefix(p, "/usr/etc/") {
+		return false
+	}
 	switch dir := path.Dir(p); {
 	case p == pwqualityPath || p == loginDefsPath || p == "/etc/passwdqc.conf":
 		return true
