@@ -15,6 +15,9 @@
 // while it runs. What a rule speaks of and the image does not have is "not
 // applicable", never failed.
 //
+// Scans take facts with NewAnalyzer; ImageOf makes the image of them that Evaluate
+// is asked about, after the layers are merged.
+//
 // The package reads nothing but its arguments and the rules that it embeds. It
 // does not look for weak passwords, and it does not judge build commands.
 package baseline

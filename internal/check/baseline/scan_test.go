@@ -257,3 +257,42 @@ func TestLaterLayersCount(t *testing.T) {
 		})
 	}
 }
+
+// Each name of a file with several tells its mode, also where the content of a
+// link comes later and where another check reads the file.
+func TestHardLinksTellModes(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	program := "\x7fELF" + strings.Repeat("x", 20<<20) // more than is remembered for links to come
+	for _, h := range []*tar.Header{
+		{Name: "usr/bin/su", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 0, Gid: 5, Size: int64(len(program))},
+		{Name: "usr/bin/su2", Typeflag: tar.TypeLink, Linkname: "usr/bin/su"},
+		{Name: "etc/ssh/sshd_config", Typeflag: tar.TypeReg, Mode: 0o666, Size: 18},
+		{Name: "etc/ssh/sshd_config.d/a.conf", Typeflag: tar.TypeLink, Linkname: "etc/ssh/sshd_config"},
+		{Name: "srv/gone", Typeflag: tar.TypeReg, Mode: 0o4755, Size: 0},
+		{Name: "srv/gone", Typeflag: tar.TypeReg, Mode: 0o755, Size: 0},
+	} {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		switch h.Size {
+		case int64(len(program)):
+			io.WriteString(w, program)
+		case 18:
+			io.WriteString(w, "PermitRootLogin no")
+		}
+	}
+	w.Close()
+	im := scanned(t, "{}", image.Layer{DiffID: image.DigestOf(b.Bytes()), Blob: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b.Bytes())), nil
+	}})
+	got := map[string]string{}
+	for _, f := range im.Files {
+		got[f.Path] = fmt.Sprintf("%04o %d:%d %d", f.Mode, f.UID, f.GID, len(f.Directives))
+	}
+	if diff := cmp.Diff(map[string]string{
+		"/usr/bin/su": "4755 0:5 0", "/usr/bin/su2": "4755 0:5 0", "/etc/ssh/sshd_config": "0666 0:0 1", "/etc/ssh/sshd_config.d/a.conf": "0666 0:0 1",
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -15,4 +15,8 @@
 //
 // CheckComplexity reads PAM and login.defs. Neither puts a password or a hash
 // into its result.
+//
+// Scans call both by files of layers: NewAnalyzer guesses within the sandbox, one
+// file at a time, NewRulesAnalyzer keeps what CheckComplexity reads, and Results
+// and ComplexityOf put together what is left after the layers are merged.
 package password
