@@ -28,8 +28,13 @@ type AppFilter struct {
 }
 
 const (
-	sqlNamedPlaces = `SELECT pp.part_id, COUNT(*) FROM project_package pj CROSS JOIN package p CROSS JOIN part_package pp
-WHERE p.id = pj.package_id AND pp.package_id = p.id AND pp.declared = 0 AND {where} GROUP BY pp.part_id`
+	// A part of a name has to be looked for in all names, which an index has
+	// side by side. What counts is never declared, and by far the most: the
+	// index of part_package answers without the rows.
+	sqlNamedCounted = `SELECT pp.part_id, COUNT(*) FROM package names CROSS JOIN part_package pp
+WHERE pp.package_id = names.id AND pp.counted = 1 AND {where} GROUP BY pp.part_id`
+	sqlNamedOwned = `SELECT pp.part_id, COUNT(*) FROM package names CROSS JOIN part_package pp
+WHERE pp.package_id = names.id AND pp.counted = 0 AND pp.declared = 0 AND {where} GROUP BY pp.part_id`
 	sqlDeniedPlaces      = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
 	sqlNamedDeniedPlaces = `SELECT pt.id, COUNT(*) FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp CROSS JOIN package p
 WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.denied, pt.id`
@@ -44,28 +49,36 @@ WHERE pt.id = cp.part_id AND pp.part_id = pt.id AND pp.declared = 0 AND p.id = p
 ORDER BY p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
 )
 
-// places are the queries that tell how many places that the filter selects each
-// part has; an empty one for the zero filter.
-func (f AppFilter) places(project string) (query string, args []any) {
+// places are the queries that tell, together, how many places that the filter
+// selects each part has; none for the zero filter.
+func (f AppFilter) places() (queries []string, args []any) {
 	w := &where{}
 	switch {
 	case f.NonCompliant && f.Name == "":
-		return sqlDeniedPlaces, nil
+		return []string{sqlDeniedPlaces}, nil
 	case f.NonCompliant:
 		w.contains("p.name", f.Name)
-		return w.query(sqlNamedDeniedPlaces)
+		query, args := w.query(sqlNamedDeniedPlaces)
+		return []string{query}, args
 	case f.Name != "":
-		w.add("pj.project_id = ?", project)
-		w.contains("p.name", f.Name)
-		return w.query(sqlNamedPlaces)
+		w.contains("names.name", f.Name)
+		for _, statement := range []string{sqlNamedCounted, sqlNamedOwned} {
+			var query string
+			query, args = w.query(statement)
+			queries = append(queries, query)
+		}
 	}
-	return "", nil
+	return queries, args
 }
 
-// of is the query of some places of one content.
-func (f AppFilter) of(content, limit, offset int64) (query string, args []any) {
+// of is the query of some places of one content, all of which lie in the parts
+// named if there are any.
+func (f AppFilter) of(content int64, parts []int64, limit, offset int64) (query string, args []any) {
 	w := &where{}
 	w.add("cp.content_id = ?", content)
+	if len(parts) > 0 {
+		w.add("cp.part_id IN " + numbers(parts))
+	}
 	w.contains("p.name", f.Name)
 	if f.NonCompliant {
 		w.add("pt.denied > 0 AND EXISTS (SELECT 1 FROM non_compliant x WHERE x.part_id = pp.part_id AND x.n = pp.n)")
@@ -83,12 +96,15 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 	version := policyVersion(s.policy.Load())
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		var places map[int64]int64
-		if query, args := f.places(project); query != "" {
+		queries, args := f.places()
+		if len(queries) > 0 {
 			places = map[int64]int64{}
+		}
+		for _, query := range queries {
 			err := each(ctx, tx, query, args, func(r *sql.Rows) error {
 				var part, n int64
 				err := r.Scan(&part, &n)
-				places[part] = n
+				places[part] += n
 				return err
 			})
 			if err != nil {
@@ -98,11 +114,16 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 		contents := s.index.placed(project, places)
 		var page []piled
 		total, page = pile(contents, p)
-		images, err := readPlacedImages(ctx, tx, project, page)
+		images, err := readPlacedImages(ctx, tx, page)
 		if err != nil {
 			return err
 		}
+		parts := map[int64][]int64{} // that have what is asked for
+		if places != nil {
+			parts = s.index.partsOf(idsOf(page))
+		}
 		for _, c := range page {
+			with := slices.DeleteFunc(slices.Clone(parts[c.id]), func(p int64) bool { return places[p] == 0 })
 			for i, im := range images[c.id] {
 				// The rows of this image are numbered from c.before + i*c.apps.
 				from := max(0, p.Offset-c.before-int64(i)*c.apps)
@@ -110,7 +131,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 				if n <= 0 {
 					continue
 				}
-				query, args := f.of(c.id, n, from)
+				query, args := f.of(c.id, with, n, from)
 				err := each(ctx, tx, query, args, func(r *sql.Rows) error {
 					a := im
 					var policy string
@@ -136,14 +157,9 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 }
 
 // readPlacedImages are the images of some contents, as rows without software.
-func readPlacedImages(ctx context.Context, tx *sql.Tx, project string, page []piled) (map[int64][]AppPlace, error) {
-	ids := make([]int64, len(page))
-	for i, c := range page {
-		ids[i] = c.id
-	}
+func readPlacedImages(ctx context.Context, tx *sql.Tx, page []piled) (map[int64][]AppPlace, error) {
 	images := map[int64][]AppPlace{}
-	// The contents are of the project, and so are their images.
-	err := eachIn(ctx, tx, sqlPlacedImages, ids, func(r *sql.Rows) error {
+	err := eachIn(ctx, tx, sqlPlacedImages, idsOf(page), func(r *sql.Rows) error {
 		var content int64
 		var a AppPlace
 		err := r.Scan(&content, &a.ImageID, &a.ImageName, &a.ImageVersion, &a.ScanTime)
@@ -202,6 +218,14 @@ func (x *index) placed(project string, places map[int64]int64) []placedContent {
 type piled struct {
 	placedContent
 	before int64
+}
+
+func idsOf(page []piled) []int64 {
+	ids := make([]int64, len(page))
+	for i, c := range page {
+		ids[i] = c.id
+	}
+	return ids
 }
 
 // pile counts the rows of all contents, and finds those that hold a page.

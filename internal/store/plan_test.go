@@ -105,10 +105,11 @@ func plans(project string) map[string]struct {
 		for _, denied := range []bool{false, true} {
 			f := AppFilter{Name: app, NonCompliant: denied}
 			name := fmt.Sprint(name, " ", denied)
-			if text, all := f.places(project); text != "" {
-				out["places of software "+name] = q{text, all}
+			queries, all := f.places()
+			for i, text := range queries {
+				out[fmt.Sprint("places of software ", i, " ", name)] = q{text, all}
 			}
-			text, all := f.of(1, 10, 0)
+			text, all := f.of(1, []int64{1, 2}, 10, 0)
 			out["software of one "+name] = q{text, all}
 		}
 	}
@@ -267,6 +268,7 @@ func TestQueryPlans(t *testing.T) {
 		"secret_recount": true, // work table
 		"path_revision":  true, // one row a project
 		"few":            true, // read by a partial index, which has nothing else
+		"names":          true, // part of a name, in the index of names
 	}
 	for name, q := range plans(w.project()) {
 		t.Run(name, func(t *testing.T) {

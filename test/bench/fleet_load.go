@@ -146,12 +146,12 @@ func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
 			return nil
 		}},
 		{"coverage", "id, inventory, warned", each(1, func(int) []any { return []any{int64(1), "{}", int64(0)} })},
-		{"content", "id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, first_scan_time, vul_num, component_num, severity_level, gone_at, coverage_id", each(len(f.Images), func(i int) []any {
+		{"content", "id, project_id, config_digest, scan_status, prior_status, scan_failed_desc, latest_scan_time, first_scan_time, vul_num, component_num, severity_level, gone_at, coverage_id, app_num", each(len(f.Images), func(i int) []any {
 			n := 0
 			for _, p := range f.Images[i].Parts {
 				n += len(f.Parts[p].Packages)
 			}
-			return []any{id(int32(i)), benchProject, f.Images[i].Digest, "finished", "", "", now, now, int64(0), int64(n), "", int64(0), int64(1)}
+			return []any{id(int32(i)), benchProject, f.Images[i].Digest, "finished", "", "", now, now, int64(0), int64(n), "", int64(0), int64(1), int64(n)}
 		})},
 		{"content_detail", "content_id, analyzers, generation, diff_ids, config, distro", each(len(f.Images), func(i int) []any {
 			return []any{id(int32(i)), "bench", "", "[]", []byte("{}"), distros[f.Images[i].Distro]}
