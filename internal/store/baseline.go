@@ -188,6 +188,9 @@ func putBaseline(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (c
 	if out.judgement == nil {
 		return checked{}, errors.New("the rules were not asked")
 	}
+	if err := putComplexity(ctx, tx, job.content, out.complexity); err != nil {
+		return checked{}, err
+	}
 	return out.judgement.checked, putJudgement(ctx, tx, job.content, out.judgement)
 }
 

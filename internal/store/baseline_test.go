@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/analyze/analyzetest"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/check/password"
@@ -37,27 +40,24 @@ const passwdRoot = "root:x:0:0:root:/root:/bin/sh\nsvc:x:9:9::/:/usr/sbin/nologi
 // settings are what the analysers make of files.
 func settings(t *testing.T, files map[string]string) (base, pass []report.Setting) {
 	t.Helper()
-	body := func(v any) json.RawMessage {
-		b, err := json.Marshal(v)
+	tell := func(list []report.Setting, a analyze.Analyzer, path, content string) []report.Setting {
+		f := analyzetest.File(path, []byte(content))
+		if !a.Wants(path, f.Info) {
+			return list
+		}
+		facts, err := a.Analyze(t.Context(), f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b
+		if facts != nil {
+			list = append(list, facts.Settings...)
+		}
+		return list
 	}
-	for p, content := range files {
-		f, err := baseline.Facts(p, baseline.Stat{Mode: 0o644, Size: int64(len(content))}, []byte(content))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f != nil {
-			base = append(base, report.Setting{Kind: report.SettingBaseline, Path: p, Body: body(f)})
-		}
-		if r := password.Check(t.Context(), []password.File{{Path: p, Content: []byte(content)}}, password.Options{}); len(r.Accounts) > 0 {
-			pass = append(pass, report.Setting{Kind: report.SettingAccounts, Path: p, Body: body(r)})
-		}
-		if p == "/etc/passwd" {
-			pass = append(pass, report.Setting{Kind: report.SettingRules, Path: p, Body: body("")})
-		}
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		base = tell(base, baseline.NewAnalyzer(), path, files[path])
+		base = tell(base, password.NewRulesAnalyzer(), path, files[path])
+		pass = tell(pass, password.NewAnalyzer(nil), path, files[path])
 	}
 	return base, pass
 }

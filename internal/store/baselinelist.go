@@ -352,9 +352,9 @@ func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (ou
 			err := r.Scan(&name, &n)
 			switch name {
 			case report.CheckBaseline:
-				out.Rules = &n
+				out.Rules, out.Complexity = &n, new(int64)
 			case report.CheckPasswords:
-				out.WeakPasswords, out.Complexity = &n, new(int64)
+				out.WeakPasswords = &n
 			}
 			return err
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/check/baseimage"
+	"github.com/onceover/onceover/internal/check/password"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/image"
@@ -173,6 +174,7 @@ type outcome struct {
 	build      []brokenRule
 	judgement  *judgement // nil if baselines were not looked at
 	passwords  *passwords // likewise
+	complexity *password.Complexity
 	diffIDs    []image.Digest
 	components int64
 	inConfig   []report.Secret // of the image configuration
@@ -237,6 +239,9 @@ func (s *Store) conclude(ctx context.Context, g Generation, job jobState, img *f
 		return nil, err
 	}
 	if out.passwords, err = checkPasswords(out); err != nil {
+		return nil, err
+	}
+	if out.complexity, err = checkComplexity(out); err != nil {
 		return nil, err
 	}
 	out.systemLayer = baseimage.SystemLayer(layers, out.inventory.Distro)

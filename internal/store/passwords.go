@@ -23,8 +23,7 @@ const maxAccounts = 1000
 
 // passwords is what a scan has found out about the passwords of a content.
 type passwords struct {
-	accounts   []password.Account // weak, empty and unverified ones
-	complexity *password.Complexity
+	accounts []password.Account // weak, empty and unverified ones
 	checked
 }
 
@@ -55,14 +54,24 @@ func checkPasswords(out *outcome) (*passwords, error) {
 	}
 	slices.SortStableFunc(p.accounts, func(a, b password.Account) int { return int(boolInt(isWeak(b)) - boolInt(isWeak(a))) })
 	p.accounts = p.accounts[:min(len(p.accounts), maxAccounts)]
+	return p, nil
+}
+
+// checkComplexity reads what an image demands of new passwords; nil if it keeps
+// no accounts. That comes with the facts of baselines, whatever passwords are
+// guessed with.
+func checkComplexity(out *outcome) (*password.Complexity, error) {
+	if !report.Has(out.analyzers, report.CheckBaseline) {
+		return nil, nil
+	}
 	c, ok, err := password.ComplexityOf(out.inventory)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "check what an image demands of passwords")
 	}
-	if ok {
-		p.complexity = &c
+	if !ok {
+		return nil, nil
 	}
-	return p, nil
+	return &c, nil
 }
 
 // weakSeverity is the rank of a weak password: an account of the system without
@@ -84,15 +93,29 @@ const (
 // dropPasswords forget what is known of the passwords of a content ($1).
 var dropPasswords = []string{sqlDropAccounts, sqlDropComplexity}
 
+// putComplexity replaces what a content demands of new passwords.
+func putComplexity(ctx context.Context, tx *sql.Tx, content int64, c *password.Complexity) error {
+	if _, err := tx.ExecContext(ctx, sqlDropComplexity, content); err != nil {
+		return fmt.Errorf("drop rules for passwords: %w", err)
+	}
+	if c == nil {
+		return nil
+	}
+	row := []any{content, boolInt(c.Good()), boolInt(c.MinLength), c.Length, boolInt(c.Upper), boolInt(c.Lower), boolInt(c.Digit), boolInt(c.Special),
+		text(c.Source), text(c.Path), text(c.Layer), text(c.Suggestion)}
+	if err := putRows(ctx, tx, sqlPutComplexity, "", [][]any{row}); err != nil {
+		return fmt.Errorf("store rules for passwords: %w", err)
+	}
+	return nil
+}
+
 func putPasswords(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (checked, error) {
 	p := out.passwords
 	if p == nil {
 		return checked{}, errors.New("passwords were not looked at")
 	}
-	for _, q := range dropPasswords {
-		if _, err := tx.ExecContext(ctx, q, job.content); err != nil {
-			return checked{}, fmt.Errorf("drop passwords: %w", err)
-		}
+	if _, err := tx.ExecContext(ctx, sqlDropAccounts, job.content); err != nil {
+		return checked{}, fmt.Errorf("drop accounts: %w", err)
 	}
 	rows := make([][]any, len(p.accounts))
 	for i, a := range p.accounts {
@@ -101,13 +124,6 @@ func putPasswords(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (
 	}
 	if err := putRows(ctx, tx, sqlPutAccounts, "", rows); err != nil {
 		return checked{}, fmt.Errorf("store accounts: %w", err)
-	}
-	if c := p.complexity; c != nil {
-		row := []any{job.content, boolInt(c.Good()), boolInt(c.MinLength), c.Length, boolInt(c.Upper), boolInt(c.Lower), boolInt(c.Digit), boolInt(c.Special),
-			text(c.Source), text(c.Path), text(c.Layer), text(c.Suggestion)}
-		if err := putRows(ctx, tx, sqlPutComplexity, "", [][]any{row}); err != nil {
-			return checked{}, fmt.Errorf("store rules for passwords: %w", err)
-		}
 	}
 	return p.checked, nil
 }

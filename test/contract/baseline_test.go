@@ -1,8 +1,8 @@
 package contract
 
 import (
-	"encoding/json"
 	"io/fs"
+	"path"
 	"strings"
 	"testing"
 
@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/hss/v5/model"
 
+	"github.com/onceover/onceover/internal/analyze"
+	"github.com/onceover/onceover/internal/analyze/analyzetest"
 	"github.com/onceover/onceover/internal/check/baseline"
 	passwords "github.com/onceover/onceover/internal/check/password"
 	"github.com/onceover/onceover/internal/fleet"
@@ -34,36 +36,28 @@ type plantedFile struct {
 	content string
 }
 
-// settings are what the analysers make of files: facts, accounts and rules.
-func settings(t *testing.T, words *passwords.Words, files []plantedFile) (base, pass []report.Setting) {
+// settings are what the analysers make of files.
+func settings(t *testing.T, files []plantedFile) (base, pass []report.Setting) {
 	t.Helper()
-	add := func(list []report.Setting, kind, path string, v any) []report.Setting {
-		b, err := json.Marshal(v)
+	tell := func(list []report.Setting, a analyze.Analyzer, p plantedFile) []report.Setting {
+		f := analyzetest.File(p.path, []byte(p.content))
+		f.Info = analyzetest.Info{Base: path.Base(p.path), Perm: p.mode, Bytes: f.Size}
+		if !a.Wants(p.path, f.Info) {
+			return list
+		}
+		facts, err := a.Analyze(t.Context(), f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return append(list, report.Setting{Kind: kind, Path: path, Body: b})
+		if facts != nil {
+			list = append(list, facts.Settings...)
+		}
+		return list
 	}
 	for _, f := range files {
-		if baseline.Wants(f.path, f.mode) {
-			facts, err := baseline.Facts(f.path, baseline.Stat{Mode: f.mode, Size: int64(len(f.content))}, []byte(f.content))
-			if err != nil {
-				t.Fatal(err)
-			}
-			base = add(base, report.SettingBaseline, f.path, facts)
-		}
-		if !passwords.Wants(f.path) {
-			continue
-		}
-		if r := passwords.Check(t.Context(), []passwords.File{{Path: f.path, Content: []byte(f.content)}}, passwords.Options{Words: words}); len(r.Accounts) > 0 {
-			pass = add(pass, report.SettingAccounts, f.path, r)
-		}
-		switch {
-		case strings.HasPrefix(f.path, "/etc/pam.d/"), f.path == "/etc/login.defs", f.path == "/etc/security/pwquality.conf":
-			pass = add(pass, report.SettingRules, f.path, f.content)
-		case f.path == "/etc/passwd":
-			pass = add(pass, report.SettingRules, f.path, "")
-		}
+		base = tell(base, baseline.NewAnalyzer(), f)
+		base = tell(base, passwords.NewRulesAnalyzer(), f)
+		pass = tell(pass, passwords.NewAnalyzer(nil), f)
 	}
 	return base, pass
 }
@@ -101,7 +95,7 @@ func (s *server) scanPlanted(planted ...plantedImage) map[string]string {
 	}
 	for _, j := range resp.Jobs {
 		p := byDigest[j.ConfigDigest]
-		base, pass := settings(s.t, nil, p.files)
+		base, pass := settings(s.t, p.files)
 		l := layer(2)
 		l.DiffID, l.Analyzers = string(digest(p.n)), keyPackages
 		parts, keys := []*report.LayerReport{l}, keyPackages

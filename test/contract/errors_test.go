@@ -215,7 +215,7 @@ func TestRawRequests(t *testing.T) {
 		{"parameter beside literals", "GET", base + "/image/local/vulnerabilities", "", 400, "HSS.0011"},
 		{"escaped parameter", "GET", base + "/image/a%2Fb/vulnerabilities", "", 400, "APIGW.0201"},
 		{"unusually written parameter", "GET", base + "/image/a%21b/vulnerabilities", "", 400, "HSS.0011"},
-		{"check name with a blank", "GET", base + "/image/baseline/risk-configs/CentOS%207/rules?image_type=&standard=cn_standard", "", 501, "Onceover.0501"},
+		{"check name with a blank", "GET", base + "/image/baseline/risk-configs/CentOS%207/rules?image_type=local_image&standard=cn_standard", "", 400, "HSS.0011"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, body, header := s.send(tc.method, tc.path, bytes.NewReader([]byte(tc.body)))

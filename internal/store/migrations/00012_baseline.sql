@@ -15,7 +15,7 @@
 -- password_account  Accounts whose password is weak or empty, and those that could not be verified (status, reason); n counts
 --                   in a content from 0. masked shows the ends of a weak password, nothing else of it is here. changed is in
 --                   days since 1970, 0 if it is not known.
--- password_rules    What a content demands of new passwords. good is 1 if that is everything. length is 0 if nothing is
+-- password_rules    What a content demands of new passwords: found with the baselines. good is 1 if that is everything. length is 0 if nothing is
 --                   demanded. A content that keeps no accounts has no row.
 -- weak_words        The words of a project (JSON) that agents guess passwords with beside ours; version is a hash of them.
 
