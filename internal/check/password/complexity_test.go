@@ -96,3 +96,30 @@ func TestWants(t *testing.T) {
 		}
 	}
 }
+
+// What leaves the sandbox gives the same answer as the file, whatever it holds.
+func FuzzReduced(f *testing.F) {
+	paths := []string{"/etc/pam.d/common-password", "/etc/pam.d/system-auth-ac", pwqualityPath, pwqualityDir + "/a.conf", loginDefsPath, "/etc/passwdqc.conf"}
+	f.Add("password requisite pam_pwquality.so minlen=12 \\\n ucredit=-1\n", "minlen = 14 # so\nocredit=-2\n", "PASS_MIN_LEN 9\n")
+	f.Add("password required pam_passwdqc.so config=/x min=disabled,24,x,8,7 enforce=none\n", "min=8,8,8,8,8\n", "")
+	f.Add("-password [success=1 default=ignore] /lib/pam_unix.so obscure minlen=1001\n", "minclass=4\nenforcing = 0\n", "PASS_MIN_LEN x\n")
+	f.Fuzz(func(t *testing.T, pam, conf, defs string) {
+		var whole, less []File
+		for i, p := range paths {
+			content := []string{pam, pam, conf, conf, defs, conf}[i]
+			if i < 2 && pam == "" {
+				continue // login.defs counts without PAM
+			}
+			file := File{Path: p, Content: []byte(content)}
+			whole = append(whole, file)
+			file.Content = []byte(reduced(file))
+			less = append(less, file)
+		}
+		want, wantOK := CheckComplexity(whole)
+		got, ok := CheckComplexity(less)
+		want.Problems, got.Problems = nil, nil // told when the file is read
+		if d := cmp.Diff(want, got); d != "" || ok != wantOK {
+			t.Error(d)
+		}
+	})
+}
