@@ -35,8 +35,8 @@ type plantedAsker struct {
 	name, tag string
 }
 
-// limit is the size of all pages.
-const limit = 100
+// limit is the size of all pages: small, so that there are several.
+const limit = 20
 
 // pages asks for pages until one is empty, and holds that total_num says how
 // many rows there are.
