@@ -116,6 +116,7 @@ func serve(maker Maker, in io.Reader, out io.Writer) error {
 	}
 	watch := newWatchdog(processTime, func() { os.Exit(exitStuck) })
 	defer watch.close()
+	watch.onLong = send.long
 	w := &worker{ctx: context.Background(), sets: sets, out: send, watch: watch, resume: j.Resume}
 	opts := layer.Options{Stats: &layer.Stats{}, Memory: j.Memory}
 	if j.Spool {

@@ -58,10 +58,14 @@ type collector struct {
 	// begun and not ended.
 	deferred []uint64
 	at       begun
-	resets   int
-	started  bool
-	hello    *hello
-	end      *end
+	// mark is the entry up to which all was said when a worker told so last,
+	// and long says that the worker is at the file at for certain.
+	mark    begun
+	long    bool
+	resets  int
+	started bool
+	hello   *hello
+	end     *end
 }
 
 // column is what one set of analysers found.
@@ -119,7 +123,7 @@ func (c *collector) reset() {
 	*c = collector{
 		diffID: old.diffID,
 		// What the next worker has to know, and how far this one is.
-		deferred: old.deferred, resets: old.resets, started: old.started, hello: old.hello,
+		deferred: old.deferred, mark: old.mark, resets: old.resets, started: old.started, hello: old.hello,
 	}
 	for _, col := range old.columns {
 		r := &report.LayerReport{DiffID: c.diffID, Analyzers: col.r.Analyzers}
@@ -142,6 +146,7 @@ func (c *collector) count(add report.Ledger) {
 // take books one message. An error means that the worker cannot be trusted.
 func (c *collector) take(kind byte, body []byte) error {
 	c.started = c.started || kind != msgHello && kind != msgBlob && kind != msgEnd
+	c.long = kind == msgLong
 	switch kind {
 	case msgHello:
 		c.hello = &hello{}
@@ -172,6 +177,14 @@ func (c *collector) take(kind byte, body []byte) error {
 		return nil
 	case msgBegin:
 		return c.begin(body)
+	case msgLong:
+		return nil
+	case msgMark:
+		if len(body) != 16 || c.at.n != 0 {
+			return errMessage
+		}
+		c.mark = begun{n: binary.LittleEndian.Uint64(body), sum: binary.LittleEndian.Uint64(body[8:])}
+		return nil
 	case msgDeferred:
 		if len(body) != 8 || c.at.n != binary.LittleEndian.Uint64(body) || c.at.n == 0 || len(c.deferred) >= maxEntries {
 			return errMessage

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func (i *isolated) read(ctx context.Context, l image.Layer, keys []string, c *co
 		left = DefaultLayerTime
 	}
 	var from resume
-	for restarts := 0; ; restarts++ {
+	for restarts := 0; ; {
 		used, exit, overtime, err := i.once(ctx, l, keys, limits, left, from, c)
 		switch {
 		case ctx.Err() != nil:
@@ -105,19 +106,39 @@ func (i *isolated) read(ctx context.Context, l image.Layer, keys []string, c *co
 			return c.end.Error.err()
 		}
 		reason, why := causeOf(exit, limits, overtime)
-		whole := limits.CPU - exit.CPU // of the layer
-		if c.at.n == 0 {
-			return fmt.Errorf("%s; the rest of the layer was not read", why)
+		limits.CPU, left = limits.CPU-exit.CPU, left-used // of the layer
+		known := from.Careful || c.long
+		at := "; the rest of the layer was not read"
+		if c.at.n == 0 && (known || limits.CPU < time.Second || left < time.Second) {
+			return errors.New(why + at)
 		}
-		from = resume{N: c.at.n, Sum: c.at.sum, Deferred: slices.Clone(c.deferred)}
-		slices.Sort(from.Deferred)
-		at := c.at.path
-		c.skip(reason, why)
-		limits.CPU, left = whole, left-used
-		if restarts == maxRestarts || limits.CPU < time.Second || left < time.Second {
-			return fmt.Errorf("%s at %s; the rest of the layer was not read", why, at)
+		if c.at.n != 0 {
+			at = " at " + c.at.path + at
+		}
+		from = c.resume(!known)
+		if known {
+			c.skip(reason, why)
+			restarts++
+		}
+		if restarts > maxRestarts || limits.CPU < time.Second || left < time.Second {
+			return errors.New(why + at)
 		}
 	}
+}
+
+// resume is where the next worker goes on behind one that died: at the file that
+// it died of or, if that is not known, after all that is known.
+func (c *collector) resume(redo bool) resume {
+	at := c.at
+	if redo {
+		c.at = begun{}
+		if at.n == 0 {
+			at, redo = c.mark, false
+		}
+	}
+	out := resume{N: at.n, Sum: at.sum, Redo: redo, Deferred: slices.Clone(c.deferred), Careful: true}
+	slices.Sort(out.Deferred)
+	return out
 }
 
 // causeOf is why a child ended early, for the ledger and for people.
@@ -155,7 +176,7 @@ func (i *isolated) once(ctx context.Context, l image.Layer, keys []string, limit
 	stop := context.AfterFunc(ctx, a.proc.Kill)
 	defer stop()
 
-	err = a.listen(ctx, c)
+	err = a.listen(ctx, c, from.Careful)
 	if err != nil {
 		a.proc.Kill()
 	}
@@ -265,9 +286,24 @@ func fileOf(r io.Reader) (f *os.File, off, size int64) {
 }
 
 // listen books what the child sends until it ends. An error is one of the
-// child's, or of a blob that cannot be opened again.
-func (a *attempt) listen(ctx context.Context, c *collector) error {
+// child's, or of a blob that cannot be opened again. What a child that is not
+// careful says is booked once it goes on to the next file: of one that dies it
+// is not known how much of what it had to say was still on its way, and the next
+// one says it again.
+func (a *attempt) listen(ctx context.Context, c *collector, careful bool) error {
 	in := newReceiver(a.out)
+	var waiting []message
+	size := 0 // of waiting
+	settle := func() error {
+		for _, m := range waiting {
+			if err := c.take(m.kind, m.body); err != nil {
+				return err
+			}
+		}
+		clear(waiting)
+		waiting, size = waiting[:0], 0
+		return nil
+	}
 	for {
 		kind, body, err := in.next()
 		if errors.Is(err, io.EOF) {
@@ -282,6 +318,21 @@ func (a *attempt) listen(ctx context.Context, c *collector) error {
 			}
 			continue
 		}
+		switch {
+		case careful:
+		case kind == msgBegin, kind == msgMark, kind == msgEnd, kind == msgHello:
+			if err := settle(); err != nil {
+				return err
+			}
+		case kind == msgLong && len(waiting) == 0:
+		default:
+			if size += headerBytes + len(body); size > maxWaiting {
+				return fmt.Errorf("%w: %d bytes without a mark", errMessage, size)
+			}
+			waiting = append(waiting, message{kind, bytes.Clone(body)})
+			c.long = false
+			continue
+		}
 		if err := c.take(kind, body); err != nil {
 			return err
 		}
@@ -289,6 +340,12 @@ func (a *attempt) listen(ctx context.Context, c *collector) error {
 			return nil
 		}
 	}
+}
+
+// message is one that waits to be booked.
+type message struct {
+	kind byte
+	body []byte
 }
 
 // feed sends the layer's stream, from its start.

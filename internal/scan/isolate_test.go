@@ -339,8 +339,9 @@ func TestAttach(t *testing.T) {
 			if diff := cmp.Diff([]string{"/a/do-attached heard one\n", "/c/do-attached heard two\n"}, got); diff != "" {
 				t.Error(diff)
 			}
-			if begun.Load() != 2 || ended.Load() != 2 {
-				t.Errorf("%d begun, %d ended, want 2", begun.Load(), ended.Load())
+			// One that dies, one that finds out of what, and one behind it.
+			if begun.Load() != 3 || ended.Load() != 3 {
+				t.Errorf("%d begun, %d ended, want 3", begun.Load(), ended.Load())
 			}
 		})
 	}

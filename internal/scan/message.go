@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/onceover/onceover/internal/report"
 )
@@ -30,6 +31,8 @@ const (
 	msgBegin     = 'b' // number of the entry, sum over the entries, bits of the sets that want it, path
 	msgResult    = 'r' // JSON list of results of the file that was begun, one for each of these sets
 	msgNothing   = 'n' // for each of these sets, the bytes that were read (varint): the file said nothing
+	msgLong      = 'L' // the file that was begun takes long: it is this that the worker is at
+	msgMark      = 'm' // number of an entry, sum over the entries: all is said of them and those before
 	msgFile      = 'f' // of a file: size, mode, kind, reason, digest, path
 	msgBlob      = 'B' // the layer's stream is wanted, from its start
 	msgEnd       = 'E' // JSON end
@@ -46,6 +49,10 @@ const (
 	// writable by all does not push out what the files say.
 	maxStatFacts     = 32 << 20
 	maxStatFactsKept = 50_000
+	// maxSince is what is sent before a mark is due, and maxWaiting what may
+	// wait to be booked: that, and one large message.
+	maxSince   = 1 << 20
+	maxWaiting = maxMessage + 4*maxSince
 	// batch is how many hashes go into one message.
 	batch = 4096
 	// headerBytes precede each message.
@@ -97,9 +104,14 @@ type end struct {
 // sender writes messages. What it has is sent when its buffer is full, and by
 // flush.
 type sender struct {
+	mu      sync.Mutex // held while something is written or sent
 	w       *bufio.Writer
 	err     error
 	batches map[byte][]uint64
+	// since is what was sent since the last mark or the last file that was
+	// begun; full says that a mark is due.
+	since int
+	full  bool
 }
 
 func newSender(w io.Writer) *sender {
@@ -114,6 +126,13 @@ func (s *sender) send(kind byte, parts ...[]byte) {
 	var head [headerBytes]byte
 	head[0] = kind
 	binary.LittleEndian.PutUint32(head[1:], uint32(n))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since += headerBytes + n; kind == msgBegin || kind == msgMark {
+		s.since = 0
+	} else if s.since > maxSince {
+		s.full = true
+	}
 	s.write(head[:])
 	for _, p := range parts {
 		s.write(p)
@@ -144,6 +163,7 @@ func (s *sender) hash(kind byte, h uint64) {
 	s.batches[kind] = b
 	if len(b) >= batch {
 		s.sendBatch(kind)
+		s.full = true
 	}
 }
 
@@ -170,10 +190,23 @@ func (s *sender) flushBatches() {
 // flush sends everything.
 func (s *sender) flush() error {
 	s.flushBatches()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err == nil {
 		s.err = s.w.Flush()
 	}
 	return s.err
+}
+
+// long says that a file takes long, and sends everything. It is called beside
+// whoever sends the rest.
+func (s *sender) long() {
+	s.send(msgLong)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = s.w.Flush()
+	}
 }
 
 // receiver reads messages.

@@ -4,6 +4,7 @@ package scan
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,6 +12,7 @@ import (
 	"github.com/onceover/onceover/internal/analyze"
 	"github.com/onceover/onceover/internal/analyze/all"
 	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -89,5 +91,44 @@ func TestSetThatDies(t *testing.T) {
 	}
 	if settings.Complete || settings.Ledger.Skipped[skipPanic] != 1 || len(settings.Settings) != 2 || len(settings.Problems) != 1 {
 		t.Errorf("settings: %+v", settings)
+	}
+}
+
+// What a child had said and not yet sent when it died is said again, once.
+func TestNothingIsLostOrDoubled(t *testing.T) {
+	files := map[string]string{}
+	for i := range 3000 {
+		files[fmt.Sprintf("a/%04d/package.json", i)] = fmt.Sprintf(`{"name":"n%d","version":"1.0.0"}`, i)
+		files[fmt.Sprintf("b/%04d.conf", i)] = "x"
+		files[fmt.Sprintf("c/%04d", i)] = "x"
+	}
+	want := map[string]*report.LayerReport{}
+	for form, l := range map[string]image.Layer{"directory": tree(t, files), "stream": blobOf(t, files)} {
+		s := New(Config{Set: isolatedSet().WithFiles(), Checks: []*analyze.Set{settingsSet(`1`)}, Setup: json.RawMessage(`1`), Isolate: &Isolation{Limits: roomy}})
+		r, err := s.Layer(t.Context(), l)
+		if err != nil || !r.Complete || len(r.Packages) != 3000 || len(r.Settings) < 6000 {
+			t.Fatalf("%s: %v, %d packages, %d settings", form, err, len(r.Packages), len(r.Settings))
+		}
+		want[form] = r
+	}
+	for _, p := range []string{"a/0000/do-exit", "a/1500/do-exit", "b/2999/do-exit", "c/1000x/do-exit"} {
+		files[p] = "exit"
+	}
+	for form, l := range map[string]image.Layer{"directory": tree(t, files), "stream": blobOf(t, files)} {
+		s := New(Config{Set: isolatedSet().WithFiles(), Checks: []*analyze.Set{settingsSet(`1`)}, Setup: json.RawMessage(`1`), Isolate: &Isolation{Limits: roomy}})
+		r, err := s.Layer(t.Context(), l)
+		if err != nil || r.Complete {
+			t.Fatal(form, err)
+		}
+		w := want[form]
+		if d := cmp.Diff(w.Packages, r.Packages); d != "" {
+			t.Errorf("%s: packages %s", form, d)
+		}
+		if d := cmp.Diff(w.Settings, r.Settings); d != "" {
+			t.Errorf("%s: settings %s", form, d)
+		}
+		if r.Ledger.Files != w.Ledger.Files+4 || r.Ledger.Skipped[skipPanic] != 4 || r.Ledger.Parsed != w.Ledger.Parsed || r.Ledger.Passed != w.Ledger.Passed || len(r.Hides) != len(w.Hides)+4 || len(r.Passed) != len(w.Passed) {
+			t.Errorf("%s: %+v, without the deadly files %+v", form, r.Ledger, w.Ledger)
+		}
 	}
 }

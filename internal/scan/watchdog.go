@@ -16,6 +16,9 @@ type watchdog struct {
 	spent func() time.Duration
 	// onStuck is called when an analyser does not heed the end of its time.
 	onStuck func()
+	// onLong is called once for a file that takes longer than a tick. It may
+	// be nil.
+	onLong func()
 
 	stop chan struct{}
 
@@ -65,7 +68,9 @@ func (w *watchdog) tick() {
 	if !w.busy {
 		return
 	}
-	w.ticks++
+	if w.ticks++; w.ticks == 1 && w.onLong != nil {
+		w.onLong()
+	}
 	ran, limit := time.Duration(w.ticks)*watchTick, analyzeTime
 	if w.spent != nil {
 		if ran > stallTime {

@@ -63,6 +63,10 @@ type resume struct {
 	Sum uint64 `json:"sum,omitempty"`
 	// Deferred are the hard links before it that come again.
 	Deferred []uint64 `json:"deferred,omitempty"`
+	// Redo says that nothing is known of the entry itself.
+	Redo bool `json:"redo,omitempty"`
+	// Careful asks to send each file that is begun at once.
+	Careful bool `json:"careful,omitempty"`
 }
 
 // errOrder means that a layer looks different the second time.
@@ -101,7 +105,9 @@ func (w *worker) visit(e *layer.Entry) error {
 	hash := report.PathHash(e.Path)
 	w.sum = w.sum*prime ^ hash ^ uint64(e.Kind)
 	if w.n <= w.resume.N {
-		return w.again(e)
+		if err := w.again(e); err != nil || w.n < w.resume.N || !w.resume.Redo {
+			return err
+		}
 	}
 	switch e.Kind {
 	case layer.Reset:
@@ -111,6 +117,7 @@ func (w *worker) visit(e *layer.Entry) error {
 		}
 		w.out.flushBatches()
 		w.out.send(msgReset)
+		w.out.full = true
 	case layer.Dir:
 		w.out.hash(msgDirs, hash)
 		w.dir(e)
@@ -126,6 +133,11 @@ func (w *worker) visit(e *layer.Entry) error {
 	case layer.File:
 		w.file(e, hash)
 	}
+	if w.out.full {
+		w.out.flushBatches()
+		w.out.send(msgMark, w.place())
+		w.out.full = false
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
@@ -136,6 +148,11 @@ func (w *worker) visit(e *layer.Entry) error {
 type wanted struct {
 	set int
 	analyze.Analyzer
+}
+
+// place is the present entry, and the sum over the entries to it.
+func (w *worker) place() []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, w.n), w.sum)
 }
 
 // barren is a file that said nothing: who looked at it, and at how much.
@@ -219,11 +236,9 @@ func (w *worker) file(e *layer.Entry, hash uint64) {
 		return
 	}
 	w.out.flushBatches()
-	begin := binary.LittleEndian.AppendUint64(nil, w.n)
-	begin = binary.LittleEndian.AppendUint64(begin, w.sum)
-	begin = binary.LittleEndian.AppendUint64(begin, mask)
+	begin := binary.LittleEndian.AppendUint64(w.place(), mask)
 	w.out.send(msgBegin, begin, []byte(e.Path))
-	if w.out.flush() != nil {
+	if w.resume.Careful && w.out.flush() != nil {
 		return // nobody listens; visit returns the error
 	}
 	if b := w.barren[e.LinkTo]; e.LinkTo != "" && slices.Equal(b.want, w.want) {
