@@ -78,6 +78,7 @@ type rule struct {
 	err                      error
 	pattern, name, with, dir *regexp.Regexp
 	allowed                  []*regexp.Regexp
+	start                    prefix // of what Token matches
 	rank                     int
 	cost                     int // of a byte, in units of work
 }
@@ -368,6 +369,13 @@ func (r *rule) compileOnce() error {
 			return &fieldError{"allow.regexes", err}
 		}
 		r.allowed = append(r.allowed, re)
+	}
+	if r.Token != "" {
+		tree, err := syntax.Parse(r.Token, syntax.Perl)
+		if err != nil {
+			return &fieldError{"token", err}
+		}
+		r.start = prefixOf(tree)
 	}
 	if r.SecretGroup < 0 || r.SecretGroup > r.pattern.NumSubexp() {
 		return &fieldError{"secretGroup", fmt.Errorf("the pattern has %d groups", r.pattern.NumSubexp())}

@@ -159,7 +159,7 @@ func (s *scan) try(n int32, at, end int) {
 			return
 		}
 		w := cut(s.buf, at, after)
-		if !s.spend(callBytes) || r.compile() != nil {
+		if !s.spend(callBytes) || r.compile() != nil || !r.start.may(w) {
 			return
 		}
 		if m := r.pattern.FindSubmatchIndex(w); m != nil {
