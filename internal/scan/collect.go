@@ -105,9 +105,6 @@ type said struct {
 	facts []report.Facts
 }
 
-// maxSets is how many sets one worker may have: bits of begun.want.
-const maxSets = 64
-
 func newCollector(l image.Layer, keys ...string) *collector {
 	c := &collector{diffID: string(l.DiffID)}
 	for _, k := range keys {

@@ -3,6 +3,8 @@ package secret
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/onceover/onceover/test/planted"
 )
 
 // TestPrefix holds that no pattern matches what its prefix turns away: of each
@@ -19,7 +21,7 @@ func TestPrefix(t *testing.T) {
 		}
 		rules++
 		for range 50 {
-			b := []byte(generate(r, rule.Token))
+			b := []byte(planted.Text(r, rule.Token))
 			for range 20 {
 				is, may := rule.pattern.Match(b), rule.start.may(b)
 				if is {
