@@ -107,6 +107,7 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	defer a.close()
 	watch.reload = append(watch.reload, a.scanners.take)
 	go watch.run(ctx)
+	go a.scanners.followClamd(ctx, clamdEvery)
 	return a.agent.Run(ctx)
 }
 

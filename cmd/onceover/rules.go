@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/agent"
+	"github.com/onceover/onceover/internal/check/malware"
 	"github.com/onceover/onceover/internal/check/policy"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/scan"
@@ -214,6 +215,40 @@ func (w *ruleWatch) run(ctx context.Context) {
 	}
 }
 
+// clamdEvery is how often the ClamAV daemon is asked whether it has other
+// signatures.
+const clamdEvery = 10 * time.Minute
+
+// followClamd makes the scanner anew when the ClamAV daemon has other signatures,
+// until ctx is done: by them the keys of what was looked at change.
+func (s *scanners) followClamd(ctx context.Context, every time.Duration) {
+	s.mu.Lock()
+	socket := s.setup.Clamd
+	s.mu.Unlock()
+	if socket == "" || !slices.Contains(s.checks, report.CheckMalware) {
+		return
+	}
+	used, err := malware.ClamdVersion(socket)
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := ""
+		if now, err = malware.ClamdVersion(socket); err == nil && now != used {
+			err = s.take(ctx)
+		}
+		if err != nil {
+			slog.WarnContext(ctx, "the ClamAV daemon does not answer: files that it should look at are skipped until it does", "error", err)
+			continue
+		}
+		used = now
+	}
+}
+
 // scanners make the scanner of an agent, and another one when the rules change.
 type scanners struct {
 	config scan.Config // without checks
@@ -293,6 +328,11 @@ func takeServerRules(st *store.Store, dir string) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := secretEngine(dir)
+	if err != nil {
+		return err
+	}
+	st.SetSecretRules(secrets)
 	st.SetBaselineRules(set)
 	st.SetPolicy(denied)
 	return nil

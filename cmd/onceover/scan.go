@@ -16,6 +16,7 @@ import (
 
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/check/policy"
+	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/match"
 	"github.com/onceover/onceover/internal/report"
@@ -120,8 +121,12 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	var checks []string
+	var engine *secret.Engine
 	if scanners[export.ScanSecrets] {
 		checks = append(checks, report.CheckSecrets)
+		if engine, err = secretEngine(c.Rules); err != nil {
+			return err
+		}
 	}
 	if scanners[export.ScanMalware] {
 		checks = append(checks, report.CheckMalware)
@@ -187,7 +192,7 @@ func (c *scanCmd) Run(ctx context.Context, std streams) error {
 	})
 	s := scanRun{
 		scanner: scanner,
-		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners, rules: rules, policy: denied,
+		matcher: match.New(db), judge: judge, progress: p, lenient: c.All, ledger: c.Ledger, scanners: scanners, engine: engine, rules: rules, policy: denied,
 		doc: &export.Document{
 			Tool:        export.Tool{Version: programVersion()},
 			AnalyzerSet: scanner.Analyzers(),

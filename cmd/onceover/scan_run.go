@@ -9,6 +9,7 @@ import (
 	"github.com/onceover/onceover/internal/check/baseimage"
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/check/policy"
+	"github.com/onceover/onceover/internal/check/secret"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/match"
@@ -30,6 +31,8 @@ type scanRun struct {
 	ledger bool
 	// scanners are what is looked for; policy is the deny list, nil without.
 	scanners map[string]bool
+	// engine for secrets in configurations, if those are looked for.
+	engine *secret.Engine
 	// rules of baselines, if those are looked at.
 	rules  *baseline.RuleSet
 	policy *policy.Policy

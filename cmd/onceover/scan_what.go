@@ -36,7 +36,7 @@ func parseScanners(s string) (map[string]bool, error) {
 
 // secrets are those in the files of an image and in its configuration.
 func (s *scanRun) secrets(ctx context.Context, res *scan.Result) ([]report.Secret, error) {
-	found, err := secret.ScanImage(ctx, res.Config)
+	found, err := s.engine.ScanImage(ctx, res.Config)
 	if errors.Is(err, secret.ErrLimit) {
 		res.Inventory.Problems = append(res.Inventory.Problems, report.Problem{Analyzer: "secret", Message: "image configuration: " + err.Error()})
 		err = nil

@@ -313,6 +313,7 @@ func (c *serverCmd) runAgent(ctx context.Context, std streams, st *store.Store, 
 	defer a.close()
 	watch.reload = append(watch.reload, a.scanners.take)
 	go watch.run(ctx)
+	go a.scanners.followClamd(ctx, clamdEvery)
 	if sample || c.ScanNow {
 		go func() {
 			select {

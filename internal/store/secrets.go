@@ -24,6 +24,10 @@ const (
 	SecretDoNotIgnore = "do_not_ignore"
 )
 
+// SetSecretRules replaces the rules by which image configurations are looked at
+// when their images are scanned; until then they are those of the program.
+func (s *Store) SetSecretRules(e *secret.Engine) { s.secretRules.Store(e) }
+
 // configSecrets are those in an image configuration, if the image was looked
 // at for secrets. What cannot be looked at is told of and no more: nothing else
 // depends on it.
@@ -31,7 +35,14 @@ func (s *Store) configSecrets(ctx context.Context, analyzers string, cfg image.C
 	if !report.Has(analyzers, report.CheckSecrets) {
 		return nil
 	}
-	out, err := secret.ScanImage(ctx, cfg)
+	e, err := s.secretRules.Load(), error(nil)
+	if e == nil {
+		e, err = secret.Builtin()
+	}
+	var out []report.Secret
+	if err == nil {
+		out, err = e.ScanImage(ctx, cfg)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "secrets of an image configuration may be missing", "err", err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/check/policy"
+	"github.com/onceover/onceover/internal/check/secret"
 )
 
 // FileName is the database in a data directory.
@@ -82,6 +83,9 @@ type Store struct {
 	rulesInUse   atomic.Pointer[baseline.RuleSet]
 	rulesChanged chan struct{}
 	fileLists    fileLists
+	// secretRules are those for image configurations, nil for those of the
+	// program.
+	secretRules atomic.Pointer[secret.Engine]
 	// policy is the deny list in use; policyChanged has a message when it
 	// was replaced.
 	policy        atomic.Pointer[policy.Policy]

@@ -65,14 +65,10 @@ func (e *Engine) ScanConfig(ctx context.Context, env []string, labels map[string
 	return out, limit
 }
 
-// ScanImage finds the secrets in the configuration of an image with the rules
-// of Builtin, in the words of package report. What was found before a limit
-// comes with an error that wraps ErrLimit.
-func ScanImage(ctx context.Context, cfg image.Config) ([]report.Secret, error) {
-	e, err := Builtin()
-	if err != nil {
-		return nil, err
-	}
+// ScanImage finds the secrets in the configuration of an image, in the words of
+// package report. What was found before a limit comes with an error that wraps
+// ErrLimit.
+func (e *Engine) ScanImage(ctx context.Context, cfg image.Config) ([]report.Secret, error) {
 	history := make([]string, len(cfg.History))
 	for i, h := range cfg.History {
 		history[i] = h.CreatedBy
