@@ -119,7 +119,7 @@ type Job struct {
 	ConfigDigest image.Digest `json:"config_digest"`
 	// Checks names what is wanted (report.Checks) beside packages, which
 	// always are; nil for all that the agent can do.
-	Checks []string `json:"checks,omitempty"`
+	Checks []string `json:"checks"`
 	// LeaseMS is how long the lease lasts without renewal.
 	LeaseMS int64 `json:"lease_ms"`
 }

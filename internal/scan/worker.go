@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/bits"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/onceover/onceover/internal/analyze"
@@ -292,7 +293,8 @@ func (w *worker) tell(path string, results []result) {
 		res := &results[k]
 		for i := range res.Problems {
 			p := &res.Problems[i]
-			p.Message = cut(p.Message, maxText)
+			// Errors that were joined stand on a line each.
+			p.Message = cut(strings.ReplaceAll(p.Message, "\n", ": "), maxText)
 			if p.Path == path {
 				p.Reason = res.Skipped
 			}

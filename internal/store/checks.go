@@ -29,9 +29,13 @@ var scopeChecks = []struct {
 	{scopeSensitive, []string{report.CheckSecrets}},
 }
 
-// checksOf are the checks that a scope wants of an agent, nil for all.
+// checksOf are the checks that a scope wants of an agent, nil for all. A scope of
+// no class chooses nothing: that is all.
 func checksOf(scope int64) []string {
 	out, all := []string{}, true
+	if scope == 0 {
+		return nil
+	}
 	for _, s := range scopeChecks {
 		if scope&s.class != 0 {
 			out = append(out, s.checks...)

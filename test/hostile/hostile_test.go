@@ -60,6 +60,8 @@ type document struct {
 		Packages []pkg     `json:"packages"`
 		Problems []problem `json:"problems"`
 		Ledger   ledger    `json:"ledger"`
+		// Checked are the ledgers of checks beside that for packages.
+		Checked map[string]ledger `json:"checked"`
 	} `json:"images"`
 }
 
@@ -77,8 +79,9 @@ type ledger struct {
 	Skipped                                         map[string]int64
 }
 
-func (l ledger) sum() int64 {
-	n := l.Parsed + l.Examined + l.Passed
+func (l ledger) sum() int64 { return l.Parsed + l.Examined + l.Passed + l.skipped() }
+
+func (l ledger) skipped() (n int64) {
 	for _, k := range l.Skipped {
 		n += k
 	}
@@ -160,12 +163,17 @@ func scan(t *testing.T, within time.Duration, args ...string) measured {
 				t.Errorf("an analyser fell over %s: %s", p.Path, p.Message)
 			}
 		}
-		skipped := int64(0)
-		for _, n := range im.Ledger.Skipped {
-			skipped += n
+		skipped := im.Ledger.skipped()
+		least, most := skipped, skipped
+		for check, l := range im.Checked {
+			if l.Files != l.sum() || l.Files != im.Ledger.Files {
+				t.Errorf("the ledger of %s does not add up: %+v", check, l)
+			}
+			// One file can be skipped by several.
+			least, most = max(least, l.skipped()), most+l.skipped()
 		}
-		if int64(len(named)) != skipped {
-			t.Errorf("%d files were skipped, %d are named", skipped, len(named))
+		if n := int64(len(named)); n < least || n > most {
+			t.Errorf("%d to %d files were skipped, %d are named", least, most, n)
 		}
 	}
 	return m
