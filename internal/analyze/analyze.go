@@ -91,7 +91,7 @@ type Set struct {
 
 // filesKey stands in the key of a set that takes the digests of files: change
 // it whenever the same layer would give others.
-const filesKey = "files/1"
+const filesKey = "files/2"
 
 // NewSet makes a set for a check (report.Checks). Its key changes with the key
 // of any member.

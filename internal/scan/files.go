@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -107,14 +109,14 @@ func (w *worker) digest(e *layer.Entry, c *layer.Content) {
 	if h == nil {
 		return
 	}
-	path := report.PathHash(e.Path)
+	at := report.PathHash(e.Path)
 	mode := modeOf(e.Info)
 	if h.second {
-		if _, owned := slices.BinarySearch(h.owned, path); owned || report.KindByName(e.Path, mode) != "" {
+		if _, owned := slices.BinarySearch(h.owned, at); owned || report.KindByName(e.Path, mode) != "" {
 			return // not wanted, or hashed already
 		}
 	}
-	if e.Again && !h.pending[path] {
+	if e.Again && !h.pending[at] {
 		return // told when its name was met first
 	}
 	size := e.Info.Size()
@@ -132,12 +134,12 @@ func (w *worker) digest(e *layer.Entry, c *layer.Content) {
 		w.tellFile(e.Path, f)
 		return
 	}
-	f, told := w.hashFile(e, c, hashed{size: size, mode: mode}, path)
+	f, told := w.hashFile(e, c, hashed{size: size, mode: mode}, at)
 	if !told {
 		return
 	}
 	if link == 0 && !h.dir {
-		link = path
+		link = at
 	}
 	if link != 0 && len(h.known) < maxKnownLinks {
 		h.known[link] = f
@@ -172,7 +174,7 @@ func (w *worker) unhashed(e *layer.Entry, skipped string) {
 }
 
 // hashFile reads a file. told is false if there is nothing to tell, or not yet.
-func (w *worker) hashFile(e *layer.Entry, c *layer.Content, f hashed, path uint64) (_ hashed, told bool) {
+func (w *worker) hashFile(e *layer.Entry, c *layer.Content, f hashed, at uint64) (_ hashed, told bool) {
 	h := w.hash
 	f.kind = kindNumber(report.KindByName(e.Path, f.mode))
 	var r io.Reader
@@ -182,7 +184,7 @@ func (w *worker) hashFile(e *layer.Entry, c *layer.Content, f hashed, path uint6
 		s, err := e.Stream()
 		switch {
 		case errors.Is(err, layer.ErrDeferred):
-			h.pending[path] = true
+			h.pending[at] = true
 			return f, false
 		case errors.Is(err, layer.ErrLimit):
 			f.reason = reasonLarge
@@ -290,13 +292,13 @@ func (w *worker) unowned(walk func(layer.Visitor) error) error {
 // hashedBytes is the length of a message about a file without its path.
 const hashedBytes = 8 + 4 + 1 + 1 + sha256.Size
 
-func (w *worker) tellFile(path string, f hashed) {
+func (w *worker) tellFile(name string, f hashed) {
 	b := make([]byte, 0, hashedBytes)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.size))
 	b = binary.LittleEndian.AppendUint32(b, f.mode)
 	b = append(b, f.kind, f.reason)
 	b = append(b, f.sum[:]...)
-	w.out.send(msgFile, b, []byte(path))
+	w.out.send(msgFile, b, []byte(name))
 }
 
 // parseFile reads what tellFile sent.
@@ -377,8 +379,26 @@ func (c *collector) digest(body []byte) error {
 	return nil
 }
 
+// managerDirs are the directories in which distributions' package managers keep
+// their books. No package lists what is in there, and it is not unowned for that.
+func managerDirs(r *report.LayerReport) map[string]bool {
+	out := map[string]bool{}
+	for i := range r.Databases {
+		if d := &r.Databases[i]; len(d.Packages) > 0 && report.OSType(d.Packages[0].Type) {
+			out[path.Dir(d.Path)] = true
+		}
+	}
+	for i := range r.Ownership {
+		if typ, _, _ := strings.Cut(r.Ownership[i].Owner, ":"); report.OSType(typ) {
+			out[path.Dir(r.Ownership[i].Path)] = true
+		}
+	}
+	return out
+}
+
 // settleFiles puts the files into the report: executables first, then those that
-// the databases of the layer do not list, if it has any.
+// the databases of the layer do not list, if it has any, and that are not the
+// databases' own.
 func (c *collector) settleFiles() {
 	r := c.base
 	r.FilesRead = c.end != nil && c.end.Files
@@ -389,11 +409,12 @@ func (c *collector) settleFiles() {
 	}
 	c.data.trim(maxCandidates, maxCandidateNames)
 	left := c.programs.dropped + c.data.dropped
+	managers := managerDirs(r)
 	for i, list := range [][]candidate{c.programs.files, c.data.files} {
 		for _, f := range list {
 			_, f.Owned = slices.BinarySearch(owned, f.hash)
 			switch {
-			case i == 1 && f.Owned:
+			case i == 1 && (f.Owned || managers[path.Dir(f.Path)]):
 			case f.reason != "":
 				r.Ledger.LeaveOut(f.reason, 1)
 			case len(r.Files) == report.MaxFiles:

@@ -312,8 +312,7 @@ func plantedAsks() []plantedAsk {
 					return int64(of(r.TotalNum)), r.DataList, nil
 				}, func(r model.ImageFileInfo) string { return of(r.FilePath) })
 			},
-			want:  func(p *planted.Plot) []string { return p.Unowned },
-			clean: planted.CleanUnowned,
+			want: func(p *planted.Plot) []string { return p.Unowned },
 		},
 		{
 			name: "ListGlobalImageFiles",
@@ -326,8 +325,7 @@ func plantedAsks() []plantedAsk {
 					return int64(of(r.TotalNum)), r.DataList, nil
 				}, func(r model.ImageFileResponseInfo) string { return of(r.FilePath) })
 			},
-			want:  func(p *planted.Plot) []string { return p.Unowned },
-			clean: planted.CleanUnowned,
+			want: func(p *planted.Plot) []string { return p.Unowned },
 		},
 		{
 			name: "ShowImageFilesStat",
@@ -344,8 +342,7 @@ func plantedAsks() []plantedAsk {
 				}
 				return []string{"files"}, nil
 			},
-			want:  func(*planted.Plot) []string { return []string{"files"} },
-			clean: []string{"files"},
+			want: func(*planted.Plot) []string { return []string{"files"} },
 		},
 		{
 			name: "ListImageApps",

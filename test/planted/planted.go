@@ -310,12 +310,9 @@ func (p *Plot) accounts(r *rand.Rand) (string, error) {
 // user is a name that nobody has.
 func (*Plot) user(r *rand.Rand) string { return "u" + Text(r, "[b-df-hj-np-tv-z]{9}") }
 
-// CleanPackages are those of Clean, and CleanUnowned what belongs to none: the
-// database of packages is nobody's.
-var (
-	CleanPackages = []string{"base-files", "site"}
-	CleanUnowned  = []string{"/var/lib/dpkg/info/base-files.list", "/var/lib/dpkg/info/site.list", "/var/lib/dpkg/status"}
-)
+// CleanPackages are those of Clean. They own all of its files but the database of
+// packages.
+var CleanPackages = []string{"base-files", "site"}
 
 // Clean is a small hardened image: two packages that own all files, an account
 // without rights that it runs as, a health check. No distribution is named, so
