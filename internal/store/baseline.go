@@ -199,17 +199,7 @@ func putBaseline(ctx context.Context, tx *sql.Tx, job jobState, out *outcome) (c
 // kept with the layer reports. A content of which not all are kept stays as it
 // is until it is scanned again.
 func (s *Store) RecheckBaseline(ctx context.Context) (int, error) {
-	total := 0
-	for {
-		n, err := s.recheckBaselineBatch(ctx)
-		total += n
-		if err != nil {
-			return total, fmt.Errorf("check baselines anew: %w", err)
-		}
-		if n == 0 {
-			return total, nil
-		}
-	}
+	return inBatches("check baselines anew", func() (int, error) { return s.recheckBaselineBatch(ctx) })
 }
 
 func (s *Store) recheckBaselineBatch(ctx context.Context) (int, error) {

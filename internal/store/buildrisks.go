@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/fault"
@@ -105,17 +104,7 @@ func putBuild(ctx context.Context, tx *sql.Tx, content int64, risks []brokenRule
 // other rules, or before there were any. It returns how many they were. No
 // host is asked: the configurations are kept.
 func (s *Store) RecheckBuild(ctx context.Context) (int, error) {
-	total := 0
-	for {
-		n, err := s.recheckBuildBatch(ctx)
-		total += n
-		if err != nil {
-			return total, fmt.Errorf("check build commands anew: %w", err)
-		}
-		if n == 0 {
-			return total, nil
-		}
-	}
+	return inBatches("check build commands anew", func() (int, error) { return s.recheckBuildBatch(ctx) })
 }
 
 func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
@@ -168,65 +157,6 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 		}
 		return nil
 	})
-}
-
-// recheck checks anew what was checked with other rules: build commands once,
-// for those rules change with the program only, with what earlier versions did
-// not store; baselines whenever they are woken. What fails is tried again.
-func (s *Store) recheck(ctx context.Context) {
-	for _, again := range []struct {
-		what string
-		do   func(context.Context) (int, error)
-		wake <-chan struct{} // nil for once
-	}{
-		{"build commands", s.RecheckBuild, nil},
-		{"results of earlier versions", s.fillIn, nil},
-		{"baselines", s.RecheckBaseline, s.rulesChanged},
-	} {
-		s.recheckUntil(ctx, again.what, again.do, again.wake)
-	}
-}
-
-func (s *Store) recheckUntil(ctx context.Context, what string, do func(context.Context) (int, error), wake <-chan struct{}) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
-		n, err := do(ctx)
-		if n > 0 {
-			s.log.InfoContext(ctx, "checked anew with other rules", "what", what, "contents", n)
-		}
-		retry := t.C
-		switch {
-		case ctx.Err() != nil || err == nil && wake == nil:
-			return
-		case err == nil:
-			retry = nil
-		default:
-			s.log.ErrorContext(ctx, "check anew", "what", what, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-retry:
-		}
-	}
-}
-
-// recheckSoon wakes recheck.
-func (s *Store) recheckSoon() {
-	select {
-	case s.rulesChanged <- struct{}{}:
-	default:
-	}
-}
-
-// recheckSoonIf wakes recheck for a scan that was judged by rules that were
-// replaced before it was stored.
-func (s *Store) recheckSoonIf(out *outcome) {
-	if set := s.rulesInUse.Load(); out.judgement != nil && set != nil && out.judgement.rules != set.Version() {
-		s.recheckSoon()
-	}
 }
 
 // A BuildRisk is a rule that build commands of a project's images break.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/onceover/onceover/internal/check/policy"
 	"github.com/onceover/onceover/internal/report"
@@ -130,18 +129,8 @@ func putDenied(ctx context.Context, tx *sql.Tx, part int64, version string, rows
 // than the one in use. It returns how many parts of images they were. No host is
 // asked.
 func (s *Store) RecheckPolicy(ctx context.Context) (int, error) {
-	total := 0
 	distros := map[int64]report.Distro{}
-	for {
-		n, err := s.recheckPolicyBatch(ctx, distros)
-		total += n
-		if err != nil {
-			return total, fmt.Errorf("judge software anew: %w", err)
-		}
-		if n == 0 {
-			return total, nil
-		}
-	}
+	return inBatches("judge software anew", func() (int, error) { return s.recheckPolicyBatch(ctx, distros) })
 }
 
 func (s *Store) recheckPolicyBatch(ctx context.Context, distros map[int64]report.Distro) (int, error) {
@@ -215,35 +204,6 @@ func readDistro(ctx context.Context, tx *sql.Tx, id int64, known map[int64]repor
 	}
 	known[id] = d
 	return d, nil
-}
-
-// followPolicy runs RecheckPolicy at the start, when the deny list is replaced,
-// and again after an error.
-func (s *Store) followPolicy(ctx context.Context) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
-		n, err := s.RecheckPolicy(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		retry := t.C
-		switch {
-		case err != nil:
-			s.log.ErrorContext(ctx, "judge software by the deny list", "err", err)
-		case n > 0:
-			s.log.InfoContext(ctx, "software judged anew", "parts", n, "policy", policyVersion(s.policy.Load()))
-			fallthrough
-		default:
-			retry = nil
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.policyChanged:
-		case <-retry:
-		}
-	}
 }
 
 // A NonCompliant is software of an image that the deny list denies.

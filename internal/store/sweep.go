@@ -44,7 +44,6 @@ LIMIT 1000`
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.recheck(ctx) })
-	running.Go(func() { s.followPolicy(ctx) })
 	if s.cfg.Advisories != nil {
 		running.Go(func() { s.follow(ctx) })
 	}
