@@ -228,7 +228,7 @@ func (s *scanners) followClamd(ctx context.Context, every time.Duration) {
 	if socket == "" || !slices.Contains(s.checks, report.CheckMalware) {
 		return
 	}
-	used, err := malware.ClamdVersion(socket)
+	used, _ := malware.ClamdVersion(socket) // "" is another than any
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
@@ -237,8 +237,8 @@ func (s *scanners) followClamd(ctx context.Context, every time.Duration) {
 			return
 		case <-t.C:
 		}
-		now := ""
-		if now, err = malware.ClamdVersion(socket); err == nil && now != used {
+		now, err := malware.ClamdVersion(socket)
+		if err == nil && now != used {
 			err = s.take(ctx)
 		}
 		if err != nil {

@@ -256,7 +256,10 @@ func TestHostileInput(t *testing.T) {
 			}
 		}
 	}
-	const size = 8 << 20
+	size := 8 << 20
+	if testing.Short() {
+		size = 2 << 20 // the detector of races is slow
+	}
 	fill := func(s string) []byte { return []byte(strings.Repeat(s, size/len(s)+1)[:size]) }
 	r := rand.New(rand.NewPCG(6, 6))
 	noise := make([]byte, size)
