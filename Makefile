@@ -66,7 +66,7 @@ yara: ## the tests of YARA, with cgo and libyara (apt-get install libyara-dev)
 	fi
 
 contract: build ## the unmodified Huawei SDK against a real server
-	cd test/contract && $(GO) test -count=1 ./...
+	cd test/contract && $(GO) test -count=1 -timeout 20m ./...
 
 e2e: build ## end to end, on real engines and images
 	$(GO) test -count=1 -timeout 20m ./test/e2e
@@ -75,7 +75,7 @@ matrix: ## every engine and archive form on every kind of image: the same result
 	$(GO) test -count=1 -timeout 15m -v ./test/matrix
 
 hostile: ## images made to harm their reader, read within the contract
-	$(GO) test -count=1 -timeout 20m ./test/hostile
+	$(GO) test -count=1 -timeout 25m ./test/hostile
 
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...
