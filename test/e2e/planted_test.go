@@ -326,7 +326,7 @@ func (w *guard) answers(s *server, images []localImage, plot *planted.Plot) {
 	}
 	w.t.Logf("%d operations answered, %d are not built, refused: %v", len(built), len(notBuilt), refused)
 	for _, must := range []string{
-		"ListImageLocal", "ListImageVulnerabilities", "ListImageBuildCommandRisks", "ListImageSensitive", "ListImageSensitiveInfo", "ListImageMalware", "ListGlobalMalware",
+		"ListImageLocal", "ListImageBuildCommandRisks", "ListImageSensitive", "ListImageSensitiveInfo", "ListImageMalware", "ListGlobalMalware",
 		"ListImageRiskConfigs", "ListImageRiskConfigRules", "ShowImageCheckRuleDetail", "ListImageWeakPwdUsers", "ListImageApps", "ListImageFiles",
 	} {
 		if built[must] < 1000 { // empty lists are shorter
