@@ -47,6 +47,7 @@ type worker struct {
 	// which the layer lies: a directory does not tell links from files.
 	barren map[string]barren
 	want   []wanted   // of the present file, by set
+	small  []byte     // content of a small file, while it is looked at
 	hash   *hasher    // nil if no digests are taken
 	limits hashLimits // 0 for the usual ones
 	stats  *layer.Stats
@@ -333,6 +334,13 @@ func nothing(results []result) ([]byte, bool) {
 // each set: the best that any of its analysers made of it.
 func (w *worker) analyze(e *layer.Entry, c *layer.Content) []result {
 	content := &countingReaderAt{r: c}
+	if n := len(w.want); n > 1 && w.want[n-1].set > 0 && c.Size <= smallFile {
+		// Who looks for secrets and malware reads most of it.
+		if w.small == nil {
+			w.small = make([]byte, smallFile)
+		}
+		content.r = &oneRead{r: c, buf: w.small[:c.Size]}
+	}
 	f := analyze.File{Path: e.Path, Info: e.Info, Content: content, Size: c.Size, Sibling: e.Sibling}
 	var head []byte
 	var out []result
@@ -434,6 +442,35 @@ func sniff(r io.ReaderAt, note func(error)) []byte {
 		return []byte{}
 	}
 	return head[:n]
+}
+
+// smallFile is the size of a file that is read once for all analysers.
+const smallFile = 64 << 10
+
+// oneRead reads the whole of a small file when anything of it is wanted.
+type oneRead struct {
+	r    io.ReaderAt
+	buf  []byte // of the size of the file; what was read of it
+	done bool
+	err  error // at the end of buf
+}
+
+func (o *oneRead) ReadAt(p []byte, off int64) (int, error) {
+	if !o.done {
+		n, err := o.r.ReadAt(o.buf, 0)
+		o.buf, o.done, o.err = o.buf[:n], true, err
+		if err == nil {
+			o.err = io.EOF
+		}
+	}
+	if off < 0 || off > int64(len(o.buf)) {
+		return 0, o.err
+	}
+	n := copy(p, o.buf[off:])
+	if n < len(p) {
+		return n, o.err
+	}
+	return n, nil
 }
 
 type countingReaderAt struct {
