@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/check/password"
@@ -111,7 +110,7 @@ func passwords(res *scan.Result) (*export.Passwords, error) {
 		out.Accounts = append(out.Accounts, export.Account{
 			User: a.User, Service: a.Service, Path: a.Path, Line: a.Line, Layer: a.Layer, Kind: a.Kind, Login: a.Login, Changed: a.Changed,
 			Status: a.Status, Rule: a.Rule, Masked: a.Masked, Reason: a.Reason, Tried: a.Tried, Candidates: a.Candidates,
-			Severity: accountSeverity(a), Suggestion: a.Suggestion,
+			Severity: a.Severity(), Suggestion: a.Suggestion,
 		})
 	}
 	c, ok, err := password.ComplexityOf(res.Inventory)
@@ -123,17 +122,4 @@ func passwords(res *scan.Result) (*export.Passwords, error) {
 		Source: c.Source, Path: c.Path, Layer: c.Layer, Suggestion: c.Suggestion,
 	}
 	return out, nil
-}
-
-// accountSeverity is how bad a weak password is: without a shell it lets nobody
-// in by itself. It is "" for an account whose password is not known to be weak.
-func accountSeverity(a password.Account) string {
-	switch {
-	case !slices.Contains([]string{password.StatusWeak, password.StatusEmpty}, a.Status):
-		return ""
-	case a.Login:
-		return report.SeverityHigh
-	default:
-		return report.SeverityMedium
-	}
 }

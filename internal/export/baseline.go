@@ -3,6 +3,7 @@ package export
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,7 +265,7 @@ func (t *tableWriter) passwords(p *Passwords) {
 		}
 	}
 	t.line(fmt.Sprintf("  passwords: %d weak, %d not guessed, %d locked, %d not verified", p.Weak, p.Strong, p.Locked, p.unverified()))
-	for _, reason := range sortedKeys(p.Unverified) {
+	for _, reason := range slices.Sorted(maps.Keys(p.Unverified)) {
 		t.line(fmt.Sprintf("    not verified: %s: %s", plural(p.Unverified[reason], "account"), Printable(reason)))
 	}
 	if p.Complexity != nil {
@@ -302,15 +303,6 @@ func (c *Complexity) text() string {
 		s += "; not demanded: " + strings.Join(missing, ", ")
 	}
 	return s
-}
-
-func sortedKeys(m map[string]int) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // sarifBaseline are the rules that failed and the accounts with weak passwords.

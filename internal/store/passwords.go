@@ -27,11 +27,6 @@ type passwords struct {
 	checked
 }
 
-// isWeak reports whether an account is easy to get into.
-func isWeak(a password.Account) bool {
-	return a.Status == password.StatusWeak || a.Status == password.StatusEmpty
-}
-
 // checkPasswords reads what a scan has found; nil if it did not look. Facts that
 // no agent of ours makes are fault.Invalid.
 func checkPasswords(out *outcome) (*passwords, error) {
@@ -44,15 +39,15 @@ func checkPasswords(out *outcome) (*passwords, error) {
 	}
 	p := &passwords{}
 	for _, a := range accounts {
-		if isWeak(a) {
+		if a.Weak() {
 			p.num++
-			p.severity = max(p.severity, weakSeverity(a))
+			p.severity = max(p.severity, int64(report.SeverityRank(a.Severity())))
 		} else if a.Status != password.StatusUnverified {
 			continue
 		}
 		p.accounts = append(p.accounts, a)
 	}
-	slices.SortStableFunc(p.accounts, func(a, b password.Account) int { return int(boolInt(isWeak(b)) - boolInt(isWeak(a))) })
+	slices.SortStableFunc(p.accounts, func(a, b password.Account) int { return int(boolInt(b.Weak()) - boolInt(a.Weak())) })
 	p.accounts = p.accounts[:min(len(p.accounts), maxAccounts)]
 	return p, nil
 }
@@ -72,15 +67,6 @@ func checkComplexity(out *outcome) (*password.Complexity, error) {
 		return nil, nil
 	}
 	return &c, nil
-}
-
-// weakSeverity is the rank of a weak password: an account of the system without
-// a shell cannot be used from afar.
-func weakSeverity(a password.Account) int64 {
-	if a.Service == password.ServiceSystem && !a.Login {
-		return int64(report.SeverityRank(report.SeverityMedium))
-	}
-	return int64(report.SeverityRank(report.SeverityHigh))
 }
 
 const (

@@ -82,7 +82,7 @@ func TestAccountsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.num != maxAccounts+5 || len(p.accounts) != maxAccounts || !isWeak(p.accounts[maxAccounts-1]) || p.accounts[0].User != "w0" {
+	if p.num != maxAccounts+5 || len(p.accounts) != maxAccounts || !p.accounts[maxAccounts-1].Weak() || p.accounts[0].User != "w0" {
 		t.Errorf("%d weak, %d kept, the first %q", p.num, len(p.accounts), p.accounts[0].User)
 	}
 	if p.severity != int64(report.SeverityRank(report.SeverityMedium)) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/onceover/onceover/internal/report"
 )
 
 // The reason of an account whose hash is too costly, and how it is counted.
@@ -102,7 +104,7 @@ type Account struct {
 	// Kind of the stored password, one of the Kind constants; empty if
 	// there is none.
 	Kind string `json:"kind,omitempty"`
-	// Login says whether the account has a shell.
+	// Login says whether the account has a shell; those of services always do.
 	Login bool `json:"login"`
 	// Changed is the day of the last change, in days since 1970-01-01;
 	// 0 if it is not known.
@@ -110,6 +112,24 @@ type Account struct {
 	Verdict
 	// Suggestion is what to do about it, empty if nothing.
 	Suggestion string `json:"suggestion,omitempty"`
+}
+
+// Weak reports whether the password is weak or empty.
+func (a Account) Weak() bool {
+	return a.Status == StatusWeak || a.Status == StatusEmpty
+}
+
+// Severity is how bad a weak password is: an account without a shell lets nobody
+// in by itself. It is "" for a password that is not known to be weak.
+func (a Account) Severity() string {
+	switch {
+	case !a.Weak():
+		return ""
+	case a.Login:
+		return report.SeverityHigh
+	default:
+		return report.SeverityMedium
+	}
 }
 
 // Days is for how many days the password has been in use, 0 if unknown.
@@ -162,7 +182,7 @@ type User struct {
 func (r Result) Weak() []Account {
 	var out []Account
 	for _, a := range r.Accounts {
-		if a.Status == StatusWeak || a.Status == StatusEmpty {
+		if a.Weak() {
 			out = append(out, a)
 		}
 	}
