@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -213,17 +212,9 @@ func rulesIn(rules, folder string, endings ...string) ([]string, error) {
 const maxRules = 4 << 20
 
 func readRules(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	b, err := readLimited(file, maxRules)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxRules+1))
-	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
-	}
-	if len(b) > maxRules {
-		return nil, fmt.Errorf("read rules: %s is larger than %d bytes", file, maxRules)
 	}
 	return b, nil
 }

@@ -172,15 +172,18 @@ func readEnvFile(path string) (map[string]string, error) {
 	return values, nil
 }
 
-func readSmallFile(path string) ([]byte, error) {
+func readSmallFile(path string) ([]byte, error) { return readLimited(path, maxSmallFile) }
+
+// readLimited reads a file of at most limit bytes.
+func readLimited(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSmallFile+1))
-	if err == nil && len(b) > maxSmallFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxSmallFile)
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	return b, err
 }
