@@ -51,12 +51,12 @@ func (s checkSetup) wordList() (*password.Words, error) {
 			}
 			if _, err := password.NewWords([]string{word}); err != nil {
 				// The error speaks of the first word; it is the one of line n.
-				return nil, fmt.Errorf("%s:%d: not a word of at most %d bytes of UTF-8", file, n, password.MaxWordBytes)
+				return nil, fmt.Errorf("%s:%d: not a word of at most %d bytes of UTF-8", ruleName(s.Rules, file), n, password.MaxWordBytes)
 			}
 			own = append(own[:len(own):len(own)], word)
 		}
 		if err := lines.Err(); err != nil {
-			return nil, fmt.Errorf("read rules: %s: %w", file, err)
+			return nil, fmt.Errorf("read rules: %s: %w", ruleName(s.Rules, file), err)
 		}
 	}
 	w, err := password.NewWords(own)
