@@ -23,7 +23,6 @@ const (
 )
 
 const (
-	sqlSetChain    = `UPDATE content_detail SET chain = $1, steps = $2, system_layer = $3 WHERE content_id = $4`
 	sqlFillChain   = `UPDATE content_detail SET chain = $1, steps = $2 WHERE content_id = $3 AND chain = ''`
 	sqlNoChain     = `SELECT content_id, diff_ids, config FROM content_detail WHERE chain = '' LIMIT $1`
 	sqlBaseOf      = `SELECT c.config_digest, d.diff_ids, d.config, d.distro, d.system_layer FROM content_detail d JOIN content c ON c.id = d.content_id WHERE d.content_id = $1`
@@ -44,21 +43,11 @@ func chainOf(diffIDs []image.Digest, config []byte) (chain string, steps int64) 
 	return string(ids[len(ids)-1]), steps
 }
 
-// putChain stores the chain ID of a content whose detail is stored.
-func putChain(ctx context.Context, tx *sql.Tx, content int64, out *outcome) error {
-	chain, steps := chainOf(out.diffIDs, out.config)
-	if _, err := tx.ExecContext(ctx, sqlSetChain, chain, steps, text(string(out.systemLayer)), content); err != nil {
-		return fmt.Errorf("store chain ID: %w", err)
-	}
-	return nil
-}
-
 // fillChains works out the chain IDs of contents that were stored before they
 // were kept. It returns how many they were.
 func (s *Store) fillChains(ctx context.Context) (total int, err error) {
-	for {
-		n := 0
-		err := s.inTx(ctx, func(tx *sql.Tx) error {
+	return inBatches("work out chain IDs", func() (n int, err error) {
+		err = s.inTx(ctx, func(tx *sql.Tx) error {
 			var rows [][]any
 			err := each(ctx, tx, sqlNoChain, []any{chainBatch}, func(r *sql.Rows) error {
 				var content int64
@@ -89,14 +78,8 @@ func (s *Store) fillChains(ctx context.Context) (total int, err error) {
 			}
 			return nil
 		})
-		if err != nil {
-			return total, fmt.Errorf("work out chain IDs: %w", err)
-		}
-		if n == 0 {
-			return total, nil
-		}
-		total += n
-	}
+		return n, err
+	})
 }
 
 // stacks is the baseimage.Fleet of one project, for one image.

@@ -230,9 +230,8 @@ func (s *Store) BuildRisks(ctx context.Context, project string, f BuildRiskFilte
 	slices.SortFunc(out, func(a, b BuildRisk) int {
 		return cmp.Or(buildcmd.SeverityRank(b.Rule.Severity)-buildcmd.SeverityRank(a.Rule.Severity), strings.Compare(a.Rule.ID, b.Rule.ID))
 	})
-	n := int64(len(out))
-	from := min(p.Offset, n)
-	return out[from:min(from+p.Limit, n)], n, nil
+	out, total = page(out, p)
+	return out, total, nil
 }
 
 // A BuildRiskImage is an image whose build commands break a rule.

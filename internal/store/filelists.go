@@ -376,9 +376,8 @@ func (x *index) partsIn(project string) (revision int64, parts []int64) {
 // countFiles counts the files of parts that were stored before they were
 // counted. It returns how many parts they were.
 func (s *Store) countFiles(ctx context.Context) (total int, err error) {
-	for {
-		n := 0
-		err := s.inTx(ctx, func(tx *sql.Tx) error {
+	return inBatches("count files", func() (n int, err error) {
+		err = s.inTx(ctx, func(tx *sql.Tx) error {
 			var lists []fileList
 			err := each(ctx, tx, sqlUncounted, []any{filesBatch}, func(r *sql.Rows) error {
 				var l fileList
@@ -410,14 +409,8 @@ func (s *Store) countFiles(ctx context.Context) (total int, err error) {
 			}
 			return nil
 		})
-		if err != nil {
-			return total, fmt.Errorf("count files: %w", err)
-		}
-		if n == 0 {
-			return total, nil
-		}
-		total += n
-	}
+		return n, err
+	})
 }
 
 // fillIn works out what older versions did not store.

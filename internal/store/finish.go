@@ -281,10 +281,10 @@ const (
 	sqlScanTime = `SELECT latest_scan_time FROM content WHERE id = $1`
 	// A partial report is no scan: it has no time.
 	sqlContentDone = `UPDATE content SET scan_status = 'success', prior_status = 'success', scan_failed_desc = '', latest_scan_time = $1,
-first_scan_time = CASE first_scan_time WHEN 0 THEN $2 ELSE first_scan_time END, component_num = $3, unread = $4, coverage_id = $5, files = $6 WHERE id = $7`
-	sqlSetAppNum = `UPDATE content SET app_num = $1 WHERE id = $2`
-	sqlPutDetail = `INSERT INTO content_detail (content_id, analyzers, generation, diff_ids, config, distro) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (content_id) DO UPDATE SET analyzers = excluded.analyzers, generation = excluded.generation, diff_ids = excluded.diff_ids, config = excluded.config, distro = excluded.distro`
+first_scan_time = CASE first_scan_time WHEN 0 THEN $2 ELSE first_scan_time END, component_num = $3, unread = $4, coverage_id = $5, files = $6, app_num = $7 WHERE id = $8`
+	sqlPutDetail = `INSERT INTO content_detail (content_id, analyzers, generation, diff_ids, config, distro, chain, steps, system_layer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (content_id) DO UPDATE SET analyzers = excluded.analyzers, generation = excluded.generation, diff_ids = excluded.diff_ids, config = excluded.config,
+distro = excluded.distro, chain = excluded.chain, steps = excluded.steps, system_layer = excluded.system_layer`
 )
 
 // putOutcome replaces what is known of the job's content. It returns how many
@@ -312,20 +312,16 @@ func (s *Store) putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jo
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.ExecContext(ctx, sqlPutDetail, job.content, analyzers, g.ID, string(diffIDs), s.sealConfig(job.content, out.config), distro); err != nil {
+	chain, steps := chainOf(out.diffIDs, out.config)
+	_, err = tx.ExecContext(ctx, sqlPutDetail, job.content, analyzers, g.ID, string(diffIDs), s.sealConfig(job.content, out.config), distro, chain, steps, text(string(out.systemLayer)))
+	if err != nil {
 		return 0, fmt.Errorf("store what the result was made from: %w", err)
 	}
 	if err := putBuild(ctx, tx, job.content, out.build); err != nil {
 		return 0, err
 	}
-	if err := putChain(ctx, tx, job.content, out); err != nil {
-		return 0, err
-	}
 	if err := s.judgeParts(ctx, tx, out); err != nil {
 		return 0, err
-	}
-	if _, err := tx.ExecContext(ctx, sqlSetAppNum, out.apps, job.content); err != nil {
-		return 0, fmt.Errorf("count software: %w", err)
 	}
 	if err := putChecks(ctx, tx, job, out, nowMS); err != nil {
 		return 0, err
@@ -334,7 +330,7 @@ func (s *Store) putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jo
 	if out.partial() {
 		scanned = 0
 	}
-	_, err = tx.ExecContext(ctx, sqlContentDone, scanned, nowMS, out.components, boolInt(unread(out.inventory.Problems)), coverage, out.filesKnown, job.content)
+	_, err = tx.ExecContext(ctx, sqlContentDone, scanned, nowMS, out.components, boolInt(unread(out.inventory.Problems)), coverage, out.filesKnown, out.apps, job.content)
 	if err != nil {
 		return 0, fmt.Errorf("store result: %w", err)
 	}

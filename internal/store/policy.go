@@ -19,10 +19,7 @@ const policyBatch = 64
 // New results are judged by it at once, what is stored by Run.
 func (s *Store) SetPolicy(p *policy.Policy) {
 	s.policy.Store(p)
-	select {
-	case s.policyChanged <- struct{}{}:
-	default: // it will look anyway
-	}
+	wakeLoop(s.policyChanged)
 }
 
 // policyVersion is the version of the deny list in use, "" for none. An empty

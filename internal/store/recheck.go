@@ -59,20 +59,25 @@ func (s *Store) recheckUntil(ctx context.Context, what string, do func(context.C
 func inBatches(what string, do func() (int, error)) (total int, err error) {
 	for {
 		n, err := do()
-		total += n
 		if err != nil {
 			return total, fmt.Errorf("%s: %w", what, err)
 		}
 		if n == 0 {
 			return total, nil
 		}
+		total += n
 	}
 }
 
 // recheckSoon wakes recheck.
 func (s *Store) recheckSoon() {
+	wakeLoop(s.rulesChanged)
+}
+
+// wakeLoop tells a loop to look once more; one that was told already will.
+func wakeLoop(c chan<- struct{}) {
 	select {
-	case s.rulesChanged <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
