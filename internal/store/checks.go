@@ -69,9 +69,7 @@ var checkPutters = map[string]func(ctx context.Context, tx *sql.Tx, job jobState
 const (
 	sqlPutCheck = `INSERT INTO content_check (content_id, name, key, num, severity, partial, checked_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (content_id, name) DO UPDATE SET key = excluded.key, num = excluded.num, severity = excluded.severity, partial = excluded.partial, checked_at = excluded.checked_at`
-	sqlSetChecked      = `UPDATE content_check SET num = $1, severity = $2 WHERE content_id = $3 AND name = $4`
-	sqlCheckedSeverity = `UPDATE content SET check_severity = (SELECT COALESCE(MAX(k.severity), 0) FROM content_check k WHERE k.content_id = $1) WHERE id = $2`
-	// The same of many contents.
+	sqlSetChecked        = `UPDATE content_check SET num = $1, severity = $2 WHERE content_id = $3 AND name = $4`
 	sqlCheckedSeverities = `UPDATE content SET check_severity = (SELECT COALESCE(MAX(k.severity), 0) FROM content_check k WHERE k.content_id = content.id) WHERE id IN {in}`
 	sqlLevelsOf          = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id IN {in}`
 	sqlAnalyzersOf       = `SELECT analyzers FROM content_detail WHERE content_id = $1`
@@ -95,7 +93,7 @@ func putChecks(ctx context.Context, tx *sql.Tx, job jobState, out *outcome, nowM
 			return fmt.Errorf("store check %s: %w", name, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, sqlCheckedSeverity, job.content, job.content); err != nil {
+	if err := execIn(ctx, tx, sqlCheckedSeverities, []int64{job.content}); err != nil {
 		return fmt.Errorf("store severity of checks: %w", err)
 	}
 	return nil
@@ -108,13 +106,7 @@ func setChecked(ctx context.Context, tx *sql.Tx, content int64, name string, c c
 	if _, err := tx.ExecContext(ctx, sqlSetChecked, c.num, c.severity, content, name); err != nil {
 		return fmt.Errorf("store check %s: %w", name, err)
 	}
-	if _, err := tx.ExecContext(ctx, sqlCheckedSeverity, content, content); err != nil {
-		return fmt.Errorf("store severity of checks: %w", err)
-	}
-	if _, err := tx.ExecContext(ctx, sqlLevelOfOne, content); err != nil {
-		return fmt.Errorf("set severity level: %w", err)
-	}
-	return nil
+	return followChecks(ctx, tx, []int64{content})
 }
 
 // followChecks lets the severity levels of contents follow their rows of

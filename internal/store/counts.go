@@ -9,17 +9,17 @@ import (
 	"slices"
 )
 
-// The severity_level of an image: that of its worst finding, of any check; one of unknown
-// severity counts as low. One without findings is called safe only if there is
-// no doubt about the advisories and the reading, and one that no scan has read
-// to its end has none.
+// The severity_level of an image: that of its worst finding, of any check; one of
+// unknown severity counts as low. One without findings is called safe only if
+// there is no doubt about the advisories and the reading, and one that no scan has
+// read to its end has none. The numbers of findings go between the parts.
 const (
-	levelNow = levelScanned +
-		`WHEN vul_critical + vul_high > 0 ` + orHigh + `THEN 'High' WHEN vul_medium > 0 ` + orMedium + `THEN 'Medium' WHEN vul_low + vul_unknown > 0 ` + orLow + `THEN 'Low' ` + levelSafe
-	// What the checks found counts like a finding.
-	orHigh, orMedium, orLow = `OR check_severity >= 3 `, `OR check_severity = 2 `, `OR check_severity = 1 `
-	levelScanned            = `CASE WHEN latest_scan_time = 0 THEN '' `
-	levelSafe               = `WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END`
+	levelNow = levelHigh + `vul_critical + vul_high` + levelMedium + `vul_medium` + levelLow + `vul_low + vul_unknown` + levelSafe
+
+	levelHigh   = `CASE WHEN latest_scan_time = 0 THEN '' WHEN check_severity >= 3 OR `
+	levelMedium = ` > 0 THEN 'High' WHEN check_severity = 2 OR `
+	levelLow    = ` > 0 THEN 'Medium' WHEN check_severity = 1 OR `
+	levelSafe   = ` > 0 THEN 'Low' WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END`
 )
 
 // What is counted of the advisories of a content, each by its worst severity
@@ -41,7 +41,7 @@ WHERE content.id = $2`
 	// sqlCountContents does the same for many: those whose ids lie above one
 	// and not above another.
 	sqlCountContents = setCounts + `,
-severity_level = ` + levelScanned + `WHEN t.n4 + t.n3 > 0 ` + orHigh + `THEN 'High' WHEN t.n2 > 0 ` + orMedium + `THEN 'Medium' WHEN t.n1 + t.n0 > 0 ` + orLow + `THEN 'Low' ` + levelSafe + `
+severity_level = ` + levelHigh + `t.n4 + t.n3` + levelMedium + `t.n2` + levelLow + `t.n1 + t.n0` + levelSafe + `
 FROM (SELECT c.id, COUNT(worst.vul_id) AS n, ` + countWorst + `
 FROM content c LEFT JOIN (SELECT cp.content_id, s.vul_id, MAX(s.severity) AS severity
 FROM content_part cp JOIN (SELECT pp.part_id, f.vul_id, MAX(f.severity) AS severity FROM part_package pp JOIN finding f ON f.package_id = pp.package_id
@@ -76,8 +76,7 @@ const (
 	// setShift adds the columns of the table "d" to the counters.
 	setShift = `UPDATE content SET vul_num = vul_num + d.n4 + d.n3 + d.n2 + d.n1 + d.n0, vul_critical = vul_critical + d.n4, vul_high = vul_high + d.n3,
 vul_medium = vul_medium + d.n2, vul_low = vul_low + d.n1, vul_unknown = vul_unknown + d.n0,
-severity_level = ` + levelScanned + `WHEN vul_critical + d.n4 + vul_high + d.n3 > 0 ` + orHigh + `THEN 'High'
-WHEN vul_medium + d.n2 > 0 ` + orMedium + `THEN 'Medium' WHEN vul_low + d.n1 + vul_unknown + d.n0 > 0 ` + orLow + `THEN 'Low' ` + levelSafe + ` `
+severity_level = ` + levelHigh + `vul_critical + d.n4 + vul_high + d.n3` + levelMedium + `vul_medium + d.n2` + levelLow + `vul_low + d.n1 + vul_unknown + d.n0` + levelSafe + ` `
 	sqlShiftOne = setShift + `FROM (SELECT $1 AS content_id, $2 AS n0, $3 AS n1, $4 AS n2, $5 AS n3, $6 AS n4) d WHERE content.id = d.content_id`
 	sqlShiftAll = setShift + `FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS d (content_id, n0, n1, n2, n3, n4) WHERE content.id = d.content_id`
 )

@@ -106,8 +106,9 @@ FROM old_content_package o JOIN old_package p ON p.id = o.package_id WHERE o.con
 	sqlKeepDoubt = `UPDATE content SET unread = 1 WHERE id = $1 AND latest_scan_time > 0 AND vul_num = 0 AND severity_level = ''`
 	sqlDropOld   = `DROP TABLE `
 	// sqlCarryLevel is what sqlLevelOfOne was when this migration was written.
-	sqlCarryLevel = `UPDATE content SET severity_level = ` + levelScanned +
-		`WHEN vul_critical + vul_high > 0 THEN 'High' WHEN vul_medium > 0 THEN 'Medium' WHEN vul_low + vul_unknown > 0 THEN 'Low' ` + levelSafe + ` WHERE id = $1`
+	sqlCarryLevel = `UPDATE content SET severity_level = CASE WHEN latest_scan_time = 0 THEN ''
+WHEN vul_critical + vul_high > 0 THEN 'High' WHEN vul_medium > 0 THEN 'Medium' WHEN vul_low + vul_unknown > 0 THEN 'Low'
+WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END WHERE id = $1`
 	// sqlCarryFinding is what sqlPutFinding was when this migration was written.
 	sqlCarryFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen) VALUES`
 
