@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -178,36 +179,22 @@ type placedContent struct{ id, images, apps int64 }
 func (x *index) placed(project string, places map[int64]int64) []placedContent {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	number, ok := x.projects[project]
-	if !ok {
-		return nil
-	}
 	var out []placedContent
-	add := func(s *slot) {
-		c := placedContent{s.content, int64(s.images), int64(s.apps)}
-		if places != nil {
-			c.apps = 0
-			for _, part := range s.parts {
-				c.apps += places[part]
-			}
-		}
-		if s.project == number && c.images > 0 && c.apps > 0 {
-			out = append(out, c)
+	add := func(s *slot, apps int64) {
+		if apps > 0 {
+			out = append(out, placedContent{s.content, int64(s.images), apps})
 		}
 	}
 	if places == nil {
-		for i := range x.slots {
-			add(&x.slots[i])
-		}
+		x.each(project, func(s *slot) { add(s, int64(s.apps)) })
 	} else {
-		seen := newBitmap(len(x.slots))
-		for part := range places {
-			for _, at := range x.parts[part] {
-				if seen.set(at) {
-					add(&x.slots[at])
-				}
+		x.having(project, maps.Keys(places), nil, func(s *slot) {
+			var apps int64
+			for _, part := range s.parts {
+				apps += places[part]
 			}
-		}
+			add(s, apps)
+		})
 	}
 	slices.SortFunc(out, func(a, b placedContent) int { return cmp.Compare(a.id, b.id) })
 	return out

@@ -360,15 +360,7 @@ func (c *fileLists) of(ctx context.Context, tx *sql.Tx, x *index, project string
 func (x *index) partsIn(project string) (revision int64, parts []int64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	number, ok := x.projects[project]
-	if !ok {
-		return x.revision, nil
-	}
-	for i := range x.slots {
-		if s := &x.slots[i]; s.project == number && s.images > 0 {
-			parts = append(parts, s.parts...)
-		}
-	}
+	x.each(project, func(s *slot) { parts = append(parts, s.parts...) })
 	slices.Sort(parts)
 	return x.revision, slices.Compact(parts)
 }

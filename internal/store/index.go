@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"maps"
 	"math/bits"
 	"slices"
@@ -292,10 +293,23 @@ func (x *index) partsSince(revision int64) (now int64, parts []int64) {
 	return x.revision, slices.Collect(maps.Keys(x.parts))
 }
 
-// having calls do once for each content of a project that has one of some parts,
-// but for those that no host has any more and those that are excepted. The caller
-// holds the lock.
-func (x *index) having(project string, parts hits, except map[int64]bool, do func(*slot)) {
+// each calls do once for each content of a project, but for those that no host
+// has any more. The caller holds the lock.
+func (x *index) each(project string, do func(*slot)) {
+	number, ok := x.projects[project]
+	if !ok {
+		return
+	}
+	for i := range x.slots {
+		if s := &x.slots[i]; s.project == number && s.images > 0 {
+			do(s)
+		}
+	}
+}
+
+// having is like each for the contents that have one of some parts, but for those
+// that are excepted.
+func (x *index) having(project string, parts iter.Seq[int64], except map[int64]bool, do func(*slot)) {
 	number, ok := x.projects[project]
 	if !ok {
 		return
@@ -317,7 +331,7 @@ func (x *index) holders(project string, parts hits, except map[int64]bool) holde
 	defer x.mu.RUnlock()
 	var out holders
 	agents := newBitmap(len(x.agents))
-	x.having(project, parts, except, func(s *slot) {
+	x.having(project, maps.Keys(parts), except, func(s *slot) {
 		out.Images += int64(s.images)
 		out.Containers += int64(s.running)
 		out.contents = append(out.contents, weighed{s.content, int64(s.images), int64(s.running)})

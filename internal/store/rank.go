@@ -203,7 +203,7 @@ func (x *index) hosts(project string, parts hits, except map[int64]bool) (n int6
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	agents := newBitmap(len(x.agents))
-	x.having(project, parts, except, func(s *slot) {
+	x.having(project, maps.Keys(parts), except, func(s *slot) {
 		for _, h := range s.hosts {
 			if agents.set(h) {
 				n++
