@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/fault"
-	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/report"
 )
 
@@ -260,26 +258,18 @@ func (s *Store) recheckBaselineBatch(ctx context.Context) (int, error) {
 // keptBaseline makes what the rules are asked about from the layer reports
 // that are kept of a content. If one is missing that is fault.Conflict.
 func (s *Store) keptBaseline(ctx context.Context, content int64) (*baseline.Image, error) {
-	var analyzers, list string
-	var config []byte
-	err := s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&analyzers, &list, &config)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !report.Has(analyzers, report.CheckBaseline) {
+	img, config, err := s.lastScan(ctx, content)
+	if err != nil {
+		return nil, err
+	}
+	if img == nil || !report.Has(img.Analyzers, report.CheckBaseline) {
 		return nil, fault.New(fault.Conflict, "the baselines of the image have not been checked yet")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read scan: %w", err)
-	}
-	if config, _, err = s.openConfig(content, config); err != nil {
-		return nil, fmt.Errorf("read scan: %w", err)
-	}
-	img := fleet.ImageReport{Analyzers: report.JoinKeys(slices.DeleteFunc(report.SplitKeys(analyzers), func(key string) bool {
+	img.Analyzers = report.JoinKeys(slices.DeleteFunc(report.SplitKeys(img.Analyzers), func(key string) bool {
 		check := report.CheckOf(key)
 		return check != report.CheckPackages && check != report.CheckBaseline
-	}))}
-	if err := json.Unmarshal([]byte(list), &img.DiffIDs); err != nil {
-		return nil, fmt.Errorf("read diff IDs: %w", err)
-	}
-	layers, missing, err := s.layerReports(ctx, &img)
+	}))
+	layers, missing, err := s.layerReports(ctx, img)
 	if err != nil {
 		return nil, err
 	}

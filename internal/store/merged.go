@@ -26,6 +26,28 @@ type Merged struct {
 	Running bool
 }
 
+// lastScan is what the last scan of a content was made from: its layers with the
+// keys of its reports, and the configuration as the registry has it. The report is
+// nil if there was no scan.
+func (s *Store) lastScan(ctx context.Context, content int64) (img *fleet.ImageReport, config []byte, err error) {
+	img = &fleet.ImageReport{}
+	var list []byte
+	err = s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&img.Analyzers, &list, &config)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, fmt.Errorf("read scan of image: %w", err)
+	}
+	if len(config) == 0 || len(list) == 0 {
+		return nil, nil, nil
+	}
+	if err := json.Unmarshal(list, &img.DiffIDs); err != nil {
+		return nil, nil, fmt.Errorf("read diff IDs: %w", err)
+	}
+	if config, _, err = s.openConfig(content, config); err != nil {
+		return nil, nil, fmt.Errorf("read scan of image: %w", err)
+	}
+	return img, config, nil
+}
+
 // Merged merges the layer reports of an image once more. An unknown image is
 // fault.NotFound; one that was not scanned yet, or of which not every layer
 // report is kept, is fault.Conflict.
@@ -34,27 +56,18 @@ func (s *Store) Merged(ctx context.Context, project, imageID string) (*Merged, e
 	if err != nil {
 		return nil, err
 	}
-	var analyzers, list string
-	var raw []byte
-	err = s.read.QueryRowContext(ctx, sqlScanned, content).Scan(&analyzers, &list, &raw)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("read scan of image: %w", err)
+	img, raw, err := s.lastScan(ctx, content)
+	if err != nil {
+		return nil, err
 	}
-	if len(raw) == 0 || list == "" {
+	if img == nil {
 		return nil, fault.New(fault.Conflict, "image %s has not been scanned yet", imageID)
 	}
-	img := fleet.ImageReport{Analyzers: analyzers}
-	if err := json.Unmarshal([]byte(list), &img.DiffIDs); err != nil {
-		return nil, fmt.Errorf("read diff IDs: %w", err)
-	}
 	out := &Merged{}
-	if raw, _, err = s.openConfig(content, raw); err != nil {
-		return nil, fmt.Errorf("read scan of image: %w", err)
-	}
 	if out.Config, err = image.ParseConfig(raw); err != nil {
 		return nil, fmt.Errorf("read image configuration: %w", err)
 	}
-	layers, missing, err := s.layerReports(ctx, &img)
+	layers, missing, err := s.layerReports(ctx, img)
 	if err != nil {
 		return nil, err
 	}
