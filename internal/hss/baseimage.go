@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/onceover/onceover/internal/check/baseimage"
+	"github.com/onceover/onceover/internal/store"
 )
 
 type basicImageIn struct {
@@ -19,9 +20,7 @@ func (a *api) listImageBasicImage(ctx context.Context, c call, in *basicImageIn)
 			return nil, err
 		}
 	}
-	total := int64(len(rows))
-	from := min(c.page.Offset, total)
-	rows = rows[from:min(from+c.page.Limit, total)]
+	rows, total := store.PageOf(rows, c.page)
 	list := make([]ImageBasicImageInfo, len(rows))
 	for i, r := range rows {
 		list[i] = ImageBasicImageInfo{OsName: given(r.OSName), OsVersion: given(r.OSVersion), LayerDigest: given(string(r.LayerDigest))}

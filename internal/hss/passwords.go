@@ -33,7 +33,7 @@ func (a *api) listImageWeakPwdUsers(ctx context.Context, c call, in *ListImageWe
 func (a *api) listImagePwdComplexity(ctx context.Context, c call, in *ListImagePwdComplexityParams) (*ListImagePwdComplexityResponse, error) {
 	var rows []store.Complexity
 	var total int64
-	if family := value(in.ImageType); family == "" || isLocal(family) {
+	if allLocal(in.ImageType) {
 		var err error
 		rows, total, err = a.store.Complexities(ctx, c.project, selector(nil, in.ImageName, in.ImageVersion), c.page)
 		if err != nil {

@@ -178,7 +178,7 @@ func (s *Store) Baselines(ctx context.Context, project string, f BaselineFilter,
 	if f.Severity != "" {
 		all = slices.DeleteFunc(all, func(b Baseline) bool { return b.Severity != f.Severity })
 	}
-	out, total := page(all, p)
+	out, total := PageOf(all, p)
 	return out, total, nil
 }
 
@@ -201,12 +201,12 @@ func (s *Store) BaselineRulesOf(ctx context.Context, project string, f BaselineF
 		return cmp.Or(cmp.Compare(boolInt(b.Failed), boolInt(a.Failed)),
 			report.SeverityRank(b.Severity)-report.SeverityRank(a.Severity))
 	})
-	out, total := page(all, p)
+	out, total := PageOf(all, p)
 	return out, total, nil
 }
 
-// page is a part of a list that is made in memory, and the length of it.
-func page[T any](all []T, p Page) ([]T, int64) {
+// PageOf is a part of a list that is made in memory, and the length of it.
+func PageOf[T any](all []T, p Page) ([]T, int64) {
 	n := int64(len(all))
 	from := min(p.Offset, n)
 	return all[from:min(from+p.Limit, n)], n

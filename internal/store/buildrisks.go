@@ -230,7 +230,7 @@ func (s *Store) BuildRisks(ctx context.Context, project string, f BuildRiskFilte
 	slices.SortFunc(out, func(a, b BuildRisk) int {
 		return cmp.Or(buildcmd.SeverityRank(b.Rule.Severity)-buildcmd.SeverityRank(a.Rule.Severity), strings.Compare(a.Rule.ID, b.Rule.ID))
 	})
-	out, total = page(out, p)
+	out, total = PageOf(out, p)
 	return out, total, nil
 }
 
