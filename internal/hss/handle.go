@@ -40,6 +40,8 @@ type endpoint func(r *http.Request, op *operation, c call) (any, error)
 // call is what every operation knows of a request.
 type call struct {
 	project string
+	// tenants are the enterprise projects that it acts in, one or more.
+	tenants []string
 	by      string // access key id
 	page    store.Page
 	// empty says that a parameter has a value that selects nothing.
@@ -158,7 +160,7 @@ func (a *api) begin(r *http.Request) (call, error) {
 	if !slices.Contains([]string{"", "0", "all_granted_eps"}, eps) {
 		return call{}, fault.New(fault.Forbidden, "no permission for enterprise project %s", eps)
 	}
-	return call{project: project, by: key.AK}, nil
+	return call{project: project, tenants: []string{project}, by: key.AK}, nil
 }
 
 // recoverPanics answers 500 where a handler fails badly.
