@@ -18,7 +18,10 @@ func (a *api) listImageApps(ctx context.Context, c call, in *imageAppsIn) (*List
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		if rows, total, err = a.store.Apps(ctx, c.project, in.ImageID, value(in.AppName), c.page); err != nil {
+		rows, total, err = rowsOf(c, func(t string) ([]store.App, int64, error) {
+			return a.store.Apps(ctx, t, in.ImageID, value(in.AppName), c.page)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -36,7 +39,10 @@ func (a *api) listGlobalImageApps(ctx context.Context, c call, in *ListGlobalIma
 		var err error
 		// HSS has a filter for what is not compliant, and none for what is.
 		f := store.AppFilter{Name: value(in.AppName), NonCompliant: in.IsCompliant != nil && !*in.IsCompliant}
-		if rows, total, err = a.store.AllApps(ctx, c.project, f, c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.AppPlace, int64, error) {
+			return a.store.AllApps(ctx, t, f, p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +67,10 @@ func (a *api) listImageNonCompliantApp(ctx context.Context, c call, in *nonCompl
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		if rows, total, err = a.store.NonCompliant(ctx, c.project, in.ImageID, value(in.AppName), c.page); err != nil {
+		rows, total, err = rowsOf(c, func(t string) ([]store.NonCompliant, int64, error) {
+			return a.store.NonCompliant(ctx, t, in.ImageID, value(in.AppName), c.page)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -16,7 +16,8 @@ func (a *api) listImageBasicImage(ctx context.Context, c call, in *basicImageIn)
 	var rows []baseimage.Base
 	if isLocal(in.ImageType) {
 		var err error
-		if rows, err = a.store.Bases(ctx, c.project, in.ImageID, value(in.OsName)); err != nil {
+		rows, err = found(c, func(t string) ([]baseimage.Base, error) { return a.store.Bases(ctx, t, in.ImageID, value(in.OsName)) })
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package hss
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/onceover/onceover/internal/check/baseline"
@@ -32,7 +33,7 @@ func (a *api) listImageRiskConfigs(ctx context.Context, c call, in *ListImageRis
 	var total int64
 	if isLocal(in.ImageType) && !c.empty {
 		var err error
-		rows, total, err = a.store.Baselines(ctx, c.project, store.BaselineFilter{
+		rows, total, err = a.store.Baselines(ctx, c.tenants, store.BaselineFilter{
 			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
 			CheckName: value(in.CheckName), Standard: value(in.Standard), Severity: value(in.Severity),
 		}, c.page)
@@ -60,7 +61,7 @@ func (a *api) listImageRiskConfigRules(ctx context.Context, c call, in *riskConf
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BaselineRulesOf(ctx, c.project, store.BaselineFilter{
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.tenants, store.BaselineFilter{
 			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
 			CheckName: in.CheckName, Standard: in.Standard, Severity: value(in.Severity),
 			Name: value(in.CheckRuleName), Failed: failedIs(in.ResultType),
@@ -83,8 +84,19 @@ func (a *api) showImageCheckRuleDetail(ctx context.Context, c call, in *ShowImag
 	if !isLocal(in.ImageType) || in.CheckType != in.CheckName {
 		return nil, fault.New(fault.NotFound, "there is no baseline %s of type %s for images of type %s", in.CheckName, in.CheckType, in.ImageType)
 	}
-	rule, cases, err := a.store.RuleDetail(ctx, c.project, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard},
-		selector(in.ImageId, in.ImageName, in.ImageVersion))
+	var rule *baseline.Rule
+	var cases []baseline.Case
+	err := act(c, func(t string) error {
+		if cases != nil {
+			return nil // of the first tenant that has the image
+		}
+		r, of, err := a.store.RuleDetail(ctx, t, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard},
+			selector(in.ImageId, in.ImageName, in.ImageVersion))
+		if err == nil {
+			rule, cases = r, of
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +118,24 @@ func (a *api) showImageBaselineStatistic(ctx context.Context, c call, in *ShowIm
 	if !isLocal(in.ImageType) || c.empty {
 		return &ShowImageBaselineStatisticResponse{ImageWeakPwd: new(int32), PwdPolicy: new(int32), SecurityCheck: new(int32)}, nil
 	}
-	n, err := a.store.Unsafe(ctx, c.project, selector(in.ImageId, in.ImageName, in.ImageVersion))
+	var n store.Unsafe
+	err := act(c, func(t string) error {
+		of, err := a.store.Unsafe(ctx, t, selector(in.ImageId, in.ImageName, in.ImageVersion))
+		n.Rules, n.WeakPasswords, n.Complexity = plus(n.Rules, of.Rules), plus(n.WeakPasswords, of.WeakPasswords), plus(n.Complexity, of.Complexity)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &ShowImageBaselineStatisticResponse{ImageWeakPwd: countp(n.WeakPasswords), PwdPolicy: countp(n.Complexity), SecurityCheck: countp(n.Rules)}, nil
+}
+
+// plus adds numbers of which either may not be known.
+func plus(a, b *int64) *int64 {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return new(*a + *b)
 }
 
 // countp is absent where it is not known.
@@ -128,7 +153,7 @@ func (a *api) listCheckRulesInfo(ctx context.Context, c call, in *ListCheckRules
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BaselineRulesOf(ctx, c.project, store.BaselineFilter{
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.tenants, store.BaselineFilter{
 			Images: selector(in.ImageId, in.ImageName, in.ImageVersion), Failed: failedIs(in.ScanResult),
 		}, c.page)
 		if err != nil {
@@ -151,8 +176,9 @@ func (a *api) listCheckRuleResources(ctx context.Context, c call, in *ListCheckR
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.RuleImages(ctx, c.project, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard},
-			failedIs(in.ScanResult), c.page)
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.RuleImage, int64, error) {
+			return a.store.RuleImages(ctx, t, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard}, failedIs(in.ScanResult), p)
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ func (a *api) listImageBuildCommandRisks(ctx context.Context, c call, in *ListIm
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BuildRisks(ctx, c.project, store.BuildRiskFilter{
+		rows, total, err = a.store.BuildRisks(ctx, c.tenants, store.BuildRiskFilter{
 			ImageID: value(in.ImageId), Name: value(in.RiskName), Level: value(in.RiskLevel),
 		}, c.page)
 		if err != nil {
@@ -36,7 +36,10 @@ func (a *api) listImageBuildCommandRisksImages(ctx context.Context, c call, in *
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		if rows, total, err = a.store.BuildRiskImages(ctx, c.project, in.RuleId, value(in.ImageId), c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.BuildRiskImage, int64, error) {
+			return a.store.BuildRiskImages(ctx, t, in.RuleId, value(in.ImageId), p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

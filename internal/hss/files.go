@@ -17,7 +17,10 @@ func (a *api) listImageFiles(ctx context.Context, c call, in *imageFilesIn) (*Li
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		if rows, total, err = a.store.Files(ctx, c.project, in.ImageID, value(in.FileName), c.page); err != nil {
+		rows, total, err = rowsOf(c, func(t string) ([]store.ImageFile, int64, error) {
+			return a.store.Files(ctx, t, in.ImageID, value(in.FileName), c.page)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -35,7 +38,10 @@ func (a *api) listGlobalImageFiles(ctx context.Context, c call, in *ListGlobalIm
 	var total int64
 	if allLocal(in.ImageType) {
 		var err error
-		if rows, total, err = a.store.AllFiles(ctx, c.project, value(in.FileName), c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.ImageFile, int64, error) {
+			return a.store.AllFiles(ctx, t, value(in.FileName), p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -58,7 +64,7 @@ func (a *api) showImageFilesStat(ctx context.Context, c call, in *filesStatIn) (
 	if !isLocal(in.ImageType) {
 		return out, nil
 	}
-	stat, err := a.store.FilesStat(ctx, c.project, in.ImageID)
+	stat, err := found(c, func(t string) (*store.FilesStat, error) { return a.store.FilesStat(ctx, t, in.ImageID) })
 	if err != nil {
 		return nil, err
 	}

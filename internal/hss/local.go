@@ -13,7 +13,10 @@ func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalPara
 	var total int64
 	if !c.empty {
 		var err error
-		if rows, total, err = a.store.Images(ctx, c.project, imageFilter(in), c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Image, int64, error) {
+			return a.store.Images(ctx, t, imageFilter(in), p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -54,7 +57,9 @@ func scanStatus(v string) string {
 }
 
 func (a *api) listLocalImageAppInfo(ctx context.Context, c call, in *ListLocalImageAppInfoParams) (*ListLocalImageAppInfoResponse, error) {
-	rows, total, err := a.store.Apps(ctx, c.project, in.ImageId, value(in.AppName), c.page)
+	rows, total, err := rowsOf(c, func(t string) ([]store.App, int64, error) {
+		return a.store.Apps(ctx, t, in.ImageId, value(in.AppName), c.page)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,9 @@ const (
 
 func (a *api) listLocalImageHosts(ctx context.Context, c call, in *ListLocalImageHostsParams) (*ListLocalImageHostsResponse, error) {
 	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
-	rows, total, err := a.store.Hosts(ctx, c.project, key, value(in.HostName), c.page)
+	rows, total, err := listed(c, func(t string, p store.Page) ([]store.Host, int64, error) {
+		return a.store.Hosts(ctx, t, key, value(in.HostName), p)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +100,9 @@ func (a *api) listLocalImageHosts(ctx context.Context, c call, in *ListLocalImag
 
 func (a *api) listLocalImageContainers(ctx context.Context, c call, in *ListLocalImageContainersParams) (*ListLocalImageContainersResponse, error) {
 	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
-	rows, total, err := a.store.Containers(ctx, c.project, key, value(in.ContainerId), c.page)
+	rows, total, err := listed(c, func(t string, p store.Page) ([]store.Container, int64, error) {
+		return a.store.Containers(ctx, t, key, value(in.ContainerId), p)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +117,13 @@ func (a *api) listLocalImageContainers(ctx context.Context, c call, in *ListLoca
 }
 
 func (a *api) showImageAssetStatistics(ctx context.Context, c call, _ *ShowImageAssetStatisticsParams) (*ShowImageAssetStatisticsResponse, error) {
-	n, err := a.store.ImageNum(ctx, c.project)
-	if err != nil {
-		return nil, err
+	var n int64
+	for _, t := range c.tenants {
+		of, err := a.store.ImageNum(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		n += of
 	}
 	return &ShowImageAssetStatisticsResponse{LocalNum: int32p(n), CicdNum: new(int32), RegistryNum: new(int32)}, nil
 }

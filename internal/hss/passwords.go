@@ -2,6 +2,7 @@ package hss
 
 import (
 	"context"
+	"slices"
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
@@ -12,7 +13,9 @@ func (a *api) listImageWeakPwdUsers(ctx context.Context, c call, in *ListImageWe
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.WeakAccounts(ctx, c.project, selector(in.ImageId, in.ImageName, in.TagName), value(in.UserName), c.page)
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.WeakAccount, int64, error) {
+			return a.store.WeakAccounts(ctx, t, selector(in.ImageId, in.ImageName, in.TagName), value(in.UserName), p)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -35,7 +38,9 @@ func (a *api) listImagePwdComplexity(ctx context.Context, c call, in *ListImageP
 	var total int64
 	if allLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.Complexities(ctx, c.project, selector(nil, in.ImageName, in.ImageVersion), c.page)
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Complexity, int64, error) {
+			return a.store.Complexities(ctx, t, selector(nil, in.ImageName, in.ImageVersion), p)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -52,9 +57,13 @@ func (a *api) listImagePwdComplexity(ctx context.Context, c call, in *ListImageP
 }
 
 func (a *api) showExtendedWeakPassword(ctx context.Context, c call, _ *ShowExtendedWeakPasswordParams) (*ShowExtendedWeakPasswordResponse, error) {
-	words, err := a.store.Words(ctx, c.project)
-	if err != nil {
-		return nil, err
+	words := []string{}
+	for _, t := range c.tenants {
+		of, err := a.store.Words(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, slices.DeleteFunc(of, func(w string) bool { return slices.Contains(words, w) })...)
 	}
 	return &ShowExtendedWeakPasswordResponse{ExtendedWeakPassword: &words}, nil
 }
@@ -71,5 +80,5 @@ func (a *api) changeExtendedWeakPassword(ctx context.Context, c call, in *weakPa
 	if words == nil {
 		return nil, fault.New(fault.Invalid, "extended_weak_password is required")
 	}
-	return nil, a.store.SetWords(ctx, c.project, *words)
+	return nil, act(c, func(t string) error { return a.store.SetWords(ctx, t, *words) })
 }

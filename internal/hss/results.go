@@ -1,8 +1,10 @@
 package hss
 
 import (
+	"cmp"
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
@@ -21,9 +23,10 @@ type imageVulsIn struct {
 }
 
 func (a *api) listImageVulnerabilities(ctx context.Context, c call, in *imageVulsIn) (*ListImageVulnerabilitiesResponse, error) {
-	rows, total, err := a.store.Findings(ctx, c.project, in.ImageID, store.VulFilter{
-		ID: value(in.VulId), App: value(in.AppName), Type: value(in.Type), Severities: urgency(value(in.RepairNecessity)),
-	}, c.page)
+	f := store.VulFilter{ID: value(in.VulId), App: value(in.AppName), Type: value(in.Type), Severities: urgency(value(in.RepairNecessity))}
+	rows, total, err := rowsOf(c, func(t string) ([]store.Finding, int64, error) {
+		return a.store.Findings(ctx, t, in.ImageID, f, c.page)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ type vulCVEIn struct {
 }
 
 func (a *api) listVulnerabilityCve(ctx context.Context, c call, in *vulCVEIn) (*ListVulnerabilityCveResponse, error) {
-	rows, total, err := a.store.CVEs(ctx, c.project, in.VulID, c.page)
+	rows, total, err := rowsOf(c, func(t string) ([]store.VulCVE, int64, error) { return a.store.CVEs(ctx, t, in.VulID, c.page) })
 	if err != nil {
 		return nil, err
 	}
@@ -76,12 +79,24 @@ func (a *api) listVulnerabilityCve(ctx context.Context, c call, in *vulCVEIn) (*
 	return &ListVulnerabilityCveResponse{TotalNum: int32p(total), DataList: &list}, nil
 }
 
+// vulnerabilities are those of all tenants of a call, each once.
+func (a *api) vulnerabilities(ctx context.Context, c call, f store.VulFilter) ([]store.Vulnerability, int64, error) {
+	return merged(c, func(t string, p store.Page) ([]store.Vulnerability, int64, error) {
+		return a.store.Vulnerabilities(ctx, t, f, p)
+	}, func(a, b *store.Vulnerability) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
+	}, func(v *store.Vulnerability) string { return v.ID }, func(into, v *store.Vulnerability) {
+		into.Severity, into.Fixable = max(into.Severity, v.Severity), into.Fixable || v.Fixable
+		into.ImageNum, into.ScanTime = into.ImageNum+v.ImageNum, max(into.ScanTime, v.ScanTime)
+	})
+}
+
 // listGlobalVulnerabilities is about registry images in HSS. Here it lists what
 // concerns local images, the only ones there are.
 func (a *api) listGlobalVulnerabilities(ctx context.Context, c call, in *ListGlobalVulnerabilitiesParams) (*ListGlobalVulnerabilitiesResponse, error) {
-	rows, total, err := a.store.Vulnerabilities(ctx, c.project, store.VulFilter{
+	rows, total, err := a.vulnerabilities(ctx, c, store.VulFilter{
 		ID: value(in.VulId), Type: value(in.Type), Severities: urgency(value(in.RepairNecessity)),
-	}, c.page)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +125,7 @@ func (a *api) listGeneralImageVuls(ctx context.Context, c call, in *ListGeneralI
 	filter := store.VulFilter{ID: value(in.VulId), Name: value(in.VulName), CVE: value(in.CveId), Type: in.Type, Severities: ranks(value(in.SeverityLevel))}
 	if !none {
 		var err error
-		if rows, total, err = a.store.Vulnerabilities(ctx, c.project, filter, c.page); err != nil {
+		if rows, total, err = a.vulnerabilities(ctx, c, filter); err != nil {
 			return nil, err
 		}
 	}
@@ -138,9 +153,10 @@ func (a *api) listVulAffectImages(ctx context.Context, c call, in *ListVulAffect
 		value(in.ClusterId) != "" || value(in.RegistryName) != "" || value(in.RegistryType) != ""
 	if !none {
 		var err error
-		rows, total, err = a.store.Affected(ctx, c.project, in.VulId, store.AffectedFilter{
-			Type: in.Type, Severities: ranks(value(in.RepairNecessity)), ImageID: value(in.ImageId), Name: value(in.ImageName),
-		}, c.page)
+		f := store.AffectedFilter{Type: in.Type, Severities: ranks(value(in.RepairNecessity)), ImageID: value(in.ImageId), Name: value(in.ImageName)}
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Affected, int64, error) {
+			return a.store.Affected(ctx, t, in.VulId, f, p)
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package hss
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onceover/onceover/internal/check/secret"
@@ -30,7 +31,10 @@ func (a *api) listImageSensitive(ctx context.Context, c call, in *imageSensitive
 			f.Handled = new(*in.HandleStatus == handled)
 		}
 		var err error
-		if rows, total, err = a.store.Secrets(ctx, c.project, in.ImageID, f, c.page); err != nil {
+		rows, total, err = rowsOf(c, func(t string) ([]store.Secret, int64, error) {
+			return a.store.Secrets(ctx, t, in.ImageID, f, c.page)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +48,10 @@ func (a *api) listImageSensitiveInfo(ctx context.Context, c call, in *ListImageS
 	var total int64
 	if isLocal(value(in.ImageType)) { // the default is registry
 		var err error
-		if rows, total, err = a.store.AllSecrets(ctx, c.project, store.SecretFilter{}, c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Secret, int64, error) {
+			return a.store.AllSecrets(ctx, t, store.SecretFilter{}, p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +134,7 @@ func (a *api) changeSensitiveInfo(ctx context.Context, c call, in *changeSensiti
 	if action == "" {
 		action = store.SecretDoNotIgnore
 	}
-	return nil, a.store.DecideSecret(ctx, c.project, b.SensitiveInfoId, action, c.by)
+	return nil, act(c, func(t string) error { return a.store.DecideSecret(ctx, t, b.SensitiveInfoId, action, c.by) })
 }
 
 type changePathsIn struct {
@@ -139,7 +146,7 @@ func (a *api) changeFilePaths(ctx context.Context, c call, in *changePathsIn) (*
 	if in.Body.CustomizedPath == nil {
 		return nil, fault.New(fault.Invalid, "customized_path is required: an empty list takes all paths off")
 	}
-	return nil, a.store.SetPaths(ctx, c.project, *in.Body.CustomizedPath, c.by)
+	return nil, act(c, func(t string) error { return a.store.SetPaths(ctx, t, *in.Body.CustomizedPath, c.by) })
 }
 
 func (a *api) showFilePathWhiteLists(ctx context.Context, c call, in *ShowFilePathWhiteListsParams) (*ShowFilePathWhiteListsResponse, error) {
@@ -167,11 +174,16 @@ func (a *api) filePaths(ctx context.Context, c call, part string) (builtin, own 
 			builtin = append(builtin, p)
 		}
 	}
-	list, err := a.store.Paths(ctx, c.project)
-	for _, p := range list {
-		if strings.Contains(p.Path, part) {
-			own = append(own, p.Path)
+	for _, t := range c.tenants {
+		list, err := a.store.Paths(ctx, t)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range list {
+			if strings.Contains(p.Path, part) && !slices.Contains(own, p.Path) {
+				own = append(own, p.Path)
+			}
 		}
 	}
-	return builtin, own, err
+	return builtin, own, nil
 }

@@ -103,8 +103,10 @@ func (a *api) scan(ctx context.Context, c call, req store.ScanRequest, members s
 	case req.Filter.IsZero():
 		return fault.New(fault.Invalid, "the request selects no image: give %s or a filter", members)
 	}
-	_, err := a.store.Scan(ctx, c.project, req)
-	return err
+	return act(c, func(t string) error {
+		_, err := a.store.Scan(ctx, t, req)
+		return err
+	})
 }
 
 func (a *api) listImageScanTask(ctx context.Context, c call, in *ListImageScanTaskParams) (*ListImageScanTaskResponse, error) {
@@ -122,7 +124,10 @@ func (a *api) listImageScanTask(ctx context.Context, c call, in *ListImageScanTa
 			f.Scope = new(int64(*in.ScanScope))
 		}
 		var err error
-		if rows, total, err = a.store.Tasks(ctx, c.project, f, c.page); err != nil {
+		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Task, int64, error) {
+			return a.store.Tasks(ctx, t, f, p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -149,5 +154,5 @@ type stopTaskIn struct {
 }
 
 func (a *api) stopImageScanTask(ctx context.Context, c call, in *stopTaskIn) (*none, error) {
-	return nil, a.store.StopTask(ctx, c.project, strings.TrimSpace(in.TaskID))
+	return nil, act(c, func(t string) error { return a.store.StopTask(ctx, t, strings.TrimSpace(in.TaskID)) })
 }

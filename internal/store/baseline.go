@@ -305,10 +305,14 @@ func (f ImageSelector) where(project string) *where {
 }
 
 // known is fault.NotFound for the id of no image.
-func (s *Store) known(ctx context.Context, project string, f ImageSelector) error {
+func (s *Store) known(ctx context.Context, projects []string, f ImageSelector) (err error) {
 	if f.ID == "" {
 		return nil
 	}
-	_, err := s.contentOf(ctx, project, f.ID)
+	for _, project := range projects {
+		if _, err = s.contentOf(ctx, project, f.ID); fault.CodeOf(err) != fault.NotFound {
+			return err
+		}
+	}
 	return err
 }

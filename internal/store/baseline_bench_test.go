@@ -63,15 +63,15 @@ func BenchmarkBaselineLists(b *testing.B) {
 	page := Page{Limit: 200}
 	for name, ask := range map[string]func() error{
 		"configs": func() error {
-			_, _, err := s.Baselines(b.Context(), project, BaselineFilter{}, page)
+			_, _, err := s.Baselines(b.Context(), []string{project}, BaselineFilter{}, page)
 			return err
 		},
 		"rules": func() error {
-			_, _, err := s.BaselineRulesOf(b.Context(), project, BaselineFilter{}, page)
+			_, _, err := s.BaselineRulesOf(b.Context(), []string{project}, BaselineFilter{}, page)
 			return err
 		},
 		"rules of one image": func() error {
-			_, _, err := s.BaselineRulesOf(b.Context(), project, BaselineFilter{Images: ImageSelector{ID: "i7"}}, page)
+			_, _, err := s.BaselineRulesOf(b.Context(), []string{project}, BaselineFilter{Images: ImageSelector{ID: "i7"}}, page)
 			return err
 		},
 		"images of a rule": func() error {

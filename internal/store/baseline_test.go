@@ -129,7 +129,7 @@ func (w *world) number(query string, args ...any) (n int64) {
 func (w *world) answer(rule string, f BaselineFilter) string {
 	w.t.Helper()
 	f.Standard = baseline.CNStandard
-	rows, total, err := w.BaselineRulesOf(w.t.Context(), w.project(), f, Page{Limit: 1000})
+	rows, total, err := w.BaselineRulesOf(w.t.Context(), []string{w.project()}, f, Page{Limit: 1000})
 	if err != nil || total != int64(len(rows)) {
 		w.t.Fatalf("%d of %d, %v", len(rows), total, err)
 	}
@@ -169,22 +169,22 @@ func testBaselines(t *testing.T) {
 		}
 	}
 	for _, f := range []BaselineFilter{{Images: ImageSelector{ID: "nope"}}, {CheckName: "Nope"}, {CheckName: baseline.CheckNameOS}} {
-		if _, _, err := w.BaselineRulesOf(t.Context(), w.project(), f, Page{Limit: 10}); fault.CodeOf(err) != fault.NotFound {
+		if _, _, err := w.BaselineRulesOf(t.Context(), []string{w.project()}, f, Page{Limit: 10}); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
-	if rows, total, err := w.Baselines(t.Context(), "other", BaselineFilter{}, Page{Limit: 10}); err != nil || total != 0 || len(rows) != 0 {
+	if rows, total, err := w.Baselines(t.Context(), []string{"other"}, BaselineFilter{}, Page{Limit: 10}); err != nil || total != 0 || len(rows) != 0 {
 		t.Errorf("another project: %v, %v", rows, err)
 	}
 
 	// Lists agree with each other, and with the count of the content.
-	rows, _, err := w.Baselines(t.Context(), w.project(), BaselineFilter{Images: one("1")}, Page{Limit: 100})
+	rows, _, err := w.Baselines(t.Context(), []string{w.project()}, BaselineFilter{Images: one("1")}, Page{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var failed int64
 	for _, b := range rows {
-		listed, total, err := w.BaselineRulesOf(t.Context(), w.project(), BaselineFilter{Images: one("1"), CheckName: b.CheckName, Standard: b.Standard, Failed: new(true)}, Page{Limit: 1000})
+		listed, total, err := w.BaselineRulesOf(t.Context(), []string{w.project()}, BaselineFilter{Images: one("1"), CheckName: b.CheckName, Standard: b.Standard, Failed: new(true)}, Page{Limit: 1000})
 		if err != nil || total != b.Failed {
 			t.Errorf("%s %s: %d failed, %d listed, %v", b.CheckName, b.Standard, b.Failed, total, err)
 		}

@@ -63,10 +63,11 @@ ORDER BY r.failed DESC, i.name, i.version, i.id LIMIT 1`
 WHERE k.content_id = i.content_id AND k.name IN ('baseline', 'passwords') AND {where} GROUP BY k.name`
 )
 
-// baselineRules are the rules that images were asked, by baseline and standard.
-// Of the filter, severity, name and result are left to the caller.
-func (s *Store) baselineRules(ctx context.Context, project string, f BaselineFilter) ([]BaselineRule, error) {
-	if err := s.known(ctx, project, f.Images); err != nil {
+// baselineRules are the rules that images of some projects were asked, by
+// baseline and standard. Of the filter, severity, name and result are left to the
+// caller.
+func (s *Store) baselineRules(ctx context.Context, projects []string, f BaselineFilter) ([]BaselineRule, error) {
+	if err := s.known(ctx, projects, f.Images); err != nil {
 		return nil, err
 	}
 	set, err := s.BaselineRules()
@@ -85,18 +86,26 @@ func (s *Store) baselineRules(ctx context.Context, project string, f BaselineFil
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		uses := map[int64]use{}
 		var ids []int64
-		q, args := f.Images.where(project).query(sqlBaselineUse)
-		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-			var id int64
-			var u use
-			err := r.Scan(&id, &u.checkName, &u.standard, &u.images, &u.time)
-			if (f.CheckName == "" || f.CheckName == u.checkName) && (f.Standard == "" || f.Standard == u.standard) {
-				uses[id], ids = u, append(ids, id)
+		for _, project := range projects {
+			q, args := f.Images.where(project).query(sqlBaselineUse)
+			err := each(ctx, tx, q, args, func(r *sql.Rows) error {
+				var id int64
+				var u use
+				err := r.Scan(&id, &u.checkName, &u.standard, &u.images, &u.time)
+				if f.CheckName != "" && f.CheckName != u.checkName || f.Standard != "" && f.Standard != u.standard {
+					return err
+				}
+				if have, ok := uses[id]; ok {
+					u.images, u.time = u.images+have.images, max(u.time, have.time)
+				} else {
+					ids = append(ids, id)
+				}
+				uses[id] = u
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			return err
-		})
-		if err != nil {
-			return err
 		}
 		return eachIn(ctx, tx, sqlAnswers, ids, func(r *sql.Rows) error {
 			var id, failed, severity int64
@@ -155,11 +164,12 @@ type Baseline struct {
 	Rules, Failed int64
 }
 
-// Baselines lists baselines by name and standard. Severity of the filter is that
+// Baselines lists the baselines of some projects' images by name and standard.
+// Severity of the filter is that
 // of the baseline; Name and Failed do not count. An unknown image is
 // fault.NotFound; one that was not looked at has none.
-func (s *Store) Baselines(ctx context.Context, project string, f BaselineFilter, p Page) ([]Baseline, int64, error) {
-	rules, err := s.baselineRules(ctx, project, f)
+func (s *Store) Baselines(ctx context.Context, projects []string, f BaselineFilter, p Page) ([]Baseline, int64, error) {
+	rules, err := s.baselineRules(ctx, projects, f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -184,13 +194,13 @@ func (s *Store) Baselines(ctx context.Context, project string, f BaselineFilter,
 
 // BaselineRulesOf lists rules, those that failed first and the worst first among
 // these. An unknown image is fault.NotFound, and so is the name of no baseline.
-func (s *Store) BaselineRulesOf(ctx context.Context, project string, f BaselineFilter, p Page) ([]BaselineRule, int64, error) {
+func (s *Store) BaselineRulesOf(ctx context.Context, projects []string, f BaselineFilter, p Page) ([]BaselineRule, int64, error) {
 	if f.CheckName != "" {
 		if err := s.knownBaseline(ctx, f.CheckName); err != nil {
 			return nil, 0, err
 		}
 	}
-	all, err := s.baselineRules(ctx, project, f)
+	all, err := s.baselineRules(ctx, projects, f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -298,7 +308,7 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 func (s *Store) RuleDetail(ctx context.Context, project string, k RuleKey, f ImageSelector) (*baseline.Rule, []baseline.Case, error) {
 	rule, err := s.ruleOf(ctx, k)
 	if err == nil {
-		err = s.known(ctx, project, f)
+		err = s.known(ctx, []string{project}, f)
 	}
 	if err != nil || f == (ImageSelector{}) {
 		return rule, nil, err
@@ -341,7 +351,7 @@ type Unsafe struct {
 
 // Unsafe counts over some images. An unknown one is fault.NotFound.
 func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (out Unsafe, err error) {
-	if err := s.known(ctx, project, f); err != nil {
+	if err := s.known(ctx, []string{project}, f); err != nil {
 		return Unsafe{}, err
 	}
 	err = s.inView(ctx, func(tx *sql.Tx) error {

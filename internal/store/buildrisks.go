@@ -202,30 +202,39 @@ func buildImagesWhere(project, rule, imageID string) *where {
 	return w
 }
 
-// BuildRisks lists the rules that the build commands of images break, worst
+// BuildRisks lists the rules that the build commands of some projects' images break, worst
 // first. An unknown image is fault.NotFound; one that was not scanned yet has
 // none.
-func (s *Store) BuildRisks(ctx context.Context, project string, f BuildRiskFilter, p Page) (out []BuildRisk, total int64, err error) {
-	if f.ImageID != "" {
-		if _, err := s.contentOf(ctx, project, f.ImageID); err != nil {
-			return nil, 0, err
-		}
+func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFilter, p Page) (out []BuildRisk, total int64, err error) {
+	if err := s.known(ctx, projects, ImageSelector{ID: f.ImageID}); err != nil {
+		return nil, 0, err
 	}
-	q, args := buildRisksWhere(project, f.ImageID).query(sqlBuildRisks)
+	risks := map[string]BuildRisk{}
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		return each(ctx, tx, q, args, func(r *sql.Rows) error {
-			var id string
-			var b BuildRisk
-			err := r.Scan(&id, &b.ImageNum, &b.ScanTime)
-			// A rule that is gone is in no answer; its rows go soon.
-			if b.Rule = buildcmd.RuleByID(id); b.Rule != nil && f.selects(b.Rule) {
-				out = append(out, b)
+		for _, project := range projects {
+			q, args := buildRisksWhere(project, f.ImageID).query(sqlBuildRisks)
+			err := each(ctx, tx, q, args, func(r *sql.Rows) error {
+				var id string
+				var b BuildRisk
+				err := r.Scan(&id, &b.ImageNum, &b.ScanTime)
+				have := risks[id]
+				risks[id] = BuildRisk{buildcmd.RuleByID(id), b.ImageNum + have.ImageNum, max(b.ScanTime, have.ScanTime)}
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			return err
-		})
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list build risks: %w", err)
+	}
+	for _, b := range risks {
+		// A rule that is gone is in no answer; its rows go soon.
+		if b.Rule != nil && f.selects(b.Rule) {
+			out = append(out, b)
+		}
 	}
 	slices.SortFunc(out, func(a, b BuildRisk) int {
 		return cmp.Or(buildcmd.SeverityRank(b.Rule.Severity)-buildcmd.SeverityRank(a.Rule.Severity), strings.Compare(a.Rule.ID, b.Rule.ID))

@@ -85,7 +85,7 @@ func buildWorld(t *testing.T) (*world, auth.Key) {
 // risks are "rule images" of a filter.
 func (w *world) risks(f BuildRiskFilter, p Page) []string {
 	w.t.Helper()
-	rows, total, err := w.BuildRisks(w.t.Context(), w.project(), f, p)
+	rows, total, err := w.BuildRisks(w.t.Context(), []string{w.project()}, f, p)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func testBuildRisks(t *testing.T) {
 
 	for name, f := range map[string]func() error{
 		"image": func() error {
-			_, _, err := w.BuildRisks(t.Context(), w.project(), BuildRiskFilter{ImageID: "nope"}, page)
+			_, _, err := w.BuildRisks(t.Context(), []string{w.project()}, BuildRiskFilter{ImageID: "nope"}, page)
 			return err
 		},
 		"image of a rule": func() error {
@@ -162,7 +162,7 @@ func testBuildRisks(t *testing.T) {
 			return err
 		},
 		"image of another project": func() error {
-			_, _, err := w.BuildRisks(t.Context(), "other", BuildRiskFilter{ImageID: images["web:1"].ID}, page)
+			_, _, err := w.BuildRisks(t.Context(), []string{"other"}, BuildRiskFilter{ImageID: images["web:1"].ID}, page)
 			return err
 		},
 		"rule": func() error {
@@ -174,7 +174,7 @@ func testBuildRisks(t *testing.T) {
 			t.Errorf("unknown %s: %v", name, err)
 		}
 	}
-	if rows, total, err := w.BuildRisks(t.Context(), "other", BuildRiskFilter{}, page); err != nil || total != 0 || len(rows) != 0 {
+	if rows, total, err := w.BuildRisks(t.Context(), []string{"other"}, BuildRiskFilter{}, page); err != nil || total != 0 || len(rows) != 0 {
 		t.Errorf("another project: %v, %v", rows, err)
 	}
 }

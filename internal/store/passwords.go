@@ -148,7 +148,7 @@ func weakWhere(project string, f ImageSelector, user string) *where {
 // WeakAccounts lists accounts with a weak or empty password; user is a substring
 // of the name. An unknown image is fault.NotFound.
 func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelector, user string, p Page) (out []WeakAccount, total int64, err error) {
-	if err := s.known(ctx, project, f); err != nil {
+	if err := s.known(ctx, []string{project}, f); err != nil {
 		return nil, 0, err
 	}
 	now := s.now()
@@ -185,7 +185,7 @@ type Complexity struct {
 // accounts, or was not looked at, is not listed. An unknown image is
 // fault.NotFound.
 func (s *Store) Complexities(ctx context.Context, project string, f ImageSelector, p Page) (out []Complexity, total int64, err error) {
-	if err := s.known(ctx, project, f); err != nil {
+	if err := s.known(ctx, []string{project}, f); err != nil {
 		return nil, 0, err
 	}
 	total, err = s.list(ctx, f.where(project), sqlCountComplexity, sqlListComplexity, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
