@@ -21,10 +21,11 @@ func TestSettleMany(t *testing.T) {
 	if got := w.checkOf("first", report.CheckSecrets); got != "0 Unknown" {
 		t.Errorf("on the list: %s", got)
 	}
-	for i := range recountBatch*2 + 10 { // contents that are gone meanwhile
-		if _, err := w.write.ExecContext(t.Context(), `INSERT INTO secret_recount (content_id) VALUES ($1)`, i); err != nil {
-			t.Fatal(err)
-		}
+	// Contents that are gone meanwhile.
+	_, err := w.write.ExecContext(t.Context(), `INSERT INTO secret_recount (content_id)
+WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT i FROM n`, recountBatch*2+10)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := w.SetPaths(t.Context(), w.project(), nil, "AK"); err != nil {
 		t.Fatal(err)
