@@ -103,6 +103,7 @@ func (a *api) scan(ctx context.Context, c call, req store.ScanRequest, members s
 	case req.Filter.IsZero():
 		return fault.New(fault.Invalid, "the request selects no image: give %s or a filter", members)
 	}
+	req.By = c.by
 	return act(c, func(t string) error {
 		_, err := a.store.Scan(ctx, t, req)
 		return err

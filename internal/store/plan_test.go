@@ -128,10 +128,14 @@ func plans(project string) map[string]struct {
 	for i, statement := range dropChecks {
 		out["drop checks "+strconv.Itoa(i)] = q{statement, []any{1}}
 	}
-	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", Running: &yes, From: &n, To: &n, Scope: &n}} {
+	for name, f := range map[string]TaskFilter{"all": {}, "filtered": {ID: "i", Name: "n", TaskType: "t", By: "b", Running: &yes, From: &n, To: &n, Scope: &n}} {
 		add("tasks "+name, f.where(project), sqlListTasks, 10, 0)
 		add("count tasks "+name, f.where(project), sqlCountTasks)
 	}
+	taskImages := &where{}
+	taskImages.add("ti.task_id = ? AND j.state = ?", "t", jobDone)
+	add("task images", taskImages, sqlListTaskImages, 10, 0)
+	add("count task images", taskImages, sqlCountTaskImages)
 	text, all := eventsWhere(project, "CVE-1", 9).query(sqlEvents, 10)
 	out["events"] = q{text, all}
 	for name, statement := range map[string]string{
@@ -233,6 +237,8 @@ func plans(project string) map[string]struct {
 		"agent keys":        {sqlDropAgentKey, []any{"a"}},
 		"task jobs":         {sqlTaskJobs, []any{"t"}},
 		"job images":        {sqlJobImages, []any{"j"}},
+		"ended since":       {sqlEndedSince, []any{"t", 1, 10}},
+		"number job":        {sqlJobNumber, []any{"t", "j"}},
 		"drop task jobs":    {sqlDropTaskJobs, []any{"t"}},
 		"old policy":        {sqlOldPolicy, []any{"v", "v", 10}},
 		"policy of part":    {sqlPartPolicy, []any{1}},

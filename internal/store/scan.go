@@ -37,6 +37,8 @@ type ScanRequest struct {
 	Scope int64
 	// RateLimit is in images per hour, 0 for no limit.
 	RateLimit int64
+	// By is the access key that asks, "" for the server itself.
+	By string
 }
 
 // A ScanImage names one image, or several, by the first of ID, Digest (with
@@ -46,7 +48,7 @@ type ScanImage struct{ ID, Digest, Name, Version string }
 const (
 	sqlSelectImages = `SELECT i.id, i.content_id, i.name, i.version, i.non_scan_reason, c.scan_status FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id`
 	sqlActiveJob    = `SELECT COUNT(*) FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
-	sqlInsertTask   = `INSERT INTO scan_task (id, project_id, name, task_type, state, scan_scope, rate_limit, is_all, total_num, success_num, failed_num, risky_num, failed_reason, created_at, ended_at) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, 0, 0, 0, '', $9, 0)`
+	sqlInsertTask   = `INSERT INTO scan_task (id, project_id, name, task_type, state, scan_scope, rate_limit, is_all, total_num, success_num, failed_num, risky_num, failed_reason, created_at, ended_at, created_by) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, 0, 0, 0, '', $9, 0, $10)`
 	sqlInsertJob    = `INSERT INTO scan_job (id, task_id, project_id, content_id, state, agent_id, lease_until, attempts, not_before, failure, message, created_at, ended_at) VALUES ($1, $2, $3, $4, 'waiting', '', 0, 0, $5, '', '', $6, 0)`
 	sqlInsertImage  = `INSERT INTO task_image (task_id, image_id, job_id, name, version) VALUES ($1, $2, $3, $4, $5)`
 	sqlQueueContent = `UPDATE content SET prior_status = scan_status, scan_status = 'waiting' WHERE id = $1`
@@ -87,7 +89,7 @@ func (s *Store) Scan(ctx context.Context, project string, req ScanRequest) (task
 		}
 		taskID = uuid.NewString()
 		name := req.TaskType + "_" + time.UnixMilli(now).UTC().Format("20060102T150405Z") + "_" + taskID[:8]
-		_, err = tx.ExecContext(ctx, sqlInsertTask, taskID, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now)
+		_, err = tx.ExecContext(ctx, sqlInsertTask, taskID, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now, text(req.By))
 		if err != nil {
 			return fmt.Errorf("create task: %w", err)
 		}

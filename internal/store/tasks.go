@@ -25,6 +25,10 @@ const (
 // A Task is one scan of some images.
 type Task struct {
 	ID, Name, TaskType string
+	// By is the access key that asked for it, "" for the server itself.
+	By string
+	// State is running, finished, stopped or timed_out.
+	State string
 	// Status is 0 to 99 percent while it runs, 100 finished, -1 stopped,
 	// -2 timed out.
 	Status                                   int64
@@ -51,6 +55,7 @@ type TaskFilter struct {
 	ID       string
 	Name     string // substring
 	TaskType string
+	By       string
 	// Running selects those that run, or those that have ended.
 	Running *bool
 	// From and To bound the time of creation, inclusive; Unix
@@ -62,7 +67,7 @@ type TaskFilter struct {
 
 const (
 	sqlCountTasks = `SELECT COUNT(*) FROM scan_task st WHERE {where}`
-	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at
+	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at, st.created_by
 FROM scan_task st WHERE {where} ORDER BY st.created_at DESC, st.id DESC LIMIT ? OFFSET ?`
 	sqlTaskFailed = `SELECT ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id = $1 AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id LIMIT $2`
 	// The hosts that can read images which no host that is online can read.
@@ -110,6 +115,7 @@ func (f TaskFilter) where(project string) *where {
 	w.equal("st.id", f.ID)
 	w.contains("st.name", f.Name)
 	w.equal("st.task_type", f.TaskType)
+	w.equal("st.created_by", f.By)
 	if f.Running != nil {
 		w.add("(st.state = 'running') = (? = 1)", boolInt(*f.Running))
 	}
@@ -127,14 +133,13 @@ func (f TaskFilter) where(project string) *where {
 
 func scanTask(r *sql.Rows, now int64) (Task, error) {
 	var t Task
-	var state string
 	var all int64
-	err := r.Scan(&t.ID, &t.Name, &t.TaskType, &state, &t.Scope, &t.RateLimit, &all, &t.TotalNum, &t.SuccessNum, &t.FailedNum, &t.RiskNum, &t.FailedReason, &t.BeginTime, &t.EndTime)
+	err := r.Scan(&t.ID, &t.Name, &t.TaskType, &t.State, &t.Scope, &t.RateLimit, &all, &t.TotalNum, &t.SuccessNum, &t.FailedNum, &t.RiskNum, &t.FailedReason, &t.BeginTime, &t.EndTime, &t.By)
 	if err != nil {
 		return t, err
 	}
 	t.All = all != 0
-	switch state {
+	switch t.State {
 	case taskRunning:
 		done := t.SuccessNum + t.FailedNum
 		t.Status = min(99, done*100/max(1, t.TotalNum))

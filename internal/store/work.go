@@ -59,6 +59,7 @@ ORDER BY j.created_at, j.id LIMIT $4`
 	sqlContentJobs    = `SELECT id, task_id FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
 	sqlJobImages      = `SELECT COUNT(*) FROM task_image WHERE job_id = $1`
 	sqlTaskCount      = `UPDATE scan_task SET success_num = success_num + $1, failed_num = failed_num + $2, risky_num = risky_num + $3 WHERE id = $4`
+	sqlJobNumber      = `UPDATE scan_job SET done_num = (SELECT success_num + failed_num FROM scan_task WHERE id = $1) WHERE id = $2`
 	sqlTaskDone       = `UPDATE scan_task SET ended_at = $1, state = CASE WHEN success_num = 0 AND failed_num > 0 AND NOT EXISTS (
 SELECT 1 FROM scan_job j WHERE j.task_id = scan_task.id AND j.failure NOT IN ('response_timed_out', 'failed_to_match_agent')) THEN 'timed_out' ELSE 'finished' END
 WHERE id = $2 AND state = 'running' AND success_num + failed_num >= total_num`
@@ -269,6 +270,11 @@ func endJob(ctx context.Context, tx *sql.Tx, job, task, state, failure, message 
 	}
 	if _, err := tx.ExecContext(ctx, sqlTaskCount, success, failed, atRisk, task); err != nil {
 		return fmt.Errorf("count job: %w", err)
+	}
+	if success+failed > 0 {
+		if _, err := tx.ExecContext(ctx, sqlJobNumber, task, job); err != nil {
+			return fmt.Errorf("number job: %w", err)
+		}
 	}
 	if _, err := tx.ExecContext(ctx, sqlTaskDone, nowMS, task); err != nil {
 		return fmt.Errorf("end task: %w", err)

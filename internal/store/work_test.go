@@ -70,7 +70,7 @@ func testScanFromRequestToResult(t *testing.T) {
 		t.Fatalf("%d tasks, %v", total, err)
 	}
 	tasks[0].Name = ""
-	wantTask := Task{ID: task, TaskType: TaskManual, Status: 100, BeginTime: w.ms() - 1000, EndTime: w.ms(), Scope: 0x7fffffff, All: true,
+	wantTask := Task{ID: task, TaskType: TaskManual, State: "finished", Status: 100, BeginTime: w.ms() - 1000, EndTime: w.ms(), Scope: 0x7fffffff, All: true,
 		TotalNum: 3, SuccessNum: 3, RiskNum: 3, FailedImages: []FailedImage{}}
 	if d := cmp.Diff(wantTask, tasks[0]); d != "" {
 		t.Error(d)
