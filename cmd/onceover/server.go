@@ -182,12 +182,13 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 
 	authenticator := auth.New(auth.Config{Keys: st, Projects: st})
 	fleetServer := fleet.NewServer(fleet.ServerConfig{Auth: authenticator, Enroller: st, Work: st, Reports: st})
+	ending := make(chan struct{})
 	server := &http.Server{
 		Handler: wire.WithRequestID(&router{
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
-			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users}),
+			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending}),
 			explain: query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
@@ -195,6 +196,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(fleetServer.Close)
+	server.RegisterOnShutdown(func() { close(ending) })
 
 	inside := newMemoryListener()
 	failed := make(chan error, 2)

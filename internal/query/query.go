@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -38,18 +40,26 @@ type Config struct {
 	// Authenticate lets a request pass only with an auth.Key in its
 	// context: auth.Authenticator's Middleware.
 	Authenticate func(http.Handler) http.Handler
+	// Ending is closed when the server is about to end: streams of events end
+	// then. nil never is.
+	Ending <-chan struct{}
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
+
+	poll time.Duration // 0 means pollEvery; for tests
 }
 
 type api struct {
-	store *store.Store
-	log   *slog.Logger
+	store     *store.Store
+	log       *slog.Logger
+	ending    <-chan struct{}
+	poll      time.Duration
+	listeners listeners
 }
 
 // New makes the handler for everything below Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{store: cfg.Store, log: cfg.Log}
+	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery)}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -70,6 +80,9 @@ func New(cfg Config) http.Handler {
 	} {
 		r.Get(Prefix+"{project_id}/fleet/"+path, a.serve(f))
 	}
+	r.Get(tasksPath+"latest", a.serve(a.latestTask))
+	r.Get(tasksPath+"{id}", a.serve(a.scanTask))
+	r.Get(tasksPath+"{id}/events", a.followTask)
 	r.Get(vexPath, a.serve(a.listVEX))
 	r.Get(vexPath+"/{name}", a.getVEX)
 	r.Put(vexPath+"/{name}", a.serve(a.putVEX))
