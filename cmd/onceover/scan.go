@@ -29,7 +29,7 @@ type scanCmd struct {
 	Targets []string `arg:"" optional:"" name:"target" help:"Image name, image ID, digest, docker-archive:FILE, oci:DIR[:TAG] or oci-archive:FILE[:TAG]."`
 	All     bool     `help:"Scan every image on this host."`
 
-	Format   string `short:"f" help:"How to write the result: ${enum}." enum:"table,json,cyclonedx,sarif" default:"table" env:"ONCEOVER_FORMAT"`
+	Format   string `short:"f" help:"How to write the result: ${enum}." enum:"table,json,cyclonedx,spdx,sarif" default:"table" env:"ONCEOVER_FORMAT"`
 	Output   string `short:"o" help:"Write the result to FILE instead of standard output." placeholder:"FILE" type:"path"`
 	Severity string `short:"s" help:"Show findings of this severity and worse; of several, separated by commas, exactly those. Levels: critical, high, medium, low, unknown." placeholder:"LEVEL[,...]" env:"ONCEOVER_SEVERITY"`
 
@@ -60,6 +60,7 @@ Examples:
   onceover scan --all --severity high --ignore-unfixed
   onceover scan app:dev --scanners vuln,secret,malware,baseline,password,build
   onceover scan docker-archive:web.tar --format json --output web.json
+  onceover scan app:dev --format spdx --output app.spdx.json
   onceover scan oci:build/layout --severity critical,high --exit-code 3`
 }
 
@@ -255,6 +256,8 @@ func (c *scanCmd) write(w io.Writer, doc *export.Document) error {
 		return export.JSON(w, doc)
 	case "cyclonedx":
 		return export.CycloneDX(w, doc)
+	case "spdx":
+		return export.SPDX(w, doc)
 	case "sarif":
 		return export.SARIF(w, doc)
 	}

@@ -80,6 +80,9 @@ func (b *bomWriter) build() *cdx.BOM {
 	}
 	bom.Components = &components
 	bom.Dependencies = &b.dependencies
+	if d.Inventory {
+		return bom
+	}
 	if b.vulnerabilities == nil {
 		b.vulnerabilities = []cdx.Vulnerability{}
 	}
@@ -90,6 +93,9 @@ func (b *bomWriter) build() *cdx.BOM {
 func (b *bomWriter) documentProperties() *[]cdx.Property {
 	var ps properties
 	ps.add("analyzer-set", b.doc.AnalyzerSet)
+	if b.doc.Inventory {
+		return ps.list()
+	}
 	ps.add("advisories:generation", b.doc.Advisories.Generation)
 	ps.add("advisories:date", b.doc.Advisories.Date)
 	ps.add("advisories:starter", strconv.FormatBool(b.doc.Advisories.Starter))
@@ -153,13 +159,16 @@ func (b *bomWriter) image(im *Image) (cdx.Component, []cdx.Component) {
 		}
 		parts, refs = append(parts, os), append(refs, os.BOMRef)
 	}
-	byKey := map[string]string{}
+	byKey, sums := map[string]string{}, fileSums(im)
 	for _, p := range im.Packages {
 		key := packageKey(p.Package)
 		if byKey[key] != "" {
 			continue
 		}
 		c := packageComponent(subject.BOMRef, p)
+		if sum := sums[fileOf(p.Package)]; sum != "" {
+			c.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: sum}}
+		}
 		byKey[key] = c.BOMRef
 		parts, refs = append(parts, c), append(refs, c.BOMRef)
 		b.dependencies = append(b.dependencies, dependency(c.BOMRef, nil))

@@ -24,6 +24,9 @@ type Document struct {
 	AnalyzerSet string     `json:"analyzer_set"`
 	Advisories  Advisories `json:"advisories"`
 	Filters     Filters    `json:"filters"`
+	// Inventory says that the document tells what images contain, and not
+	// what is wrong with it: nothing was looked for in advisories.
+	Inventory bool `json:"-"`
 	// Warnings concern the whole scan; sorted.
 	Warnings []string `json:"warnings"`
 	Images   []Image  `json:"images"`

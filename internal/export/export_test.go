@@ -128,6 +128,7 @@ var formats = []struct {
 	{"table", func(w io.Writer, d *Document) error { return Table(w, d, TableOptions{}) }},
 	{"json", JSON},
 	{"cyclonedx", CycloneDX},
+	{"spdx", SPDX},
 	{"sarif", SARIF},
 }
 
