@@ -188,7 +188,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 			store: st, auth: authenticator, agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
-			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending}),
+			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending, Version: programVersion()}),
 			explain: query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,

@@ -43,6 +43,8 @@ type Config struct {
 	// Ending is closed when the server is about to end: streams of events end
 	// then. nil never is.
 	Ending <-chan struct{}
+	// Version of the program, for the documents that it writes.
+	Version string
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 
@@ -54,12 +56,13 @@ type api struct {
 	log       *slog.Logger
 	ending    <-chan struct{}
 	poll      time.Duration
+	version   string
 	listeners listeners
 }
 
 // New makes the handler for everything below Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery)}
+	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery), version: cfg.Version}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -83,6 +86,7 @@ func New(cfg Config) http.Handler {
 	r.Get(tasksPath+"latest", a.serve(a.latestTask))
 	r.Get(tasksPath+"{id}", a.serve(a.scanTask))
 	r.Get(tasksPath+"{id}/events", a.followTask)
+	r.Get(sbomPath, a.sbom)
 	r.Get(vexPath, a.serve(a.listVEX))
 	r.Get(vexPath+"/{name}", a.getVEX)
 	r.Put(vexPath+"/{name}", a.serve(a.putVEX))

@@ -230,6 +230,8 @@ func plans(project string) map[string]struct {
 		"vex packages of":   {sqlPackagesOfPart, []any{1}},
 		"config digest":     {sqlConfigDigest, []any{1}},
 		"drop containers":   {sqlDropContainers, []any{"a"}},
+		"name of image":     {sqlNameOfImage, []any{"i"}},
+		"digests of image":  {sqlOtherNames, []any{"i"}},
 		"drop digests":      {sqlDropDigests, []any{"i"}},
 		"vul known":         {sqlVulKnown, []any{project, "v"}},
 		"has layer":         {sqlHasLayer, []any{"d", "a"}},

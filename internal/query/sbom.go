@@ -1,0 +1,111 @@
+package query
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onceover/onceover/internal/export"
+	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/store"
+)
+
+const sbomPath = Prefix + "{project_id}/images/{image_id}/sbom"
+
+// sbomForm is a form of a bill of materials.
+type sbomForm struct {
+	mediaType, suffix string
+	write             func(io.Writer, *export.Document) error
+}
+
+var sbomForms = map[string]sbomForm{
+	"cyclonedx": {"application/vnd.cyclonedx+json; version=1.6", ".cdx.json", export.CycloneDX},
+	"spdx":      {"application/spdx+json", ".spdx.json", export.SPDX},
+}
+
+// sbom answers with what an image contains, as its last scan saw it.
+func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
+	project, err := projectOf(r)
+	var id string
+	if err == nil {
+		id, err = pathParam(r, "image_id")
+	}
+	if err == nil {
+		err = known(r, "format")
+	}
+	name := r.URL.Query().Get("format")
+	if name == "" {
+		name = "cyclonedx"
+	}
+	form, ok := sbomForms[name]
+	if err == nil && !ok {
+		err = fault.New(fault.Invalid, "format %q: want cyclonedx or spdx", name)
+	}
+	var m *store.Merged
+	if err == nil {
+		m, err = a.store.Merged(r.Context(), project, id)
+	}
+	var b bytes.Buffer
+	if err == nil {
+		err = form.write(&b, a.inventory(m))
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	sum := sha256.Sum256(b.Bytes())
+	h := w.Header()
+	h.Set("Content-Type", form.mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(m.Name, m.Version) + form.suffix}))
+	h.Set("ETag", strconv.Quote(hex.EncodeToString(sum[:16])))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.Bytes())) // which knows If-None-Match
+}
+
+// inventory is the image as a document.
+func (a *api) inventory(m *store.Merged) *export.Document {
+	inv := m.Inventory
+	im := export.Image{
+		Names: []string{image.Ref{Name: m.Name, Tag: m.Version}.String()}, ConfigDigest: m.ConfigDigest, ManifestDigests: m.Digests,
+		Platform: m.Config.Platform.String(), Distro: inv.Distro, Problems: inv.Problems, Ledger: inv.Ledger, Complete: inv.Complete,
+		Files: report.VisibleFiles(m.Layers),
+	}
+	if m.Name == "" {
+		im.Names = nil
+	}
+	if !m.Config.Created.IsZero() {
+		im.Created = m.Config.Created.Format(time.RFC3339)
+	}
+	for _, d := range m.Config.DiffIDs {
+		im.Layers = append(im.Layers, export.Layer{DiffID: d})
+	}
+	for _, p := range inv.Packages {
+		im.Packages = append(im.Packages, export.Package{Package: p, PURL: report.PURL(p, inv.Distro)})
+	}
+	doc := &export.Document{Tool: export.Tool{Version: a.version}, AnalyzerSet: m.Analyzers, Inventory: true, Images: []export.Image{im}}
+	doc.Finish()
+	return doc
+}
+
+// fileName is a name for a file that any system takes.
+func fileName(name, version string) string {
+	const most = 100
+	out := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-", c) {
+			return c
+		}
+		return '_'
+	}, strings.Trim(name+"-"+version, "-."))
+	if out == "" {
+		return "image"
+	}
+	return out[:min(len(out), most)]
+}
