@@ -29,13 +29,14 @@ import (
 
 // serverCmd is "onceover server".
 type serverCmd struct {
-	Listen       string `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
-	Data         string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
-	Database     string `help:"Keep what the server knows in this PostgreSQL database instead of a file in the data directory." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
-	DB           string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
-	TLSCert      string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
-	TLSKey       string `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
-	InsecureHTTP bool   `name:"insecure-http" help:"Serve plain HTTP beyond this machine: for a proxy that does TLS." env:"ONCEOVER_INSECURE_HTTP"`
+	Listen        string `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
+	Data          string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
+	Database      string `help:"Keep what the server knows in this PostgreSQL database instead of a file in the data directory." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
+	DB            string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	TLSCert       string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
+	TLSKey        string `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
+	MetricsListen string `name:"metrics-listen" help:"Serve /metrics, /healthz and /readyz on this address too, in plain HTTP and to everyone who reaches it. Without it metrics are shown to this machine only." placeholder:"HOST:PORT" env:"ONCEOVER_METRICS_LISTEN"`
+	InsecureHTTP  bool   `name:"insecure-http" help:"Serve plain HTTP beyond this machine: for a proxy that does TLS." env:"ONCEOVER_INSECURE_HTTP"`
 
 	NoAgent bool   `help:"Run no agent for this host in the server." env:"ONCEOVER_NO_AGENT"`
 	Jobs    int    `help:"How many images the agent for this host scans at once." default:"1" env:"ONCEOVER_JOBS"`
@@ -91,6 +92,11 @@ func (c *serverCmd) Validate() error {
 	}
 	if err := checkDatabase(c.Database); err != nil {
 		return err
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			return fmt.Errorf("--metrics-listen %s: want HOST:PORT", c.MetricsListen)
+		}
 	}
 	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
 		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
@@ -183,14 +189,20 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	authenticator := auth.New(auth.Config{Keys: st, Projects: st})
 	fleetServer := fleet.NewServer(fleet.ServerConfig{Auth: authenticator, Enroller: st, Work: st, Reports: st})
 	ending := make(chan struct{})
+	// What runs beside ends before the server drains: a parked agent has
+	// nothing to wait for.
+	beside, stop := context.WithCancel(ctx)
+	defer stop()
+	requests, show := newMetrics(st, advisories)
+	health := &health{store: st, advisories: advisories, ending: beside.Done()}
 	server := &http.Server{
-		Handler: wire.WithRequestID(&router{
-			store: st, auth: authenticator, agents: fleetServer.Handler(),
+		Handler: wire.WithRequestID(requests.Watch(&router{
+			health: health, version: health.version(authenticator), metrics: forThisMachine(show), agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
 			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending, Version: programVersion()}),
 			explain: query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
-		}),
+		})),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
@@ -198,6 +210,10 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	server.RegisterOnShutdown(fleetServer.Close)
 	server.RegisterOnShutdown(func() { close(ending) })
 
+	stopMetrics, err := serveMetrics(c.MetricsListen, health, show, func(addr string) { slog.InfoContext(ctx, "serving metrics", "address", addr) })
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	inside := newMemoryListener()
 	failed := make(chan error, 2)
 	for _, l := range []net.Listener{listener, inside} {
@@ -210,10 +226,6 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	slog.InfoContext(ctx, "serving", "endpoint", endpoint, "data", c.Data, "version", programVersion())
 	printStart(std, endpoint, filepath.Join(c.Data, credentialsFile), created)
 
-	// What runs beside ends before the server drains: a parked agent has
-	// nothing to wait for.
-	beside, stop := context.WithCancel(ctx)
-	defer stop()
 	scanned := make(chan error, 1)
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
@@ -241,6 +253,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 		slog.Warn("requests were cut off", "error", serr)
 		_ = server.Close()
 	}
+	stopMetrics(drain) // the last that answers: it tells that the server ends
 	slog.Info("server stopped")
 	return err
 }
@@ -386,8 +399,8 @@ func newAgent(p agentParts) (*builtAgent, error) {
 // http.ServeMux would answer an unclean path with a redirect, which clients of
 // HSS take for success.
 type router struct {
-	store                         *store.Store
-	auth                          *auth.Authenticator
+	health                        *health
+	version, metrics              http.Handler
 	agents, tokens, projects, api http.Handler
 	advisories                    *advisories
 	own, explain                  http.Handler // beside what HSS has
@@ -409,16 +422,14 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.projects.ServeHTTP(w, r)
 	case strings.HasPrefix(path, advisory.ServedPath+"/"):
 		h.advisories.ServeHTTP(w, r)
-	case path == "/metrics" && r.Method == http.MethodGet:
-		h.advisories.metrics(w)
-	case path == "/healthz" && r.Method == http.MethodGet:
-		if err := h.store.Ping(r.Context()); err != nil {
-			wire.WriteError(w, r, http.StatusServiceUnavailable, "HSS.0000", "the database does not answer")
-			return
-		}
-		wire.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	case path == "/version" && r.Method == http.MethodGet:
-		wire.WriteJSON(w, http.StatusOK, map[string]string{"name": "onceover", "version": programVersion()})
+	case path == pathMetrics && r.Method == http.MethodGet:
+		h.metrics.ServeHTTP(w, r)
+	case path == pathHealth && r.Method == http.MethodGet:
+		h.health.alive(w, r)
+	case path == pathReady && r.Method == http.MethodGet:
+		h.health.ready(w, r)
+	case path == pathVersion && r.Method == http.MethodGet:
+		h.version.ServeHTTP(w, r)
 	default:
 		wire.WriteError(w, r, http.StatusNotFound, "APIGW.0101", "no such API")
 	}

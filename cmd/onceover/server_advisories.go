@@ -201,6 +201,16 @@ func (a *advisories) publish(ctx context.Context) {
 
 func (a *advisories) close() { a.holder.Swap(nil) }
 
+// inUse is the generation in use, and whether it is the starter.
+func (a *advisories) inUse() (generation string, starter bool, err error) {
+	db, release := a.holder.Acquire()
+	defer release()
+	if db == nil {
+		return "", false, fault.New(fault.Unavailable, "the advisory database is closed")
+	}
+	return db.Meta().ID, db.Starter(), nil
+}
+
 // matcher gives the matcher of the generation in use, until release is called.
 func (a *advisories) matcher() (m *match.Matcher, release func(), err error) {
 	db, release := a.holder.Acquire()

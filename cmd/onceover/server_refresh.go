@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -215,51 +214,4 @@ func (a *advisories) state(now time.Time) advisoryState {
 		s.Update.Succeeded = u.succeeded.UTC().Format(time.RFC3339)
 	}
 	return s
-}
-
-// metrics writes the same in the text format of Prometheus
-// (https://prometheus.io/docs/instrumenting/exposition_formats/).
-func (a *advisories) metrics(w http.ResponseWriter) {
-	db, release := a.holder.Acquire()
-	defer release()
-	a.mu.Lock()
-	u := a.update
-	a.mu.Unlock()
-	var b strings.Builder
-	metric := func(name, kind, help string) {
-		fmt.Fprintf(&b, "# HELP onceover_advisories_%s %s\n# TYPE onceover_advisories_%s %s\n", name, help, name, kind)
-	}
-	value := func(name, labels string, v float64) {
-		fmt.Fprintf(&b, "onceover_advisories_%s%s %.15g\n", name, labels, v)
-	}
-	if db != nil {
-		m := db.Meta()
-		metric("info", "gauge", "The generation of advisories in use.")
-		value("info", fmt.Sprintf("{generation=%s,source=%s,starter=\"%t\"}", label(m.ID), label(m.Source), m.Starter), 1)
-		metric("records", "gauge", "Advisories in the generation in use.")
-		value("records", "", float64(m.Records))
-		if m.DataDate > 0 {
-			metric("newest_record_timestamp_seconds", "gauge", "When the newest advisory was modified.")
-			value("newest_record_timestamp_seconds", "", float64(m.DataDate)/1000)
-		}
-		metric("feed_timestamp_seconds", "gauge", "When the newest record of a feed was modified.")
-		for _, f := range feedsOf(m, time.Now()) {
-			if f.millis > 0 {
-				value("feed_timestamp_seconds", "{feed="+label(f.Feed)+"}", float64(f.millis)/1000)
-			}
-		}
-	}
-	metric("update_failures_total", "counter", "Updates in the background that failed.")
-	value("update_failures_total", "", float64(u.failures))
-	if !u.succeeded.IsZero() {
-		metric("update_success_timestamp_seconds", "gauge", "When the last update in the background succeeded.")
-		value("update_success_timestamp_seconds", "", float64(u.succeeded.UnixMilli())/1000)
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write([]byte(b.String()))
-}
-
-// label quotes a value; names of feeds come from files.
-func label(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\ufffd")) + `"`
 }

@@ -19,6 +19,8 @@ type engine struct {
 	prepare string
 	// tune runs after the migrations; "" for nothing.
 	tune string
+	// size is the bytes that the database takes.
+	size string
 	// arrays says that a parameter may be an array.
 	arrays bool
 	// view are the options of a transaction that reads.
@@ -28,7 +30,10 @@ type engine struct {
 	exclude string
 }
 
-var sqliteEngine = engine{name: "sqlite", dialect: goose.DialectSQLite3}
+var sqliteEngine = engine{
+	name: "sqlite", dialect: goose.DialectSQLite3,
+	size: `SELECT p.page_count * s.page_size FROM pragma_page_count() p, pragma_page_size() s`,
+}
 
 // postgresEngine lets one transaction write at a time, in all processes
 // together, as SQLite does: what one transaction has read and decided on is
@@ -39,6 +44,7 @@ var postgresEngine = engine{
 	// Room in each page lets a re-match write counters without touching the
 	// indexes: a third of the time.
 	tune:    `ALTER TABLE content SET (fillfactor = 50)`,
+	size:    `SELECT pg_database_size(current_database())`,
 	arrays:  true,
 	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours

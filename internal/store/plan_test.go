@@ -237,6 +237,8 @@ func plans(project string) map[string]struct {
 		"has layer":         {sqlHasLayer, []any{"d", "a"}},
 		"drop tokens":       {sqlDeleteTokens, []any{1}},
 		"agent keys":        {sqlDropAgentKey, []any{"a"}},
+		"job num":           {sqlJobNum, []any{jobWaiting}},
+		"queue since":       {sqlQueueSince, []any{1}},
 		"task jobs":         {sqlTaskJobs, []any{"t"}},
 		"job images":        {sqlJobImages, []any{"j"}},
 		"ended since":       {sqlEndedSince, []any{"t", 1, 10}},

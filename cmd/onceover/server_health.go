@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/wire"
+)
+
+// Paths for those who watch over a server.
+const (
+	pathHealth  = "/healthz"
+	pathReady   = "/readyz"
+	pathVersion = "/version"
+	pathMetrics = "/metrics"
+)
+
+// readyTime bounds what is asked of the database.
+const readyTime = 3 * time.Second
+
+// health tells how the server does.
+type health struct {
+	store      *store.Store
+	advisories *advisories
+	ending     <-chan struct{} // closed when the server is about to end
+}
+
+// alive answers as long as the process does: a database that is away is no
+// reason to start the process anew.
+func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
+	wire.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Status string       `json:"status"` // ok, unavailable
+	Checks []readyCheck `json:"checks"`
+}
+
+type readyCheck struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Reason why not, or a word about it. It is for everyone: what exactly is
+	// wrong stands in the log.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ready says whether requests should be sent here.
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	out, status := readiness{Status: "ok"}, http.StatusOK
+	check := func(name, reason string, err error) {
+		c := readyCheck{Name: name, OK: err == nil}
+		if err != nil {
+			c.Reason = reason
+			out.Status, status = "unavailable", http.StatusServiceUnavailable
+			slog.WarnContext(ctx, "not ready", "check", name, "error", err)
+		}
+		out.Checks = append(out.Checks, c)
+	}
+	check("database", "the database does not answer", h.store.Ping(ctx))
+	check("tables", "the tables of the database are not up to date", h.store.Migrated(ctx))
+	generation, starter, err := h.advisories.inUse()
+	check("advisories", "no advisories are loaded", err)
+	if starter {
+		out.Checks[len(out.Checks)-1].Reason = "the small database that is built in is in use, " + generation
+	}
+	select {
+	case <-h.ending:
+		out.Status, status = "unavailable", http.StatusServiceUnavailable
+		out.Checks = append(out.Checks, readyCheck{"running", false, "the server is about to end"})
+	default:
+		out.Checks = append(out.Checks, readyCheck{"running", true, ""})
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	wire.WriteJSON(w, status, out)
+}
+
+// versions is the answer of /version. Which build a server is and which
+// advisories it has would tell a stranger what it does not know: they are for
+// those who show a key, and for this machine.
+type versions struct {
+	Name string `json:"name"`
+	// APIs are the versions of what is spoken here.
+	APIs       map[string]string `json:"api_versions"`
+	Version    string            `json:"version,omitempty"`
+	Go         string            `json:"go,omitempty"`
+	Generation string            `json:"advisory_generation,omitempty"`
+}
+
+func (h *health) version(a *auth.Authenticator) http.Handler {
+	tell := func(full bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			v := versions{Name: "onceover", APIs: map[string]string{"hss": "v5", "iam": "v3", "onceover": "v1", "agent": "v1"}}
+			if full {
+				v.Version, v.Go = programVersion(), runtime.Version()
+				v.Generation, _, _ = h.advisories.inUse() // none is told as none
+			}
+			wire.WriteJSON(w, http.StatusOK, v)
+		}
+	}
+	shown, open := a.Users(tell(true)), tell(false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "" || r.Header.Get("X-Auth-Token") != "":
+			shown.ServeHTTP(w, r)
+		case fromHere(r):
+			tell(true)(w, r)
+		default:
+			open(w, r)
+		}
+	})
+}
+
+// fromHere reports whether a request is from this machine and not from a proxy
+// on it.
+func fromHere(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
