@@ -82,6 +82,7 @@ Examples:
   onceover server --data /srv/onceover
   onceover server --database postgres://onceover@db.example.org/onceover
   onceover server --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
+  onceover server --metrics-listen 10.0.0.5:9464
   onceover server --scan-now`
 }
 
@@ -412,6 +413,8 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.api.ServeHTTP(w, r)
 	case strings.HasPrefix(path, query.Prefix) && strings.Contains(path, "/images/") && strings.HasSuffix(path, "/explain"):
 		h.explain.ServeHTTP(w, r)
+	case path == pathDescription && r.Method == http.MethodGet:
+		describeAPI(w, r)
 	case strings.HasPrefix(path, query.Prefix):
 		h.own.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/agent/v1/"):

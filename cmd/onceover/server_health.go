@@ -8,7 +8,9 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/onceover/onceover/api"
 	"github.com/onceover/onceover/internal/auth"
+	"github.com/onceover/onceover/internal/query"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/wire"
 )
@@ -19,6 +21,9 @@ const (
 	pathReady   = "/readyz"
 	pathVersion = "/version"
 	pathMetrics = "/metrics"
+	// pathDescription is for everyone: it says nothing that the program does
+	// not.
+	pathDescription = query.Prefix + "openapi.yaml"
 )
 
 // readyTime bounds what is asked of the database.
@@ -67,10 +72,10 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	check("database", "the database does not answer", h.store.Ping(ctx))
 	check("tables", "the tables of the database are not up to date", h.store.Migrated(ctx))
-	generation, starter, err := h.advisories.inUse()
+	_, starter, err := h.advisories.inUse()
 	check("advisories", "no advisories are loaded", err)
 	if starter {
-		out.Checks[len(out.Checks)-1].Reason = "the small database that is built in is in use, " + generation
+		out.Checks[len(out.Checks)-1].Reason = "the small database that is built in is in use"
 	}
 	select {
 	case <-h.ending:
@@ -117,6 +122,13 @@ func (h *health) version(a *auth.Authenticator) http.Handler {
 			open(w, r)
 		}
 	})
+}
+
+// describeAPI serves the description of our own API.
+func describeAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(api.Onceover) // the client has gone, if anything
 }
 
 // fromHere reports whether a request is from this machine and not from a proxy

@@ -28,6 +28,7 @@ type watched struct {
 	advisories *advisories
 	end        context.CancelFunc
 	handler    http.Handler
+	own        http.Handler
 	show       http.Handler
 	health     *health
 	first      store.First
@@ -41,7 +42,7 @@ func newWatched(t *testing.T) *watched {
 	data := t.TempDir()
 	buildAdvisories(t, data+"/"+advisoryFile, 3)
 	var err error
-	if w.advisories, err = openAdvisories("", data, advisoryFlags{}, streams{io.Discard, io.Discard}); err != nil {
+	if w.advisories, err = openAdvisories("", data, advisoryFlags{Serve: true}, streams{io.Discard, io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.advisories.close)
@@ -59,10 +60,13 @@ func newWatched(t *testing.T) *watched {
 	requests, show := newMetrics(w.store, w.advisories)
 	w.show = show
 	w.health = &health{store: w.store, advisories: w.advisories, ending: ctx.Done()}
+	w.own = query.New(query.Config{Store: w.store, Authenticate: a.Users, Log: quiet, Version: "1"})
 	w.handler = wire.WithRequestID(requests.Watch(&router{
 		health: w.health, version: w.health.version(a), metrics: forThisMachine(show), advisories: w.advisories,
-		api: hss.New(hss.Config{Store: w.store, Authenticate: a.Users, Log: quiet}),
-		own: query.New(query.Config{Store: w.store, Authenticate: a.Users, Log: quiet}),
+		api:    hss.New(hss.Config{Store: w.store, Authenticate: a.Users, Log: quiet}),
+		own:    w.own,
+		tokens: a.Tokens(), projects: a.Users(a.ListProjects()),
+		explain: query.Explain(query.ExplainConfig{Images: w.store, Judged: w.store.Judged, Matcher: w.advisories.matcher, Authenticate: a.Users, Log: quiet}),
 	}))
 	return w
 }

@@ -51,7 +51,7 @@ func operationNames() func(r *http.Request, route string) string {
 		case route != "" && !strings.HasSuffix(route, "*"):
 			return r.Method + " " + route // of a method that the route has
 		case path == fleet.PathEnroll, path == fleet.PathSync, path == fleet.PathMissing,
-			path == auth.PathTokens, path == auth.PathProjects, path == pathHealth, path == pathReady, path == pathVersion, path == pathMetrics:
+			path == auth.PathTokens, path == auth.PathProjects, path == pathHealth, path == pathReady, path == pathVersion, path == pathMetrics, path == pathDescription:
 			return path
 		case strings.HasPrefix(path, fleet.PathLayers):
 			return fleet.PathLayers

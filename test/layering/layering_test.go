@@ -18,7 +18,7 @@ const module = "github.com/onceover/onceover/"
 // "/..." stands for the packages below it, which do not import each other
 // unless they are listed to the left.
 var floors = []string{
-	"internal/fault internal/image internal/minisign internal/report internal/version",
+	"api internal/fault internal/image internal/minisign internal/report internal/version",
 	"internal/runtime/oci internal/runtime/tarsplit internal/runtime/cri internal/runtime/inotify internal/runtime/containerd internal/runtime/... internal/runtime internal/layer internal/advisory/feed internal/advisory/feed/csaf internal/advisory/feed/oval internal/advisory/feed/updateinfo internal/advisory/feed/... internal/advisory/feed/all internal/advisory/starter internal/advisory internal/sandbox internal/pace",
 	"internal/analyze internal/analyze/lines internal/analyze/... internal/analyze/all internal/match internal/vex internal/check/text internal/check/... internal/cache",
 	"internal/scan internal/wire internal/auth internal/fleet internal/store",
