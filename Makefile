@@ -12,7 +12,7 @@ UNITS := ./internal/... ./cmd/... ./api/... ./test/fixture ./test/planted ./test
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test binaries check format lint short race unit yara contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet bench-checks generate clean
+.PHONY: help build demo test binaries check format lint short race unit yara contract e2e hostile matrix oracle fuzz bench bench-peers bench-advisories bench-match bench-fleet bench-api bench-checks generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ bench-match: build ## matching beside grype on its own database of the same reco
 
 bench-fleet: ## a fleet of 10,000 hosts: re-match of a difference, who has CVE-X (FLEET='-database sqlite')
 	$(GO) run ./test/bench fleet $(FLEET)
+
+bench-api: build ## every list of the API at 100,000 images, 50 clients at once (API='-check -database sqlite')
+	$(GO) run ./test/bench api $(API)
 
 bench-checks: ## secrets beside gitleaks, and what all checks cost on a large image (CHECKS='-check -only image')
 	$(GO) run ./test/bench checks $(CHECKS)

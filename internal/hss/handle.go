@@ -76,6 +76,18 @@ type Operation struct {
 	ID, Method, Path, Tag, Summary string
 	// Built is false for those that answer 501.
 	Built bool
+	// Params are those of the query.
+	Params []Param
+}
+
+// Param is a parameter of the query.
+type Param struct {
+	Name     string
+	Required bool
+	// Enum are the values allowed; nil for any.
+	Enum []string
+	// Number and Bool say what else than text is meant.
+	Number, Bool bool
 }
 
 // Operations lists all operations of the contract by path and method.
@@ -84,7 +96,12 @@ func Operations() []Operation {
 	a.routes()
 	out := make([]Operation, len(operations))
 	for i, op := range operations {
-		out[i] = Operation{op.ID, op.Method, op.Path, op.Tag, op.Summary, a.built[op.ID] != nil}
+		out[i] = Operation{op.ID, op.Method, op.Path, op.Tag, op.Summary, a.built[op.ID] != nil, nil}
+		for _, p := range op.Params {
+			if p.In == inQuery {
+				out[i].Params = append(out[i].Params, Param{p.Name, p.Required, p.Enum, p.Kind == kindInt, p.Kind == kindBool})
+			}
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/test/fleetmodel"
 )
 
@@ -100,22 +101,7 @@ func newSQLiteLoader(path string) (loader, *sql.DB, error) {
 // findings: packages are marked as matched by no generation, so that the first
 // re-match finds all.
 func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
-	type table struct {
-		name    string
-		columns string
-		rows    func(yield func([]any) error) error
-	}
-	each := func(n int, row func(i int) []any) func(func([]any) error) error {
-		return func(yield func([]any) error) error {
-			for i := range n {
-				if err := yield(row(i)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	const now = int64(1795780000000)
+	const now = loadedAt
 	distros := make([]string, len(f.Distros))
 	for i, d := range f.Distros {
 		b, err := json.Marshal(d)
@@ -125,9 +111,7 @@ func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
 		distros[i] = string(b)
 	}
 	id := func(i int32) int64 { return int64(i) + 1 }
-	imageID := func(i int) string { return fmt.Sprintf("%08x-0000-8000-8000-%012x", i, i) }
-	agentID := func(i int) string { return fmt.Sprintf("agent-%d", i) }
-	tables := []table{
+	return loadTables(ctx, load, []table{
 		{"project", "id, name, created_at", each(1, func(int) []any { return []any{benchProject, "bench", now} })},
 		{"distro", "id, body", each(len(distros), func(i int) []any { return []any{int64(i + 1), distros[i]} })},
 		{"package", "id, type, name, version, arch, source, source_version, module, vendor, distro_id, matched", each(len(f.Packages), func(i int) []any {
@@ -151,10 +135,15 @@ func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
 			for _, p := range f.Images[i].Parts {
 				n += len(f.Parts[p].Packages)
 			}
-			return []any{id(int32(i)), benchProject, f.Images[i].Digest, "finished", "", "", now, now, int64(0), int64(n), "", int64(0), int64(1), int64(n)}
+			return []any{id(int32(i)), benchProject, f.Images[i].Digest, store.StatusSuccess, store.StatusSuccess, "", now - int64(i)*60_000, now - int64(i)*60_000, int64(0), int64(n), "", int64(0), int64(1), int64(n)}
 		})},
 		{"content_detail", "content_id, analyzers, generation, diff_ids, config, distro", each(len(f.Images), func(i int) []any {
-			return []any{id(int32(i)), "bench", "", "[]", []byte("{}"), distros[f.Images[i].Distro]}
+			layers := []string{}
+			for _, p := range f.Images[i].Parts {
+				layers = append(layers, f.Parts[p].Layer)
+			}
+			ids, _ := json.Marshal(layers) // texts can be written
+			return []any{id(int32(i)), "bench", "", string(ids), []byte("{}"), distros[f.Images[i].Distro]}
 		})},
 		{"content_part", "content_id, part_id", func(yield func([]any) error) error {
 			for i, m := range f.Images {
@@ -169,7 +158,7 @@ func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
 		{"project_package", "project_id, package_id", each(len(f.Packages), func(i int) []any { return []any{benchProject, id(int32(i))} })},
 		{"image", "id, project_id, content_id, name, version, local_type, size, updated_at, non_scan_reason", each(len(f.Images), func(i int) []any {
 			m := f.Images[i]
-			return []any{imageID(i), benchProject, id(int32(i)), m.Name, m.Tag, "other_image", int64(100 << 20), now, ""}
+			return []any{imageID(i), benchProject, id(int32(i)), m.Name, m.Tag, "other_image", int64(i%997+20) << 20, now - int64(i)*30_000, ""}
 		})},
 		{"agent", "id, project_id, host_id, host_name, private_ip, public_ip, os, arch, version, engines, analyzers, images_hash, last_seen, created_at", each(len(f.Hosts), func(i int) []any {
 			ip := fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
@@ -189,14 +178,45 @@ func loadFleet(ctx context.Context, load loader, f *fleetmodel.Fleet) error {
 			for h, host := range f.Hosts {
 				for n, k := range host.Running {
 					c := fmt.Sprintf("%08x%08x", h, n)
-					if err := yield([]any{imageID(int(host.Images[k])), agentID(h), "containerd", c, benchProject, "app", "", "", "/app", int64(1)}); err != nil {
+					name, pod, podID := fmt.Sprintf("app-%d", n), "", ""
+					if h%2 == 0 {
+						pod, podID = fmt.Sprintf("pod-%d-%d", h, n), fmt.Sprintf("%08x-%04x-8000-8000-000000000000", h, n)
+					}
+					if err := yield([]any{imageID(int(host.Images[k])), agentID(h), "containerd", c, benchProject, name, podID, pod, "/app", int64(1)}); err != nil {
 						return err
 					}
 				}
 			}
 			return nil
 		}},
+	})
+}
+
+// loadedAt is the time of everything in the fleet, Unix milliseconds.
+const loadedAt = int64(1795780000000)
+
+func imageID(i int) string { return fmt.Sprintf("%08x-0000-8000-8000-%012x", i, i) }
+func agentID(i int) string { return fmt.Sprintf("agent-%d", i) }
+
+// A table is rows to load.
+type table struct {
+	name, columns string
+	rows          func(yield func([]any) error) error
+}
+
+// each makes n rows.
+func each(n int, row func(i int) []any) func(func([]any) error) error {
+	return func(yield func([]any) error) error {
+		for i := range n {
+			if err := yield(row(i)); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+}
+
+func loadTables(ctx context.Context, load loader, tables []table) error {
 	for _, t := range tables {
 		if err := load(ctx, t.name, strings.Split(t.columns, ", "), t.rows); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)

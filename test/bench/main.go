@@ -38,6 +38,8 @@ func main() {
 			do, args = peers, args[1:]
 		case "fleet":
 			do, args = fleet, args[1:]
+		case "api":
+			do, args = apiBench, args[1:]
 		case "match":
 			do, args = matching, args[1:]
 		case "checks":

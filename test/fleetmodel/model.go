@@ -44,6 +44,12 @@ var Full = Params{Hosts: 10_000, Images: 100_000, Packages: 300_000, PerImage: 4
 // Tenth is a tenth of it.
 var Tenth = Params{Hosts: 1_000, Images: 10_000, Packages: 30_000, PerImage: 400, Seed: 1}
 
+// API is the fleet that the lists of the API are measured with.
+var API = Params{Hosts: 5_000, Images: 100_000, Packages: 100_000, PerImage: 120, Seed: 1}
+
+// APITenth is a tenth of it.
+var APITenth = Params{Hosts: 500, Images: 10_000, Packages: 20_000, PerImage: 120, Seed: 1}
+
 // A Package is one distinct package: what is matched.
 type Package struct {
 	report.Package

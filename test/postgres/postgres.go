@@ -34,8 +34,10 @@ const startTime = time.Minute
 // A Config is how a server is started.
 type Config struct {
 	// Dir holds it; a temporary one if it is empty. It is removed at the
-	// end.
+	// end, unless Keep is set.
 	Dir string
+	// Keep leaves the data in Dir, for a server that is started there later.
+	Keep bool
 	// Settings as on the command line, "shared_buffers=1GB". Those of
 	// tests (no fsync) come before.
 	Settings []string
@@ -44,6 +46,8 @@ type Config struct {
 // A Server is a running server.
 type Server struct {
 	dir  string
+	keep bool
+	pid  int
 	stop func()
 	n    atomic.Int64
 }
@@ -118,16 +122,18 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(b, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
-	initdb.SysProcAttr, initdb.Dir = as, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
+	if _, err := os.Stat(data); err != nil || !cfg.Keep {
+		initdb := exec.Command(filepath.Join(b, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+		initdb.SysProcAttr, initdb.Dir = as, dir
+		if out, err := initdb.CombinedOutput(); err != nil {
+			return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
+		}
 	}
 	args := []string{"-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum_naptime=10s"}
 	for _, s := range cfg.Settings {
 		args = append(args, "-c", s)
 	}
-	s := &Server{dir: dir}
+	s := &Server{dir: dir, keep: cfg.Keep}
 	if err := s.run(exec.Command(filepath.Join(b, "postgres"), args...), as); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -191,17 +197,30 @@ func (s *Server) run(cmd *exec.Cmd, as *syscall.SysProcAttr) error {
 		_ = log.Close()
 	}()
 	s.stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
+		how := syscall.SIGQUIT
+		if s.keep {
+			how = syscall.SIGINT // what was written is on disk then
+		}
+		_ = cmd.Process.Signal(how) // it may have ended
 		<-ended
-		_ = os.RemoveAll(s.dir) // left for the system's sweeper otherwise
+		if !s.keep {
+			_ = os.RemoveAll(s.dir) // left for the system's sweeper otherwise
+		}
 	})
 	if err := <-started; err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
+	s.pid = cmd.Process.Pid
 	return nil
 }
 
-// Stop ends the server and removes its data.
+// PID is the process of the server; those that answer clients are its children.
+func (s *Server) PID() int { return s.pid }
+
+// URL is that of a database that is there already.
+func (s *Server) URL(name string) string { return s.url(name) }
+
+// Stop ends the server and removes its data, unless they are kept.
 func (s *Server) Stop() { s.stop() }
 
 // Create makes an empty database and returns its URL.
