@@ -30,12 +30,14 @@ type AppFilter struct {
 
 const (
 	// A part of a name has to be looked for in all names, which an index has
-	// side by side. What counts is never declared, and by far the most: the
-	// index of part_package answers without the rows.
-	sqlNamedCounted = `SELECT pp.part_id, COUNT(*) FROM package names CROSS JOIN part_package pp
-WHERE pp.package_id = names.id AND pp.counted = 1 AND {where} GROUP BY pp.part_id`
-	sqlNamedOwned = `SELECT pp.part_id, COUNT(*) FROM package names CROSS JOIN part_package pp
-WHERE pp.package_id = names.id AND pp.counted = 0 AND pp.declared = 0 AND {where} GROUP BY pp.part_id`
+	// side by side. PostgreSQL would take a third of them to have it, and read
+	// all places, if it were asked for both at once. What counts is never
+	// declared, and by far the most: the index of part_package answers without
+	// the rows.
+	sqlNamedPackages = `SELECT names.id FROM package names WHERE {where}`
+	sqlNamedCounted  = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 1 AND pp.package_id IN {in} GROUP BY pp.part_id`
+	sqlNamedOwned    = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 0 AND pp.declared = 0 AND pp.package_id IN {in} GROUP BY pp.part_id`
+
 	sqlDeniedPlaces      = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
 	sqlNamedDeniedPlaces = `SELECT pt.id, COUNT(*) FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp CROSS JOIN package p
 WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.denied, pt.id`
@@ -49,28 +51,6 @@ FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN pa
 WHERE pt.id = cp.part_id AND pp.part_id = pt.id AND pp.declared = 0 AND p.id = pp.package_id AND {where}
 ORDER BY p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
 )
-
-// places are the queries that tell, together, how many places that the filter
-// selects each part has; none for the zero filter.
-func (f AppFilter) places() (queries []string, args []any) {
-	w := &where{}
-	switch {
-	case f.NonCompliant && f.Name == "":
-		return []string{sqlDeniedPlaces}, nil
-	case f.NonCompliant:
-		w.contains("p.name", f.Name)
-		query, args := w.query(sqlNamedDeniedPlaces)
-		return []string{query}, args
-	case f.Name != "":
-		w.contains("names.name", f.Name)
-		for _, statement := range []string{sqlNamedCounted, sqlNamedOwned} {
-			var query string
-			query, args = w.query(statement)
-			queries = append(queries, query)
-		}
-	}
-	return queries, args
-}
 
 // of is the query of some places of one content, all of which lie in the parts
 // named if there are any.
@@ -91,30 +71,25 @@ func (f AppFilter) of(content int64, parts []int64, limit, offset int64) (query 
 // image, one row for each place. A fleet has many millions of rows: they are
 // counted in memory, and only those of the page are read.
 func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page) (out []AppPlace, total int64, err error) {
-	if err := s.index.refresh(ctx, s); err != nil {
-		return nil, 0, fmt.Errorf("list software of all images: %w", err)
-	}
 	version := policyVersion(s.policy.Load())
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		var places map[int64]int64
-		queries, args := f.places()
-		if len(queries) > 0 {
-			places = map[int64]int64{}
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		out = nil
+		places, err := readPlaces(ctx, tx, f)
+		if err != nil {
+			return err
 		}
-		for _, query := range queries {
-			err := each(ctx, tx, query, args, func(r *sql.Rows) error {
-				var part, n int64
-				err := r.Scan(&part, &n)
-				places[part] += n
-				return err
-			})
-			if err != nil {
-				return err
-			}
+		list := func() (heap, error) { return s.index.placed(project, revision, places) }
+		var all heap
+		if places == nil {
+			all, err = remember(&s.remembered, revision, "software "+project, list)
+		} else {
+			all, err = list()
 		}
-		contents := s.index.placed(project, places)
+		if err != nil {
+			return err
+		}
 		var page []piled
-		total, page = pile(contents, p)
+		total, page = all.page(p)
 		images, err := readPlacedImages(ctx, tx, page)
 		if err != nil {
 			return err
@@ -157,6 +132,53 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 	return out, total, nil
 }
 
+// denied is the query of the places that the deny list denies.
+func (f AppFilter) denied() (query string, args []any) {
+	if f.Name == "" {
+		return sqlDeniedPlaces, nil
+	}
+	w := &where{}
+	w.contains("p.name", f.Name)
+	return w.query(sqlNamedDeniedPlaces)
+}
+
+// named is the query of the packages with a part of a name.
+func (f AppFilter) named() (query string, args []any) {
+	w := &where{}
+	w.contains("names.name", f.Name)
+	return w.query(sqlNamedPackages)
+}
+
+// readPlaces counts the places in each part that a filter selects; nil for all
+// of them.
+func readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, error) {
+	if f == (AppFilter{}) {
+		return nil, nil
+	}
+	places := map[int64]int64{}
+	count := func(r *sql.Rows) error {
+		var part, n int64
+		err := r.Scan(&part, &n)
+		places[part] += n
+		return err
+	}
+	if f.NonCompliant {
+		query, args := f.denied()
+		return places, each(ctx, tx, query, args, count)
+	}
+	query, args := f.named()
+	packages, err := readInts(ctx, tx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	for _, query := range []string{sqlNamedCounted, sqlNamedOwned} {
+		if err := eachIn(ctx, tx, query, packages, count); err != nil {
+			return nil, err
+		}
+	}
+	return places, nil
+}
+
 // readPlacedImages are the images of some contents, as rows without software.
 func readPlacedImages(ctx context.Context, tx *sql.Tx, page []piled) (map[int64][]AppPlace, error) {
 	images := map[int64][]AppPlace{}
@@ -176,9 +198,13 @@ type placedContent struct{ id, images, apps int64 }
 
 // placed finds the contents of a project that have images and software, by id:
 // all software if places is nil, else what these parts have.
-func (x *index) placed(project string, places map[int64]int64) []placedContent {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
+func (x *index) placed(project string, revision int64, places map[int64]int64) (out heap, err error) {
+	err = x.view(revision, func() { out = pile(x.placedIn(project, places)) })
+	return out, err
+}
+
+// placedIn is placed for a caller that holds the lock.
+func (x *index) placedIn(project string, places map[int64]int64) []placedContent {
 	var out []placedContent
 	add := func(s *slot, apps int64) {
 		if apps > 0 {
@@ -215,14 +241,37 @@ func idsOf(page []piled) []int64 {
 	return ids
 }
 
-// pile counts the rows of all contents, and finds those that hold a page.
-func pile(contents []placedContent, p Page) (total int64, page []piled) {
-	for _, c := range contents {
-		n := c.images * c.apps
-		if total+n > p.Offset && total < p.Offset+p.Limit {
-			page = append(page, piled{c, total})
+// A heap is contents with their rows one on the other.
+type heap []piled
+
+func pile(contents []placedContent) heap {
+	out := make(heap, len(contents))
+	total := int64(0)
+	for i, c := range contents {
+		out[i] = piled{c, total}
+		total += c.images * c.apps
+	}
+	return out
+}
+
+// page counts the rows, and finds the contents that hold a page.
+func (h heap) page(p Page) (total int64, page []piled) {
+	if len(h) == 0 {
+		return 0, nil
+	}
+	last := h[len(h)-1]
+	total = last.before + last.images*last.apps
+	from, _ := slices.BinarySearchFunc(h, p.Offset, func(c piled, at int64) int {
+		if c.before+c.images*c.apps <= at {
+			return -1
 		}
-		total += n
+		return 1
+	})
+	for _, c := range h[from:] {
+		if c.before >= p.Offset+p.Limit {
+			break
+		}
+		page = append(page, c)
 	}
 	return total, page
 }

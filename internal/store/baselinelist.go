@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,27 +41,14 @@ type BaselineFilter struct {
 }
 
 const (
-	// Cross joins as in findings.go.
-	// Sums are made of narrow rows.
-	sqlBaselineUse = `SELECT b.id, b.check_name, b.standard, t.images, t.scanned FROM (
-SELECT h.baseline_id, COUNT(*) AS images, MAX(c.latest_scan_time) AS scanned
-FROM image i CROSS JOIN content c CROSS JOIN content_baseline h
-WHERE c.id = i.content_id AND h.content_id = i.content_id AND {where} GROUP BY h.baseline_id) t CROSS JOIN baseline b WHERE b.id = t.baseline_id`
-	sqlAnswers       = `SELECT baseline_id, rule_id, failed, severity FROM baseline_rule WHERE baseline_id IN {in}`
 	sqlKnownBaseline = `SELECT 1 FROM baseline WHERE check_name = $1 LIMIT 1`
-	sqlCountCovered  = `SELECT COUNT(*) FROM baseline_rule r CROSS JOIN baseline b CROSS JOIN content_baseline h CROSS JOIN image i
-WHERE b.id = r.baseline_id AND h.baseline_id = b.id AND i.content_id = h.content_id AND {where}`
-	// An image has one set of answers for each baseline and standard.
-	sqlListCovered = `SELECT i.id, i.name, i.version, c.config_digest, i.size, c.latest_scan_time, r.failed
-FROM baseline_rule r CROSS JOIN baseline b CROSS JOIN content_baseline h CROSS JOIN image i CROSS JOIN content c
-WHERE b.id = r.baseline_id AND h.baseline_id = b.id AND i.content_id = h.content_id AND c.id = i.content_id AND {where}
-ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?`
+	sqlRuleBaselines = `SELECT r.baseline_id, r.failed FROM baseline_rule r CROSS JOIN baseline b WHERE b.id = r.baseline_id AND r.rule_id = $1 AND b.check_name = $2 AND b.standard = $3`
+	sqlPageCovered   = `SELECT i.id, i.name, i.version, c.config_digest, i.size, c.latest_scan_time FROM image i CROSS JOIN content c WHERE c.id = i.content_id AND i.id IN {in}`
+	// Cross joins as in findings.go.
 	sqlFailedFirst = `SELECT i.content_id
 FROM baseline_rule r CROSS JOIN baseline b CROSS JOIN content_baseline h CROSS JOIN image i
 WHERE b.id = r.baseline_id AND h.baseline_id = b.id AND i.content_id = h.content_id AND {where}
 ORDER BY r.failed DESC, i.name, i.version, i.id LIMIT 1`
-	sqlUnsafe = `SELECT k.name, CAST(SUM(k.num) AS BIGINT) FROM image i CROSS JOIN content_check k
-WHERE k.content_id = i.content_id AND k.name IN ('baseline', 'passwords') AND {where} GROUP BY k.name`
 )
 
 // baselineRules are the rules that images of some projects were asked, by
@@ -74,63 +62,59 @@ func (s *Store) baselineRules(ctx context.Context, projects []string, f Baseline
 	if err != nil {
 		return nil, err
 	}
-	type use struct {
-		checkName, standard string
-		images, time        int64
+	var out []BaselineRule
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) (err error) {
+		if f.Images != (ImageSelector{}) {
+			out, err = s.answered(ctx, tx, set, projects, revision, f.Images)
+			return err
+		}
+		out, err = remember(&s.remembered, revision, [2]string{"baselines " + strings.Join(projects, " "), set.Version()}, func() ([]BaselineRule, error) {
+			return s.answered(ctx, tx, set, projects, revision, ImageSelector{})
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list answers of baseline rules: %w", err)
 	}
+	return slices.DeleteFunc(slices.Clone(out), func(r BaselineRule) bool {
+		return f.CheckName != "" && f.CheckName != r.CheckName || f.Standard != "" && f.Standard != r.Standard
+	}), nil
+}
+
+// answered sums up the answers of the selected images.
+func (s *Store) answered(ctx context.Context, tx *sql.Tx, set *baseline.RuleSet, projects []string, revision int64, f ImageSelector) ([]BaselineRule, error) {
 	type key struct{ checkName, standard, rule string }
 	type sum struct {
 		passed, failed, severity, passedTime, failedTime int64
 	}
 	sums := map[key]*sum{}
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		uses := map[int64]use{}
-		var ids []int64
-		for _, project := range projects {
-			q, args := f.Images.where(project).query(sqlBaselineUse)
-			err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-				var id int64
-				var u use
-				err := r.Scan(&id, &u.checkName, &u.standard, &u.images, &u.time)
-				if f.CheckName != "" && f.CheckName != u.checkName || f.Standard != "" && f.Standard != u.standard {
-					return err
-				}
-				if have, ok := uses[id]; ok {
-					u.images, u.time = u.images+have.images, max(u.time, have.time)
-				} else {
-					ids = append(ids, id)
-				}
-				uses[id] = u
-				return err
-			})
-			if err != nil {
-				return err
-			}
+	uses, err := s.index.uses(projects, revision, f)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.answersOf(ctx, tx, slices.Sorted(maps.Keys(uses)))
+	if err != nil {
+		return nil, err
+	}
+	for id, u := range uses {
+		a := known[id]
+		if a == nil {
+			continue
 		}
-		return eachIn(ctx, tx, sqlAnswers, ids, func(r *sql.Rows) error {
-			var id, failed, severity int64
-			var rule string
-			if err := r.Scan(&id, &rule, &failed, &severity); err != nil {
-				return err
-			}
-			u := uses[id]
-			k := key{u.checkName, u.standard, rule}
+		for _, r := range a.rules {
+			k := key{a.checkName, a.standard, r.rule}
 			n := sums[k]
 			if n == nil {
 				n = &sum{}
 				sums[k] = n
 			}
-			n.severity = max(n.severity, severity)
-			if failed == 1 {
-				n.failed, n.failedTime = n.failed+u.images, max(n.failedTime, u.time)
+			n.severity = max(n.severity, r.severity)
+			if r.failed {
+				n.failed, n.failedTime = n.failed+u.images, max(n.failedTime, u.scanned)
 			} else {
-				n.passed, n.passedTime = n.passed+u.images, max(n.passedTime, u.time)
+				n.passed, n.passedTime = n.passed+u.images, max(n.passedTime, u.scanned)
 			}
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list answers of baseline rules: %w", err)
+		}
 	}
 	var out []BaselineRule
 	for k, n := range sums {
@@ -285,14 +269,49 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 	if _, err := s.ruleOf(ctx, k); err != nil {
 		return nil, 0, err
 	}
-	w := k.where(project, ImageSelector{})
-	if failed != nil {
-		w.add("r.failed = ?", boolInt(*failed))
-	}
-	total, err = s.list(ctx, w, sqlCountCovered, sqlListCovered, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var i RuleImage
-		err := r.Scan(&i.ImageID, &i.Name, &i.Version, &i.ConfigDigest, &i.Size, &i.ScanTime, &i.Failed)
-		out = append(out, i)
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		answers := make([]int8, len(s.index.baselines.all())) // of each baseline: 0 none, 1 passed, 2 failed
+		err := each(ctx, tx, sqlRuleBaselines, []any{k.Rule, text(k.CheckName), k.Standard}, func(r *sql.Rows) error {
+			var id int64
+			var is bool
+			err := r.Scan(&id, &is)
+			if n := s.index.baselines.find(id); n >= 0 && int(n) < len(answers) && (failed == nil || *failed == is) {
+				answers[n] = 1 + int8(boolInt(is))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		// An image has one set of answers for each baseline and standard.
+		answer := func(s *slot) int8 {
+			for _, n := range s.baselines {
+				if int(n) < len(answers) && answers[n] != 0 {
+					return answers[n]
+				}
+			}
+			return 0
+		}
+		page, n, err := s.index.images(project, revision, p, func(_ *picture, s *slot) bool { return answer(s) != 0 })
+		if err != nil {
+			return err
+		}
+		total = n
+		state := map[string]bool{}
+		err = s.index.view(revision, func() {
+			for _, m := range page {
+				state[m.id] = answer(&s.index.slots[s.index.byID[m.content]]) == 2
+			}
+		})
+		if err != nil {
+			return err
+		}
+		out, err = inOrder(ctx, tx, sqlPageCovered, imagesOf(page), func(r *sql.Rows) (string, RuleImage, error) {
+			var i RuleImage
+			err := r.Scan(&i.ImageID, &i.Name, &i.Version, &i.ConfigDigest, &i.Size, &i.ScanTime)
+			i.Failed = state[i.ImageID]
+			return i.ImageID, i, err
+		})
 		return err
 	})
 	if err != nil {
@@ -354,30 +373,30 @@ func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (ou
 	if err := s.known(ctx, []string{project}, f); err != nil {
 		return Unsafe{}, err
 	}
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		q, args := f.where(project).query(sqlUnsafe)
-		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-			var name string
-			var n int64
-			err := r.Scan(&name, &n)
-			switch name {
-			case report.CheckBaseline:
-				out.Rules, out.Complexity = &n, new(int64)
-			case report.CheckPasswords:
-				out.WeakPasswords = &n
-			}
-			return err
+	keep := f.keep()
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
+		var rules, weak, complexity int64
+		baselines, passwords := false, false
+		err := s.index.view(revision, func() {
+			s.index.walk(project, func(m *picture, s *slot) {
+				if !keep(m, s) {
+					return
+				}
+				baselines, passwords = baselines || s.unsafe >= 0, passwords || s.weakNum >= 0
+				rules += int64(max(s.unsafe, 0))
+				weak += int64(max(s.weakNum, 0))
+				if s.rules == 0 {
+					complexity++
+				}
+			})
 		})
-		if err != nil {
-			return err
+		if baselines {
+			out.Rules, out.Complexity = &rules, &complexity
 		}
-		if out.Complexity == nil {
-			return nil
+		if passwords {
+			out.WeakPasswords = &weak
 		}
-		w := f.where(project)
-		w.add("r.good = 0")
-		q, args = w.query(sqlCountComplexity)
-		return tx.QueryRowContext(ctx, q, args...).Scan(out.Complexity)
+		return err
 	})
 	if err != nil {
 		return Unsafe{}, fmt.Errorf("count what is set badly: %w", err)

@@ -148,6 +148,9 @@ func (s *Store) recheckBuildBatch(ctx context.Context) (int, error) {
 			if err == nil {
 				err = putBuild(ctx, tx, o.content, o.risks)
 			}
+			if err == nil {
+				err = revise(ctx, tx, o.content)
+			}
 			if err == nil && o.plain != nil {
 				err = s.setConfig(ctx, tx, o.content, o.plain)
 			}
@@ -178,29 +181,9 @@ func (f BuildRiskFilter) selects(r *buildcmd.Rule) bool {
 }
 
 const (
-	// Cross joins as in findings.go.
-	sqlBuildRisks = `SELECT b.rule_id, COUNT(*), MAX(c.latest_scan_time) FROM image i CROSS JOIN content c CROSS JOIN build_risk b
-WHERE c.id = i.content_id AND b.content_id = i.content_id AND {where} GROUP BY b.rule_id`
-	sqlCountBuildImages = `SELECT COUNT(*) FROM build_risk b CROSS JOIN image i WHERE i.content_id = b.content_id AND {where}`
-	// Images in the order of the answer, so that a page of a rule that most
-	// of them break is read and not sorted.
-	sqlListBuildImages = `SELECT i.id, i.name, i.version, c.config_digest, i.size, c.latest_scan_time, b.num, b.instructions
-FROM image i CROSS JOIN build_risk b CROSS JOIN content c
-WHERE b.content_id = i.content_id AND c.id = i.content_id AND {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?`
+	sqlPageBuildImages = `SELECT i.id, i.name, i.version, c.config_digest, i.size, c.latest_scan_time, b.num, b.instructions
+FROM image i CROSS JOIN build_risk b CROSS JOIN content c WHERE b.content_id = i.content_id AND c.id = i.content_id AND b.rule_id = {rule} AND i.id IN {in}`
 )
-
-func buildRisksWhere(project, imageID string) *where {
-	w := &where{}
-	w.add("i.project_id = ?", project)
-	w.equal("i.id", imageID)
-	return w
-}
-
-func buildImagesWhere(project, rule, imageID string) *where {
-	w := buildRisksWhere(project, imageID)
-	w.add("b.rule_id = ?", rule)
-	return w
-}
 
 // BuildRisks lists the rules that the build commands of some projects' images break, worst
 // first. An unknown image is fault.NotFound; one that was not scanned yet has
@@ -209,31 +192,31 @@ func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFi
 	if err := s.known(ctx, projects, ImageSelector{ID: f.ImageID}); err != nil {
 		return nil, 0, err
 	}
-	risks := map[string]BuildRisk{}
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		for _, project := range projects {
-			q, args := buildRisksWhere(project, f.ImageID).query(sqlBuildRisks)
-			err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-				var id string
-				var b BuildRisk
-				err := r.Scan(&id, &b.ImageNum, &b.ScanTime)
-				have := risks[id]
-				risks[id] = BuildRisk{buildcmd.RuleByID(id), b.ImageNum + have.ImageNum, max(b.ScanTime, have.ScanTime)}
-				return err
-			})
-			if err != nil {
-				return err
+	keep := ImageSelector{ID: f.ImageID}.keep()
+	var uses []use
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
+		return s.index.view(revision, func() {
+			uses = make([]use, len(s.index.risks.all()))
+			for _, project := range projects {
+				s.index.walk(project, func(m *picture, s *slot) {
+					if !keep(m, s) {
+						return
+					}
+					for _, n := range s.risks {
+						u := &uses[n]
+						u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
+					}
+				})
 			}
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list build risks: %w", err)
 	}
-	for _, b := range risks {
+	for n, id := range s.index.risks.all()[:len(uses)] {
 		// A rule that is gone is in no answer; its rows go soon.
-		if b.Rule != nil && f.selects(b.Rule) {
-			out = append(out, b)
+		if rule := buildcmd.RuleByID(id); rule != nil && uses[n].images > 0 && f.selects(rule) {
+			out = append(out, BuildRisk{rule, uses[n].images, uses[n].scanned})
 		}
 	}
 	slices.SortFunc(out, func(a, b BuildRisk) int {
@@ -266,14 +249,25 @@ func (s *Store) BuildRiskImages(ctx context.Context, project, rule, imageID stri
 			return nil, 0, err
 		}
 	}
-	total, err = s.list(ctx, buildImagesWhere(project, rule, imageID), sqlCountBuildImages, sqlListBuildImages, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var b BuildRiskImage
-		var instructions []byte
-		if err := r.Scan(&b.ImageID, &b.Name, &b.Version, &b.ConfigDigest, &b.Size, &b.ScanTime, &b.Num, &instructions); err != nil {
+	selected := ImageSelector{ID: imageID}.keep()
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		number := s.index.risks.find(rule)
+		page, n, err := s.index.images(project, revision, p, func(m *picture, s *slot) bool { return selected(m, s) && slices.Contains(s.risks, number) })
+		if err != nil {
 			return err
 		}
-		out = append(out, b)
-		return json.Unmarshal(instructions, &out[len(out)-1].Instructions)
+		total = n
+		// The rule is one that there is.
+		query := strings.Replace(sqlPageBuildImages, "{rule}", "'"+rule+"'", 1)
+		out, err = inOrder(ctx, tx, query, imagesOf(page), func(r *sql.Rows) (string, BuildRiskImage, error) {
+			var b BuildRiskImage
+			var instructions []byte
+			if err := r.Scan(&b.ImageID, &b.Name, &b.Version, &b.ConfigDigest, &b.Size, &b.ScanTime, &b.Num, &instructions); err != nil {
+				return "", b, err
+			}
+			return b.ImageID, b, json.Unmarshal(instructions, &b.Instructions)
+		})
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list images with a build risk: %w", err)

@@ -106,6 +106,9 @@ func setChecked(ctx context.Context, tx *sql.Tx, content int64, name string, c c
 	if _, err := tx.ExecContext(ctx, sqlSetChecked, c.num, c.severity, content, name); err != nil {
 		return fmt.Errorf("store check %s: %w", name, err)
 	}
+	if err := revise(ctx, tx, content); err != nil {
+		return err
+	}
 	return followChecks(ctx, tx, []int64{content})
 }
 

@@ -30,8 +30,20 @@ type engine struct {
 	exclude string
 }
 
+// What a scan, a re-match or the queue changes of the state of a content gives
+// it a new revision, by whatever statement it is done: the index follows these.
+// A trigger sees to it, since most of these statements change the state of few
+// of the contents that they write. It belongs to the program and not to the
+// migrations, because the two engines have no word of it in common.
+const stateChanges = `OLD.scan_status <> NEW.scan_status OR OLD.latest_scan_time <> NEW.latest_scan_time OR (OLD.vul_num > 0) <> (NEW.vul_num > 0)`
+
 var sqliteEngine = engine{
 	name: "sqlite", dialect: goose.DialectSQLite3,
+	tune: `CREATE TRIGGER IF NOT EXISTS content_revised AFTER UPDATE OF scan_status, latest_scan_time, vul_num ON content WHEN ` + stateChanges + `
+BEGIN
+UPDATE matching SET revision = revision + 1 WHERE id = 1;
+UPDATE content SET revision = (SELECT revision FROM matching WHERE id = 1) WHERE id = NEW.id;
+END`,
 	size: `SELECT p.page_count * s.page_size FROM pragma_page_count() p, pragma_page_size() s`,
 }
 
@@ -43,7 +55,23 @@ var postgresEngine = engine{
 	prepare: `CREATE OR REPLACE FUNCTION instr(haystack TEXT, needle TEXT) RETURNS INTEGER LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT strpos(haystack, needle)'`,
 	// Room in each page lets a re-match write counters without touching the
 	// indexes: a third of the time.
-	tune:    `ALTER TABLE content SET (fillfactor = 50)`,
+	//
+	// A transaction counts the revision once: each time would leave a dead row.
+	tune: `ALTER TABLE content SET (fillfactor = 50);
+CREATE OR REPLACE FUNCTION content_revised() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+NEW.revision := NULLIF(current_setting('onceover.revision', true), '');
+IF NEW.revision IS NULL THEN
+UPDATE matching SET revision = revision + 1 WHERE id = 1 RETURNING revision INTO NEW.revision;
+PERFORM set_config('onceover.revision', NEW.revision::text, true);
+END IF;
+RETURN NEW;
+END $$;
+DO $$ BEGIN
+IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'content_revised' AND tgrelid = 'content'::regclass) THEN
+CREATE TRIGGER content_revised BEFORE UPDATE OF scan_status, latest_scan_time, vul_num ON content FOR EACH ROW WHEN (` + stateChanges + `) EXECUTE FUNCTION content_revised();
+END IF;
+END $$`,
 	size:    `SELECT pg_database_size(current_database())`,
 	arrays:  true,
 	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},

@@ -141,7 +141,11 @@ func (s *Store) Files(ctx context.Context, project, imageID, name string, p Page
 		if err != nil {
 			return err
 		}
-		out, total, err = pageOfFiles(ctx, tx, lists, name, p)
+		if name != "" {
+			out, total, err = searchFiles(ctx, tx, lists, name, p)
+		} else {
+			out, total, err = pageOfFiles(ctx, tx, lists, p)
+		}
 		return err
 	})
 	if err != nil {
@@ -173,7 +177,11 @@ func (s *Store) AllFiles(ctx context.Context, project, name string, p Page) (out
 				return fault.New(fault.Conflict, "the files of no image were read: agents run with --no-files, or scanned the images before files were read")
 			}
 		}
-		out, total, err = pageOfFiles(ctx, tx, lists, name, p)
+		if name != "" {
+			out, total, err = s.searchNames(ctx, tx, lists, name, p)
+		} else {
+			out, total, err = pageOfFiles(ctx, tx, lists, p)
+		}
 		return err
 	})
 	if err != nil {
@@ -183,15 +191,9 @@ func (s *Store) AllFiles(ctx context.Context, project, name string, p Page) (out
 }
 
 // pageOfFiles counts the files of lists and reads one page of them.
-func pageOfFiles(ctx context.Context, tx *sql.Tx, lists []fileList, name string, p Page) (out []ImageFile, total int64, err error) {
+func pageOfFiles(ctx context.Context, tx *sql.Tx, lists []fileList, p Page) (out []ImageFile, total int64, err error) {
 	for _, l := range lists {
 		total += l.num
-	}
-	if name != "" {
-		if total > maxSearched {
-			return nil, 0, fault.New(fault.TooLarge, "%d files are too many to look through for a name: the limit is %d; ask for one image", total, maxSearched)
-		}
-		return searchFiles(ctx, tx, lists, name, p)
 	}
 	before := int64(0)
 	for _, l := range lists {
@@ -233,7 +235,7 @@ func (l fileList) read(ctx context.Context, tx *sql.Tx, skip, want int64, out *[
 	})
 }
 
-// searchFiles looks through lists for a part of a file's name.
+// searchFiles looks through the lists of an image for a part of a file's name.
 func searchFiles(ctx context.Context, tx *sql.Tx, lists []fileList, name string, p Page) (out []ImageFile, total int64, err error) {
 	// Lists keep their order, and are asked for some at a time.
 	for chunk := range slices.Chunk(lists, chunks[0]) {

@@ -113,6 +113,12 @@ func (f ImageFilter) where(project string) *where {
 
 // hosts adds the conditions that one and the same host must meet.
 func (f ImageFilter) hosts(w *where) {
+	if h := f.host(); len(h.parts) > 0 {
+		w.add("EXISTS (SELECT 1 FROM image_host h JOIN agent a ON a.id = h.agent_id WHERE h.image_id = i.id AND "+h.text()+")", h.args...)
+	}
+}
+
+func (f ImageFilter) host() *where {
 	h := &where{}
 	h.contains("a.host_name", f.HostName)
 	h.equal("a.host_id", f.HostID)
@@ -121,24 +127,26 @@ func (f ImageFilter) hosts(w *where) {
 	}
 	h.equal("a.private_ip", f.PrivateIP)
 	h.equal("a.public_ip", f.PublicIP)
-	if len(h.parts) > 0 {
-		w.add("EXISTS (SELECT 1 FROM image_host h JOIN agent a ON a.id = h.agent_id WHERE h.image_id = i.id AND "+h.text()+")", h.args...)
-	}
+	return h
 }
 
 // containers adds the conditions that one and the same container must meet.
 func (f ImageFilter) containers(w *where) {
-	k := &where{}
-	k.equal("k.container_id", f.ContainerID)
-	k.contains("k.name", f.ContainerName)
-	k.equal("k.pod_id", f.PodID)
-	k.contains("k.pod_name", f.PodName)
-	if len(k.parts) > 0 {
+	if k := f.container(); len(k.parts) > 0 {
 		w.add("EXISTS (SELECT 1 FROM container k WHERE k.image_id = i.id AND "+k.text()+")", k.args...)
 	}
 	if f.HasContainer != nil {
 		w.add("(EXISTS (SELECT 1 FROM container k WHERE k.image_id = i.id)) = (? = 1)", boolInt(*f.HasContainer))
 	}
+}
+
+func (f ImageFilter) container() *where {
+	k := &where{}
+	k.equal("k.container_id", f.ContainerID)
+	k.contains("k.name", f.ContainerName)
+	k.equal("k.pod_id", f.PodID)
+	k.contains("k.pod_name", f.PodName)
+	return k
 }
 
 func pair(from, to *int64) bool { return from != nil && to != nil && *from < *to }
@@ -198,6 +206,22 @@ func (w *where) in(column string, values []int64) {
 		args[i] = v
 	}
 	w.add(column+" IN ("+marks+")", args...)
+}
+
+// among selects one of some texts, at least one and no more than a page has. They
+// are repeated up to one of few numbers, so that there are few statements.
+func (w *where) among(column string, values []string) {
+	n := len(values)
+	for _, c := range []int{256, 64, 16} {
+		if n <= c {
+			n = c
+		}
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = values[min(i, len(values)-1)]
+	}
+	w.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?, ", n), ", ")+")", args...)
 }
 
 func (w *where) text() string { return strings.Join(w.parts, " AND ") }

@@ -37,21 +37,21 @@ type Image struct {
 }
 
 const (
-	sqlCountImages = `SELECT COUNT(*) FROM image i JOIN content c ON c.id = i.content_id WHERE {where}`
-	sqlListImages  = `SELECT t.id, t.config_digest, t.name, t.version, t.local_type, t.size, t.updated_at, t.non_scan_reason, t.scan_status, t.scan_failed_desc, t.latest_scan_time, t.vul_num, t.component_num, t.severity_level,
+	sqlPageImages = `SELECT t.id, t.config_digest, t.name, t.version, t.local_type, t.size, t.updated_at, t.non_scan_reason, t.scan_status, t.scan_failed_desc, t.latest_scan_time, t.vul_num, t.component_num, t.severity_level,
 (SELECT SUM(k.num) FROM content_check k WHERE k.content_id = t.content_id AND k.name IN ('baseline', 'passwords')),
 (SELECT k.num FROM content_check k WHERE k.content_id = t.content_id AND k.name = 'malware'),
 (SELECT COUNT(DISTINCT h.agent_id) FROM image_host h WHERE h.image_id = t.id),
 (SELECT COUNT(*) FROM container k WHERE k.image_id = t.id),
 COALESCE(a.id, ''), COALESCE(a.host_id, ''), COALESCE(a.host_name, '')
 FROM (SELECT i.id, i.content_id, c.config_digest, i.name, i.version, i.local_type, i.size, i.updated_at, i.non_scan_reason, c.scan_status, c.scan_failed_desc, c.latest_scan_time, c.vul_num, c.component_num, c.severity_level
-FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?) t
-LEFT JOIN agent a ON a.id = (SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id)
-ORDER BY t.name, t.version, t.id`
-	sqlImageNum   = `SELECT COUNT(*) FROM image WHERE project_id = $1`
-	sqlFindImage  = `SELECT content_id FROM image WHERE id = $1 AND project_id = $2`
-	sqlCountHosts = `SELECT COUNT(*) FROM (SELECT DISTINCT h.agent_id, h.engine FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id WHERE {where}) t`
-	sqlListHosts  = `SELECT DISTINCT a.id, a.last_seen, a.host_name, a.host_id, a.version, a.private_ip, a.public_ip, h.engine, a.engines FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id
+FROM image i JOIN content c ON c.id = i.content_id WHERE i.id IN {in}) t
+LEFT JOIN agent a ON a.id = (SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id)`
+	// From what is few to the images.
+	sqlHostImages      = `SELECT h.image_id FROM agent a CROSS JOIN image_host h WHERE h.agent_id = a.id AND {where}`
+	sqlContainerImages = `SELECT k.image_id FROM container k WHERE {where}`
+	sqlFindImage       = `SELECT content_id FROM image WHERE id = $1 AND project_id = $2`
+	sqlCountHosts      = `SELECT COUNT(*) FROM (SELECT DISTINCT h.agent_id, h.engine FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id WHERE {where}) t`
+	sqlListHosts       = `SELECT DISTINCT a.id, a.last_seen, a.host_name, a.host_id, a.version, a.private_ip, a.public_ip, h.engine, a.engines FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id
 WHERE {where} ORDER BY a.host_name, a.id, h.engine LIMIT ? OFFSET ?`
 	sqlCountContainers = `SELECT COUNT(*) FROM (SELECT DISTINCT k.agent_id, k.engine, k.container_id FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = k.agent_id WHERE {where}) t`
 	sqlListContainers  = `SELECT DISTINCT k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = k.agent_id
@@ -68,15 +68,26 @@ ORDER BY t.name, t.type, t.version`
 // Images lists local images by name, version and id, and says how many there
 // are before paging.
 func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Page) (out []Image, total int64, err error) {
-	total, err = s.list(ctx, f.where(project), sqlCountImages, sqlListImages, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var i Image
-		err := r.Scan(&i.ID, &i.ConfigDigest, &i.Name, &i.Version, &i.LocalType, &i.Size, &i.UpdatedAt, &i.NonScanReason,
-			&i.Status, &i.FailedDesc, &i.LatestScanTime, &i.VulNum, &i.ComponentNum, &i.SeverityLevel, &i.UnsafeSettingNum, &i.MaliciousFileNum,
-			&i.HostNum, &i.ContainerNum, &i.AgentID, &i.HostID, &i.HostName)
-		if i.Status != StatusFailed {
-			i.FailedDesc = ""
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		keep, err := f.keep(ctx, tx, &s.index, project)
+		if err != nil {
+			return err
 		}
-		out = append(out, i)
+		page, n, err := s.index.images(project, revision, p, keep)
+		if err != nil {
+			return err
+		}
+		total = n
+		out, err = inOrder(ctx, tx, sqlPageImages, imagesOf(page), func(r *sql.Rows) (string, Image, error) {
+			var i Image
+			err := r.Scan(&i.ID, &i.ConfigDigest, &i.Name, &i.Version, &i.LocalType, &i.Size, &i.UpdatedAt, &i.NonScanReason,
+				&i.Status, &i.FailedDesc, &i.LatestScanTime, &i.VulNum, &i.ComponentNum, &i.SeverityLevel, &i.UnsafeSettingNum, &i.MaliciousFileNum,
+				&i.HostNum, &i.ContainerNum, &i.AgentID, &i.HostID, &i.HostName)
+			if i.Status != StatusFailed {
+				i.FailedDesc = ""
+			}
+			return i.ID, i, err
+		})
 		return err
 	})
 	if err != nil {
@@ -85,9 +96,34 @@ func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Pag
 	return out, total, nil
 }
 
+// inOrder reads rows of a query that has "{in}" in the place of their keys, and
+// returns them in the order of these.
+func inOrder[K string | int64, T any](ctx context.Context, tx *sql.Tx, query string, keys []K, scan func(*sql.Rows) (K, T, error)) ([]T, error) {
+	rows := make(map[K]T, len(keys))
+	err := eachIn(ctx, tx, query, keys, func(r *sql.Rows) error {
+		k, row, err := scan(r)
+		rows[k] = row
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []T
+	for _, k := range keys {
+		if row, ok := rows[k]; ok {
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
 // ImageNum counts the local images of a project.
 func (s *Store) ImageNum(ctx context.Context, project string) (n int64, err error) {
-	if err := s.read.QueryRowContext(ctx, sqlImageNum, project).Scan(&n); err != nil {
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
+		_, n, err = s.index.images(project, revision, Page{}, nil)
+		return err
+	})
+	if err != nil {
 		return 0, fmt.Errorf("count images: %w", err)
 	}
 	return n, nil
@@ -121,36 +157,47 @@ type Host struct {
 // Hosts lists the hosts that hold one of the images of a key; hostName is a
 // substring.
 func (s *Store) Hosts(ctx context.Context, project string, k ImageKey, hostName string, p Page) (out []Host, total int64, err error) {
+	if k == (ImageKey{AgentID: k.AgentID}) {
+		return s.allHosts(ctx, project, k.AgentID, hostName, p)
+	}
 	w := &where{}
 	w.add("h.project_id = ?", project)
 	k.add(w, project, "h.agent_id")
 	w.contains("a.host_name", hostName)
-	online := s.now().Add(-OnlineTime).UnixMilli()
 	total, err = s.list(ctx, w, sqlCountHosts, sqlListHosts, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var h Host
-		var seen int64
-		var engines []byte
-		err := r.Scan(&h.AgentID, &seen, &h.HostName, &h.HostID, &h.AgentVersion, &h.PrivateIP, &h.PublicIP, &h.Engine, &engines)
-		if err != nil {
-			return err
-		}
-		h.Online = seen >= online
-		var known []fleet.Engine
-		if err := json.Unmarshal(engines, &known); err != nil {
-			return fmt.Errorf("read engines of %s: %w", h.AgentID, err)
-		}
-		for _, e := range known {
-			if e.Name == h.Engine {
-				h.EngineVersion = e.Version
-			}
-		}
-		out = append(out, h)
-		return nil
+		h, engines, err := s.scanHost(r)
+		out = append(out, h.of(h.Engine, engines))
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list hosts: %w", err)
 	}
 	return out, total, nil
+}
+
+// scanHost reads a host and what is known of its engines.
+func (s *Store) scanHost(r *sql.Rows) (h Host, known []fleet.Engine, err error) {
+	var seen int64
+	var engines []byte
+	if err := r.Scan(&h.AgentID, &seen, &h.HostName, &h.HostID, &h.AgentVersion, &h.PrivateIP, &h.PublicIP, &h.Engine, &engines); err != nil {
+		return h, nil, err
+	}
+	h.Online = seen >= s.now().Add(-OnlineTime).UnixMilli()
+	if err := json.Unmarshal(engines, &known); err != nil {
+		return h, nil, fmt.Errorf("read engines of %s: %w", h.AgentID, err)
+	}
+	return h, known, nil
+}
+
+// of is the row of a host for one of its engines.
+func (h Host) of(engine string, known []fleet.Engine) Host {
+	h.Engine = engine
+	for _, e := range known {
+		if e.Name == engine {
+			h.EngineVersion = e.Version
+		}
+	}
+	return h
 }
 
 // A Container is one container made from an image.
@@ -166,13 +213,15 @@ type Container struct {
 // Containers lists the containers made from the images of a key; containerID
 // is exact, "" for all.
 func (s *Store) Containers(ctx context.Context, project string, k ImageKey, containerID string, p Page) (out []Container, total int64, err error) {
+	if k == (ImageKey{}) && containerID == "" {
+		return s.allContainers(ctx, project, p)
+	}
 	w := &where{}
 	w.add("k.project_id = ?", project)
 	k.add(w, project, "k.agent_id")
 	w.equal("k.container_id", containerID)
 	total, err = s.list(ctx, w, sqlCountContainers, sqlListContainers, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var c Container
-		err := r.Scan(&c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName, &c.PrivateIP, &c.PublicIP, &c.EntryPoint)
+		c, err := scanContainer(r)
 		out = append(out, c)
 		return err
 	})
@@ -180,6 +229,11 @@ func (s *Store) Containers(ctx context.Context, project string, k ImageKey, cont
 		return nil, 0, fmt.Errorf("list containers: %w", err)
 	}
 	return out, total, nil
+}
+
+func scanContainer(r *sql.Rows) (c Container, err error) {
+	err = r.Scan(&c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName, &c.PrivateIP, &c.PublicIP, &c.EntryPoint)
+	return c, err
 }
 
 // An App is one installed piece of software of an image.

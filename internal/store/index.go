@@ -16,12 +16,16 @@ import (
 // changed it reads all of them, which is quicker then.
 const maxRevised = 5_000
 
-// An index keeps in memory who has what: the contents of each part, and the
-// images, hosts and containers of each content. With it the question which
-// hosts are concerned is one pass over small numbers, however many there are;
-// in SQL it is a join of the whole fleet. It follows the database by the
-// revisions of contents, so that other processes may write as well. The zero
-// value is empty; it is safe for concurrent use.
+// An index keeps in memory who has what: the contents of each part, the images,
+// hosts and containers of each content, and in short what its checks have found
+// (see facts). With it the question which hosts are concerned is one pass over
+// small numbers, however many there are, and so is a page far down a list of
+// images; in SQL they are a join, or a sort, of the whole fleet. It follows the
+// database by the revisions of contents, so that other processes may write as
+// well: whatever changes something that is kept here gives its content a new
+// one. The zero value is empty; it is safe for concurrent use.
+//
+// An image with its content takes about 600 bytes.
 type index struct {
 	refreshing sync.Mutex // held by the one refresh that runs
 
@@ -34,6 +38,11 @@ type index struct {
 	projects map[string]int32
 	agents   []string // by their numbers
 	agentNum map[string]int32
+	albums   map[int32][]*picture // of each project, in the order of lists
+	words    map[string]string    // one copy of each
+
+	baselines numbering[int64]  // ids
+	risks     numbering[string] // ids of rules
 }
 
 // A slot is one content.
@@ -46,14 +55,14 @@ type slot struct {
 	apps    int32 // places of installed software
 	parts   []int64
 	hosts   []int32 // numbers of agents
+	facts
 }
 
 const (
 	sqlRevision       = `SELECT revision FROM matching WHERE id = 1`
-	sqlRevised        = `SELECT c.id, c.project_id, c.files, c.app_num FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
-	sqlIndexContents  = `SELECT id, project_id, files, app_num FROM content`
+	sqlRevised        = `SELECT c.id, c.project_id, c.files, c.app_num, c.scan_status, c.latest_scan_time, c.vul_num FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
+	sqlIndexContents  = `SELECT id, project_id, files, app_num, scan_status, latest_scan_time, vul_num FROM content`
 	sqlIndexParts     = `SELECT content_id, part_id FROM content_part {which}`
-	sqlIndexImages    = `SELECT content_id, COUNT(*) FROM image {which} GROUP BY content_id`
 	sqlIndexHosts     = `SELECT DISTINCT content_id, h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id {which}`
 	sqlIndexContainer = `SELECT t.content_id, COUNT(*) FROM (SELECT DISTINCT content_id, k.agent_id, k.engine, k.container_id FROM image i JOIN container k ON k.image_id = i.id AND k.running = 1 {which}) t GROUP BY t.content_id`
 )
@@ -67,38 +76,48 @@ func (x *index) refresh(ctx context.Context, s *Store) error {
 	if x.at(revision) {
 		return nil
 	}
+	return s.inView(ctx, func(tx *sql.Tx) error {
+		_, err := x.follow(ctx, tx)
+		return err
+	})
+}
+
+// follow takes in what has changed until the view of the database that a
+// transaction has, and returns its revision.
+func (x *index) follow(ctx context.Context, tx *sql.Tx) (revision int64, err error) {
+	if err := tx.QueryRowContext(ctx, sqlRevision).Scan(&revision); err != nil {
+		return 0, fmt.Errorf("read revision: %w", err)
+	}
+	if x.at(revision) {
+		return revision, nil
+	}
 	x.refreshing.Lock()
 	defer x.refreshing.Unlock()
-	return s.inView(ctx, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, sqlRevision).Scan(&revision); err != nil {
-			return fmt.Errorf("read revision: %w", err)
-		}
-		if x.at(revision) {
-			return nil
-		}
-		whole := !x.loaded
-		var changed []slot
-		var names []string // of projects
-		if !whole {
-			err := each(ctx, tx, sqlRevised, []any{x.revision, maxRevised + 1}, scanContent(&changed, &names))
-			if err != nil {
-				return fmt.Errorf("read changed contents: %w", err)
-			}
-			whole = len(changed) > maxRevised
-		}
-		if whole {
-			changed, names = nil, nil
-			if err := each(ctx, tx, sqlIndexContents, nil, scanContent(&changed, &names)); err != nil {
-				return fmt.Errorf("read contents: %w", err)
-			}
-		}
-		hosts, err := readSlots(ctx, tx, changed, whole)
+	if x.loaded && x.now() >= revision {
+		return revision, nil
+	}
+	whole := !x.loaded
+	var changed []slot
+	var names []string // of projects
+	if !whole {
+		err := each(ctx, tx, sqlRevised, []any{x.revision, maxRevised + 1}, scanContent(&changed, &names))
 		if err != nil {
-			return fmt.Errorf("read fleet: %w", err)
+			return 0, fmt.Errorf("read changed contents: %w", err)
 		}
-		x.take(changed, names, hosts, whole, revision)
-		return nil
-	})
+		whole = len(changed) > maxRevised
+	}
+	if whole {
+		changed, names = nil, nil
+		if err := each(ctx, tx, sqlIndexContents, nil, scanContent(&changed, &names)); err != nil {
+			return 0, fmt.Errorf("read contents: %w", err)
+		}
+	}
+	hosts, pictures, err := x.readSlots(ctx, tx, changed, whole)
+	if err != nil {
+		return 0, fmt.Errorf("read fleet: %w", err)
+	}
+	x.take(changed, names, hosts, pictures, whole, revision)
+	return revision, nil
 }
 
 // which puts a condition into a query.
@@ -112,86 +131,25 @@ func (x *index) at(revision int64) bool {
 
 func scanContent(to *[]slot, projects *[]string) func(*sql.Rows) error {
 	return func(r *sql.Rows) error {
-		var s slot
+		s := slot{facts: noFacts}
 		var project string
-		err := r.Scan(&s.content, &project, &s.files, &s.apps)
+		var vuls int64
+		err := r.Scan(&s.content, &project, &s.files, &s.apps, &s.status, &s.scanned, &vuls)
+		s.hasVul = vuls > 0
 		*to, *projects = append(*to, s), append(*projects, project)
 		return err
 	}
 }
 
-// readSlots fills in some contents, or all. It returns the agents of each.
-func readSlots(ctx context.Context, tx *sql.Tx, changed []slot, whole bool) ([][]string, error) {
-	byID := make(map[int64]int, len(changed))
-	ids := make([]int64, len(changed))
-	for i := range changed {
-		ids[i] = changed[i].content
-		byID[ids[i]] = i
-	}
-	hosts := make([][]string, len(changed))
-	agents := map[string]string{} // one copy of each id
-	for query, scan := range map[string]func(*sql.Rows) error{
-		sqlIndexParts: func(r *sql.Rows) error {
-			var content, part int64
-			err := r.Scan(&content, &part)
-			if i, ok := byID[content]; ok {
-				changed[i].parts = append(changed[i].parts, part)
-			}
-			return err
-		},
-		sqlIndexImages: func(r *sql.Rows) error {
-			var content int64
-			var n int32
-			err := r.Scan(&content, &n)
-			if i, ok := byID[content]; ok {
-				changed[i].images = n
-			}
-			return err
-		},
-		sqlIndexHosts: func(r *sql.Rows) error {
-			var content int64
-			var agent string
-			err := r.Scan(&content, &agent)
-			if i, ok := byID[content]; ok {
-				known, ok := agents[agent]
-				if !ok {
-					known = agent
-					agents[agent] = agent
-				}
-				hosts[i] = append(hosts[i], known)
-			}
-			return err
-		},
-		sqlIndexContainer: func(r *sql.Rows) error {
-			var content int64
-			var n int32
-			err := r.Scan(&content, &n)
-			if i, ok := byID[content]; ok {
-				changed[i].running = n
-			}
-			return err
-		},
-	} {
-		var err error
-		if whole {
-			err = each(ctx, tx, which(query, ""), nil, scan)
-		} else {
-			err = eachIn(ctx, tx, which(query, "WHERE content_id IN {in}"), ids, scan)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return hosts, nil
-}
-
 // take makes changed contents part of the index.
-func (x *index) take(changed []slot, projects []string, hosts [][]string, whole bool, revision int64) {
+func (x *index) take(changed []slot, projects []string, hosts [][]string, pictures [][]*picture, whole bool, revision int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if whole {
+		x.albums, x.words = map[int32][]*picture{}, map[string]string{}
 		x.slots, x.byID, x.parts = nil, make(map[int64]int32, len(changed)), map[int64][]int32{}
 		x.projects, x.agents, x.agentNum = map[string]int32{}, nil, map[string]int32{}
+		inListOrder(changed, projects, hosts, pictures)
 	}
 	for i, c := range changed {
 		n, ok := x.projects[projects[i]]
@@ -215,6 +173,10 @@ func (x *index) take(changed []slot, projects []string, hosts [][]string, whole 
 			x.byID[c.content] = at
 			x.slots = append(x.slots, slot{})
 		}
+		x.share(&c, pictures[i])
+		for _, p := range pictures[i] {
+			p.slot = at
+		}
 		for _, p := range x.slots[at].parts {
 			if !slices.Contains(c.parts, p) {
 				x.parts[p] = slices.DeleteFunc(x.parts[p], func(s int32) bool { return s == at })
@@ -230,6 +192,7 @@ func (x *index) take(changed []slot, projects []string, hosts [][]string, whole 
 		}
 		x.slots[at] = c
 	}
+	x.paste(changed, pictures)
 	x.revision, x.loaded = revision, true
 }
 

@@ -207,6 +207,18 @@ func nextRevision(ctx context.Context, tx *sql.Tx) (next int64, err error) {
 	return next, nil
 }
 
+// revise gives a content a new revision: the index reads it again.
+func revise(ctx context.Context, tx *sql.Tx, content int64) error {
+	revision, err := nextRevision(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, sqlRevise, revision, content); err != nil {
+		return fmt.Errorf("revise content: %w", err)
+	}
+	return nil
+}
+
 // namesOf are the names under which an image is listed. One without a tag is
 // listed once, under its repository if it has one.
 func namesOf(st *fleet.ImageState) []image.Ref {

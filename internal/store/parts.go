@@ -219,12 +219,8 @@ func putInventory(ctx context.Context, tx *sql.Tx, project string, content int64
 	if _, err := tx.ExecContext(ctx, sqlPutOwns, project, content); err != nil {
 		return fmt.Errorf("store packages of project: %w", err)
 	}
-	revision, err := nextRevision(ctx, tx)
-	if err != nil {
+	if err := revise(ctx, tx, content); err != nil {
 		return err
-	}
-	if _, err := tx.ExecContext(ctx, sqlRevise, revision, content); err != nil {
-		return fmt.Errorf("revise content: %w", err)
 	}
 	return dropParts(ctx, tx, old)
 }

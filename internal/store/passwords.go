@@ -129,21 +129,13 @@ type WeakAccount struct {
 }
 
 const (
-	sqlCountWeak = `SELECT COUNT(*) FROM image i CROSS JOIN password_account w WHERE w.content_id = i.content_id AND w.status IN ('weak', 'empty') AND {where}`
-	sqlListWeak  = `SELECT i.id, i.name, i.version, c.latest_scan_time, w.user_name, w.service, w.status, w.masked, w.changed, w.suggestion
+	sqlNamedWeak = `SELECT w.content_id, COUNT(*) FROM password_account w WHERE w.status IN ('weak', 'empty') AND instr(w.user_name, $1) > 0 GROUP BY w.content_id`
+	sqlPageWeak  = `SELECT i.id, i.name, i.version, c.latest_scan_time, w.user_name, w.service, w.status, w.masked, w.changed, w.suggestion
 FROM image i CROSS JOIN password_account w CROSS JOIN content c
 WHERE w.content_id = i.content_id AND w.status IN ('weak', 'empty') AND c.id = i.content_id AND {where} ORDER BY i.name, i.version, i.id, w.n LIMIT ? OFFSET ?`
-	sqlCountComplexity = `SELECT COUNT(*) FROM image i CROSS JOIN password_rules r WHERE r.content_id = i.content_id AND {where}`
-	sqlListComplexity  = `SELECT i.id, i.name, i.version, c.latest_scan_time, r.good, r.min_length, r.length, r.upper_case, r.lower_case, r.digit, r.special, r.suggestion
-FROM image i CROSS JOIN password_rules r CROSS JOIN content c
-WHERE r.content_id = i.content_id AND c.id = i.content_id AND {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?`
+	sqlPageComplexity = `SELECT i.id, i.name, i.version, c.latest_scan_time, r.good, r.min_length, r.length, r.upper_case, r.lower_case, r.digit, r.special, r.suggestion
+FROM image i CROSS JOIN password_rules r CROSS JOIN content c WHERE r.content_id = i.content_id AND c.id = i.content_id AND i.id IN {in}`
 )
-
-func weakWhere(project string, f ImageSelector, user string) *where {
-	w := f.where(project)
-	w.contains("w.user_name", user)
-	return w
-}
 
 // WeakAccounts lists accounts with a weak or empty password; user is a substring
 // of the name. An unknown image is fault.NotFound.
@@ -152,18 +144,67 @@ func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelecto
 		return nil, 0, err
 	}
 	now := s.now()
-	total, err = s.list(ctx, weakWhere(project, f, user), sqlCountWeak, sqlListWeak, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var a WeakAccount
-		var changed int
-		err := r.Scan(&a.ImageID, &a.Name, &a.Version, &a.ScanTime, &a.User, &a.Service, &a.Status, &a.Masked, &changed, &a.Suggestion)
-		a.Days = days(changed, now)
-		out = append(out, a)
-		return err
+	keep := f.keep()
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		weak := func(s *slot) int64 { return int64(s.weak) }
+		if user != "" {
+			named := map[int64]int64{}
+			err := each(ctx, tx, sqlNamedWeak, []any{text(user)}, func(r *sql.Rows) error {
+				var content, n int64
+				err := r.Scan(&content, &n)
+				named[content] = n
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			weak = func(s *slot) int64 { return named[s.content] }
+		}
+		var page []string
+		var skip int64
+		total = 0
+		err := s.index.view(revision, func() {
+			s.index.walk(project, func(m *picture, s *slot) {
+				n := weak(s)
+				if n == 0 || !keep(m, s) {
+					return
+				}
+				if total+n > p.Offset && total < p.Offset+p.Limit {
+					if len(page) == 0 {
+						skip = p.Offset - total
+					}
+					page = append(page, m.id)
+				}
+				total += n
+			})
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		out = nil
+		w := weakWhere(page, user)
+		q, args := w.query(sqlPageWeak, p.Limit, skip)
+		return each(ctx, tx, q, args, func(r *sql.Rows) error {
+			var a WeakAccount
+			var changed int
+			err := r.Scan(&a.ImageID, &a.Name, &a.Version, &a.ScanTime, &a.User, &a.Service, &a.Status, &a.Masked, &changed, &a.Suggestion)
+			a.Days = days(changed, now)
+			out = append(out, a)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list weak passwords: %w", err)
 	}
 	return out, total, nil
+}
+
+// weakWhere selects the accounts of a page of images.
+func weakWhere(images []string, user string) *where {
+	w := &where{}
+	w.among("i.id", images)
+	w.contains("w.user_name", user)
+	return w
 }
 
 func days(changed int, now time.Time) int { return password.Account{Changed: changed}.Days(now) }
@@ -188,10 +229,18 @@ func (s *Store) Complexities(ctx context.Context, project string, f ImageSelecto
 	if err := s.known(ctx, []string{project}, f); err != nil {
 		return nil, 0, err
 	}
-	total, err = s.list(ctx, f.where(project), sqlCountComplexity, sqlListComplexity, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var c Complexity
-		err := r.Scan(&c.ImageID, &c.Name, &c.Version, &c.ScanTime, &c.Good, &c.MinLength, &c.Length, &c.Upper, &c.Lower, &c.Digit, &c.Special, &c.Suggestion)
-		out = append(out, c)
+	keep := f.keep()
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		page, n, err := s.index.images(project, revision, p, func(m *picture, s *slot) bool { return s.rules >= 0 && keep(m, s) })
+		if err != nil {
+			return err
+		}
+		total = n
+		out, err = inOrder(ctx, tx, sqlPageComplexity, imagesOf(page), func(r *sql.Rows) (string, Complexity, error) {
+			var c Complexity
+			err := r.Scan(&c.ImageID, &c.Name, &c.Version, &c.ScanTime, &c.Good, &c.MinLength, &c.Length, &c.Upper, &c.Lower, &c.Digit, &c.Special, &c.Suggestion)
+			return c.ImageID, c, err
+		})
 		return err
 	})
 	if err != nil {

@@ -30,14 +30,15 @@ func plans(project string) map[string]struct {
 		out[name] = q{text, all}
 	}
 	for name, f := range map[string]ImageFilter{"all": {}, "filtered": every} {
-		add("images "+name, f.where(project), sqlListImages, 10, 0)
-		add("count images "+name, f.where(project), sqlCountImages)
 		add("select images "+name, f.where(project), sqlSelectImages)
 	}
 	for name, k := range map[string]ScanImage{"id": {ID: "i"}, "digest": {Digest: "d", Name: "n", Version: "v"}, "name": {Name: "n", Version: "v"}} {
 		add("member by "+name, k.where(project), sqlSelectImages)
 	}
-	for name, k := range map[string]ImageKey{"all": {}, "filtered": key} {
+	add("page of containers", containersWhere(project, []containerKey{{id: "c"}}), sqlPageContainers)
+	add("agents all", agentsWhere(project, "", ""), sqlAgentsInOrder)
+	add("agents filtered", agentsWhere(project, "a", "h"), sqlAgentsInOrder)
+	for name, k := range map[string]ImageKey{"filtered": key} {
 		w := &where{}
 		w.add("h.project_id = ?", project)
 		k.add(w, project, "h.agent_id")
@@ -72,11 +73,15 @@ func plans(project string) map[string]struct {
 	affected.add("i.project_id = ? AND v.advisory = ?", project, "v")
 	add("affected", affected, sqlListAffected, 10, 0)
 	add("count affected", affected, sqlCountAffected)
-	for name, id := range map[string]string{"all": "", "of one": "i"} {
-		add("build risks "+name, buildRisksWhere(project, id), sqlBuildRisks)
-		add("build images "+name, buildImagesWhere(project, "r", id), sqlListBuildImages, 10, 0)
-		add("count build images "+name, buildImagesWhere(project, "r", id), sqlCountBuildImages)
+	host := every.host()
+	host.add("a.project_id = ?", project)
+	add("images of hosts", host, sqlHostImages)
+	for name, f := range map[string]ImageFilter{"one": {ContainerID: "c"}, "named": {ContainerName: "c"}, "of pod": {PodID: "p"}, "of pods": {PodName: "p"}} {
+		w := f.container()
+		w.add("k.project_id = ?", project)
+		add("images of containers "+name, w, sqlContainerImages)
 	}
+	add("weak of page", weakWhere([]string{"i", "j"}, "u"), sqlPageWeak, 10, 0)
 	for name, f := range map[string]SecretFilter{"all": {}, "filtered": {Path: "p", Severity: "High", Handled: &yes}} {
 		w := &where{}
 		w.add("cs.content_id = ?", 1)
@@ -85,6 +90,7 @@ func plans(project string) map[string]struct {
 		w = &where{}
 		w.add("s.project_id = ?", project)
 		add("secrets "+name, f.where(w), sqlListAllSecrets, 10, 0)
+		add("secrets in order "+name, w, sqlSecretsInOrder)
 		add("count secrets "+name, w, sqlCountAllSecrets)
 	}
 	for name, file := range map[string]string{"all": "", "filtered": "f"} {
@@ -105,25 +111,18 @@ func plans(project string) map[string]struct {
 		for _, denied := range []bool{false, true} {
 			f := AppFilter{Name: app, NonCompliant: denied}
 			name := fmt.Sprint(name, " ", denied)
-			queries, all := f.places()
-			for i, text := range queries {
-				out[fmt.Sprint("places of software ", i, " ", name)] = q{text, all}
+			text, all := f.denied()
+			out["denied places "+name] = q{text, all}
+			if app != "" {
+				text, all := f.named()
+				out["named packages "+name] = q{text, all}
 			}
-			text, all := f.of(1, []int64{1, 2}, 10, 0)
+			text, all = f.of(1, []int64{1, 2}, 10, 0)
 			out["software of one "+name] = q{text, all}
 		}
 	}
 	for name, f := range map[string]ImageSelector{"all": {}, "of one": {ID: "i"}, "named": {Name: "n", Version: "v"}} {
-		add("baselines "+name, f.where(project), sqlBaselineUse)
-		rule := RuleKey{"r", "c", "s"}.where(project, f)
-		add("rule images "+name, rule, sqlListCovered, 10, 0)
-		add("count rule images "+name, rule, sqlCountCovered)
-		add("first that fails "+name, rule, sqlFailedFirst)
-		add("unsafe "+name, f.where(project), sqlUnsafe)
-		add("weak "+name, weakWhere(project, f, "u"), sqlListWeak, 10, 0)
-		add("count weak "+name, weakWhere(project, f, "u"), sqlCountWeak)
-		add("complexity "+name, f.where(project), sqlListComplexity, 10, 0)
-		add("count complexity "+name, f.where(project), sqlCountComplexity)
+		add("first that fails "+name, RuleKey{"r", "c", "s"}.where(project, f), sqlFailedFirst)
 	}
 	for i, statement := range dropChecks {
 		out["drop checks "+strconv.Itoa(i)] = q{statement, []any{1}}
@@ -153,7 +152,16 @@ func plans(project string) map[string]struct {
 		"index images":             which(sqlIndexImages, "WHERE content_id IN {in}"),
 		"index hosts":              which(sqlIndexHosts, "WHERE content_id IN {in}"),
 		"index containers":         which(sqlIndexContainer, "WHERE content_id IN {in}"),
-		"ignored secrets":          sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
+		"index containers held":    which(sqlIndexHeld, "WHERE k.image_id IN {in}"),
+		"index baselines":          which(sqlIndexBaselines, "WHERE content_id IN {in}"),
+		"index risks":              which(sqlIndexRisks, "WHERE content_id IN {in}"),
+		"index weak":               which(sqlIndexWeak, "WHERE content_id IN {in}"),
+		"index rules":              which(sqlIndexRules, "WHERE content_id IN {in}"),
+		"index checks":             which(sqlIndexChecks, "WHERE content_id IN {in}"),
+		"named counted":            sqlNamedCounted, "named owned": sqlNamedOwned,
+		"page of images": sqlPageImages, "page of covered": sqlPageCovered, "page of complexity": sqlPageComplexity,
+		"page of build images": strings.Replace(sqlPageBuildImages, "{rule}", "'r'", 1),
+		"ignored secrets":      sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
 		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
 		"answers":     sqlAnswers,
 		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
@@ -205,7 +213,8 @@ func plans(project string) map[string]struct {
 		"packages named":    {sqlNamed, []any{"n", 10}},
 		"revised":           {sqlRevised, []any{1, 10}},
 		"forget events":     {sqlForgetEvents, []any{1}},
-		"image num":         {sqlImageNum, []any{project}},
+		"named weak":        {sqlNamedWeak, []any{"u"}},
+		"baselines of rule": {sqlRuleBaselines, []any{"r", "c", "s"}},
 		"next jobs":         {sqlNextJobs, []any{project, 1, "a", 1}},
 		"agent's jobs":      {sqlAgentJobs, []any{"a"}},
 		"lapsed":            {sqlLapsed, []any{1}},
@@ -256,7 +265,9 @@ func plans(project string) map[string]struct {
 		"files of":          {sqlFilesOf, []any{1}},
 		"parts of files":    {sqlPartsOfFiles, []any{1}},
 		"files from":        {sqlFilesFrom, []any{1, 1, 10}},
-		"files named":       {strings.Replace(sqlFilesNamed, "{these}", "(3, 4)", 1), []any{"n"}},
+		"file at":           {sqlFileAt, []any{1, 1}},
+		"engines of agents": {sqlEnginesOf, []any{project}},
+		"containers of all": {sqlContainersInOrder, []any{project}},
 		"no files":          {sqlNoFiles, []any{project}},
 		"uncounted":         {sqlUncounted, []any{10}},
 		"sizes":             {sqlSizes, []any{1}},

@@ -192,6 +192,8 @@ COALESCE((SELECT d.action FROM secret_decision d WHERE d.secret_id = s.id), '')`
 	sqlCountImageSecrets = `SELECT COUNT(*) FROM content_secret cs CROSS JOIN secret s WHERE s.id = cs.secret_id AND {where}`
 	sqlListImageSecrets  = `SELECT ` + secretColumns + `, cs.deleted, c.latest_scan_time FROM content_secret cs CROSS JOIN secret s CROSS JOIN content c
 WHERE s.id = cs.secret_id AND c.id = cs.content_id AND {where} ORDER BY s.severity DESC, s.path, s.line, s.col, s.id LIMIT ? OFFSET ?`
+	sqlSecretsInOrder = `SELECT s.id FROM secret s WHERE {where} AND EXISTS (SELECT 1 FROM content_secret cs CROSS JOIN image i WHERE cs.secret_id = s.id AND i.content_id = cs.content_id) ORDER BY s.severity DESC, s.id`
+	sqlPageSecrets    = `SELECT ` + secretColumns + `, 0, s.seen_at FROM secret s WHERE s.id IN {in}`
 	// In the order of an index, so that a page is read and not sorted.
 	sqlCountAllSecrets = `SELECT COUNT(*) FROM secret s WHERE {where} AND EXISTS (SELECT 1 FROM content_secret cs CROSS JOIN image i WHERE cs.secret_id = s.id AND i.content_id = cs.content_id)`
 	sqlListAllSecrets  = `SELECT ` + secretColumns + `, 0, s.seen_at FROM secret s
@@ -214,19 +216,36 @@ func (s *Store) Secrets(ctx context.Context, project, imageID string, f SecretFi
 // AllSecrets lists the secrets of a project's images, the worst first, those of
 // a layer that several images have once. Deleted is not set, since it depends
 // on the image.
-func (s *Store) AllSecrets(ctx context.Context, project string, f SecretFilter, p Page) ([]Secret, int64, error) {
+func (s *Store) AllSecrets(ctx context.Context, project string, f SecretFilter, p Page) (out []Secret, total int64, err error) {
 	w := &where{}
 	w.add("s.project_id = ?", project)
-	return s.listSecrets(ctx, f.where(w), sqlCountAllSecrets, sqlListAllSecrets, p)
+	if f != (SecretFilter{}) {
+		return s.listSecrets(ctx, f.where(w), sqlCountAllSecrets, sqlListAllSecrets, p)
+	}
+	// Which there are, and how bad they are, changes with scans and with the
+	// images of the fleet, and not with what is done about them.
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		all, err := remember(&s.remembered, revision, "secrets "+project, func() ([]int64, error) {
+			q, args := w.query(sqlSecretsInOrder)
+			return readInts(ctx, tx, q, args...)
+		})
+		if err != nil {
+			return err
+		}
+		page, n := PageOf(all, p)
+		total = n
+		out, err = inOrder(ctx, tx, sqlPageSecrets, page, scanSecret)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list secrets: %w", err)
+	}
+	return out, total, nil
 }
 
 func (s *Store) listSecrets(ctx context.Context, w *where, count, page string, p Page) (out []Secret, total int64, err error) {
 	total, err = s.list(ctx, w, count, page, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var x Secret
-		var id, severity, handled int64
-		err := r.Scan(&id, &x.Rule, &x.Title, &x.Kind, &severity, &x.Path, &x.Line, &x.Column, &x.Masked, &x.Length, &x.Context, &x.Encrypted, &x.Test, &x.Layer,
-			&handled, &x.Action, &x.Deleted, &x.ScanTime)
-		x.ID, x.Severity, x.Handled = secretID(id), report.SeverityName(severity), handled > 0
+		_, x, err := scanSecret(r)
 		out = append(out, x)
 		return err
 	})
@@ -234,6 +253,14 @@ func (s *Store) listSecrets(ctx context.Context, w *where, count, page string, p
 		return nil, 0, fmt.Errorf("list secrets: %w", err)
 	}
 	return out, total, nil
+}
+
+func scanSecret(r *sql.Rows) (id int64, x Secret, err error) {
+	var severity, handled int64
+	err = r.Scan(&id, &x.Rule, &x.Title, &x.Kind, &severity, &x.Path, &x.Line, &x.Column, &x.Masked, &x.Length, &x.Context, &x.Encrypted, &x.Test, &x.Layer,
+		&handled, &x.Action, &x.Deleted, &x.ScanTime)
+	x.ID, x.Severity, x.Handled = secretID(id), report.SeverityName(severity), handled > 0
+	return id, x, err
 }
 
 // secretID is the id of a secret as the API writes it.

@@ -83,6 +83,11 @@ type Store struct {
 	rulesInUse   atomic.Pointer[baseline.RuleSet]
 	rulesChanged chan struct{}
 	fileLists    fileLists
+	knownAnswers knownAnswers
+	// remembered are answers over the whole fleet, fileNames the names of its
+	// files.
+	remembered remembered
+	fileNames  fileNames
 	// secretRules are those for image configurations, nil for those of the
 	// program.
 	secretRules atomic.Pointer[secret.Engine]

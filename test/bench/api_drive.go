@@ -40,6 +40,8 @@ type driven struct {
 	paced    []time.Duration
 	refused  int // answers other than 200
 	reason   string
+	slowest  time.Duration // alone
+	request  string        // that took it
 }
 
 // A driver asks.
@@ -192,23 +194,23 @@ func (d *driver) get(ctx context.Context, target string, read *bytes.Buffer) (st
 }
 
 // askOne asks for a list with parameters drawn anew.
-func (d *driver) askOne(ctx context.Context, o *driven, read *bytes.Buffer) (time.Duration, error) {
+func (d *driver) askOne(ctx context.Context, o *driven, read *bytes.Buffer) (took time.Duration, target string, err error) {
 	d.mu.Lock()
-	target := d.ask.ask(o.op, d.project, o.total)
+	target = d.ask.ask(o.op, d.project, o.total)
 	d.mu.Unlock()
 	status, took, err := d.get(ctx, target, read)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", target, err)
+		return 0, target, fmt.Errorf("%s: %w", target, err)
 	}
 	if status >= 500 {
-		return 0, fmt.Errorf("%s: %d: %s", target, status, read.String())
+		return 0, target, fmt.Errorf("%s: %d: %s", target, status, read.String())
 	}
 	if status != http.StatusOK {
 		d.mu.Lock()
 		o.refused, o.reason = o.refused+1, target+": "+read.String()
 		d.mu.Unlock()
 	}
-	return took, nil
+	return took, target, nil
 }
 
 // askAlone asks for one list with nothing else going on.
@@ -225,11 +227,14 @@ func (d *driver) askAlone(ctx context.Context, o *driven, n int) error {
 		return err
 	}
 	for range n {
-		took, err := d.askOne(ctx, o, &read)
+		took, target, err := d.askOne(ctx, o, &read)
 		if err != nil {
 			return err
 		}
 		o.alone = append(o.alone, took)
+		if took > o.slowest {
+			o.slowest, o.request = took, target
+		}
 	}
 	after, err := d.cpu()
 	o.server, o.database = after[0]-before[0], after[1]-before[1]
@@ -266,7 +271,7 @@ func (d *driver) askTogether(ctx context.Context, clients int, how, pace time.Du
 			for time.Now().Before(end) {
 				next := time.Now().Add(pace)
 				o := d.ops[rng.IntN(len(d.ops))]
-				took, err := d.askOne(ctx, o, &read)
+				took, _, err := d.askOne(ctx, o, &read)
 				if err != nil {
 					failed <- err
 					cancel()
@@ -326,6 +331,9 @@ func peakOf(pid int) (int64, error) {
 	return n << 10, err
 }
 
+// slowList is when a request is told of.
+const slowList = 25 * time.Millisecond
+
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (d *driver) print(out io.Writer) error {
@@ -341,6 +349,9 @@ func (d *driver) print(out io.Writer) error {
 		return err
 	}
 	for _, o := range d.ops {
+		if o.slowest > slowList {
+			fmt.Fprintf(out, "%.0f ms alone: %s\n", ms(o.slowest), o.request)
+		}
 		if o.refused > 0 {
 			fmt.Fprintf(out, "refused: %s\n", o.reason)
 		}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+)
+
+// A use is by how many images something is shared, and when the latest of them
+// was scanned.
+type use struct{ images, scanned int64 }
+
+// uses are the baselines of the selected images.
+func (x *index) uses(projects []string, revision int64, f ImageSelector) (map[int64]use, error) {
+	var sums []use
+	keep := f.keep()
+	err := x.view(revision, func() {
+		sums = make([]use, len(x.baselines.all()))
+		for _, project := range projects {
+			x.walk(project, func(m *picture, s *slot) {
+				if !keep(m, s) {
+					return
+				}
+				for _, n := range s.baselines {
+					u := &sums[n]
+					u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
+				}
+			})
+		}
+	})
+	out := map[int64]use{}
+	for n, id := range x.baselines.all()[:len(sums)] {
+		if sums[n].images > 0 {
+			out[id] = sums[n]
+		}
+	}
+	return out, err
+}
+
+// The answers of a baseline never change: its id is made from them.
+const sqlAnswers = `SELECT r.baseline_id, b.check_name, b.standard, r.rule_id, r.failed, r.severity FROM baseline b CROSS JOIN baseline_rule r WHERE r.baseline_id = b.id AND b.id IN {in}`
+
+// maxAnswers is how many baselines are kept in memory: some kilobytes each.
+const maxAnswers = 10_000
+
+// answersOf are the answers of some baselines, of which most are known already.
+func (s *Store) answersOf(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]*answers, error) {
+	k := &s.knownAnswers
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.byID == nil || len(k.byID) > maxAnswers {
+		k.byID = map[int64]*answers{}
+	}
+	out := make(map[int64]*answers, len(ids))
+	var missing []int64
+	for _, id := range ids {
+		if a := k.byID[id]; a != nil {
+			out[id] = a
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	err := eachIn(ctx, tx, sqlAnswers, missing, func(r *sql.Rows) error {
+		var id int64
+		var a answers
+		var rule ruleAnswer
+		err := r.Scan(&id, &a.checkName, &a.standard, &rule.rule, &rule.failed, &rule.severity)
+		if out[id] == nil {
+			out[id] = &a
+		}
+		out[id].rules = append(out[id].rules, rule)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range missing {
+		if out[id] != nil {
+			k.byID[id] = out[id]
+		}
+	}
+	return out, nil
+}
+
+// knownAnswers are baselines that were read; the zero value has none.
+type knownAnswers struct {
+	mu   sync.Mutex
+	byID map[int64]*answers
+}

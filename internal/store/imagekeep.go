@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+)
+
+// keep is the filter as the index is asked by it, nil if it selects all. What the index does not know,
+// of hosts, containers and software, is looked up first.
+func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project string) (func(*picture, *slot) bool, error) {
+	var among []map[string]bool // images
+	for _, of := range []struct {
+		query, project string
+		w              *where
+	}{{sqlHostImages, "a.project_id = ?", f.host()}, {sqlContainerImages, "k.project_id = ?", f.container()}} {
+		if len(of.w.parts) == 0 {
+			continue
+		}
+		of.w.add(of.project, project)
+		q, args := of.w.query(of.query)
+		set := map[string]bool{}
+		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
+			var id string
+			err := r.Scan(&id)
+			set[id] = true
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		among = append(among, set)
+	}
+	var with map[int64]bool // contents
+	if f.AppName != "" {
+		places, err := readPlaces(ctx, tx, AppFilter{Name: f.AppName})
+		if err != nil {
+			return nil, err
+		}
+		with = x.withParts(project, places)
+	}
+	if f.IsZero() {
+		return nil, nil
+	}
+	status, kind, version, named := text(f.Status), text(f.LocalType), text(f.Version), called(f.Name)
+	updated, scanned := pair(f.UpdatedFrom, f.UpdatedTo), pair(f.ScannedFrom, f.ScannedTo)
+	return func(m *picture, s *slot) bool {
+		switch {
+		case !named(m.name), f.Name != "" && version != "" && m.version != version,
+			status != "" && s.status != status, kind != "" && m.kind != kind, f.Size != nil && m.size != *f.Size,
+			updated && (m.updated < *f.UpdatedFrom || m.updated > *f.UpdatedTo),
+			scanned && (s.status != StatusSuccess || s.scanned < *f.ScannedFrom || s.scanned > *f.ScannedTo),
+			f.HasVul != nil && (s.status != StatusSuccess || s.hasVul != *f.HasVul),
+			f.HasContainer != nil && m.containers > 0 != *f.HasContainer,
+			with != nil && !with[s.content]:
+			return false
+		}
+		for _, set := range among {
+			if !set[m.id] {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+// withParts are the contents of a project that have one of some parts.
+func (x *index) withParts(project string, parts map[int64]int64) map[int64]bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	out := map[int64]bool{}
+	for _, c := range x.placedIn(project, parts) {
+		out[c.id] = true
+	}
+	return out
+}
+
+// keep is the selector as the index is asked by it.
+func (f ImageSelector) keep() func(*picture, *slot) bool {
+	if f.ID == "" && f.Name == "" {
+		return func(*picture, *slot) bool { return true }
+	}
+	version, named := text(f.Version), called(f.Name)
+	id := text(f.ID)
+	return func(m *picture, _ *slot) bool {
+		if f.ID != "" {
+			return m.id == id
+		}
+		return named(m.name) && (f.Name == "" || version == "" || m.version == version)
+	}
+}

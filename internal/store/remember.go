@@ -1,0 +1,58 @@
+package store
+
+import "sync"
+
+// maxRemembered is how many answers are kept of one state of the fleet. The
+// largest have a few megabytes, at 100,000 images.
+const maxRemembered = 32
+
+// remembered keeps what was worked out of a state of the fleet until that
+// changes. The zero value is empty; it is safe for concurrent use.
+type remembered struct {
+	mu       sync.Mutex
+	revision int64
+	answers  map[any]*answer
+}
+
+type answer struct {
+	once  sync.Once
+	value any
+	err   error
+}
+
+// remember returns what was made of a revision, or makes it: once for all who
+// ask at the same time. What is made must not be changed.
+func remember[T any](m *remembered, revision int64, key any, work func() (T, error)) (T, error) {
+	a := m.at(revision, key)
+	if a == nil {
+		return work()
+	}
+	a.once.Do(func() {
+		var v T
+		v, a.err = work()
+		a.value = v
+	})
+	if a.err != nil {
+		// The context of the one who asked first may have ended.
+		return work()
+	}
+	return a.value.(T), nil
+}
+
+// at is the place of an answer, nil if the revision is not the newest.
+func (m *remembered) at(revision int64, key any) *answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.answers != nil && revision < m.revision {
+		return nil
+	}
+	if m.answers == nil || revision > m.revision || len(m.answers) == maxRemembered && m.answers[key] == nil {
+		m.revision, m.answers = revision, map[any]*answer{}
+	}
+	a := m.answers[key]
+	if a == nil || a.err != nil {
+		a = &answer{}
+		m.answers[key] = a
+	}
+	return a
+}
