@@ -118,8 +118,6 @@ func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	ctx, cancel := context.WithTimeout(r.Context(), followTime)
 	defer cancel()
-	// The server's own time for a request would end the stream.
-	_ = f.rc.SetReadDeadline(time.Time{})
 	fmt.Fprintf(&f.out, "retry: %d\n\n", retryTime.Milliseconds())
 	err = f.follow(ctx, a.ending, a.poll, func() (store.Task, []store.TaskImage, error) {
 		return a.store.Progress(ctx, project, id, f.done, endedPage)
@@ -242,7 +240,8 @@ func (f *follower) event(name, id string, data any) error {
 	return nil
 }
 
-// flush sends what was written; false if the listener is gone.
+// flush sends what was written; false if the listener is gone. The server's own
+// time for a request would end the stream: each piece has its own.
 func (f *follower) flush() bool {
 	if err := f.rc.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return false

@@ -42,6 +42,9 @@ func onEngines(t *testing.T, test func(t *testing.T, cfg store.Config)) {
 	})
 }
 
+// requestTime is what a request may take, unless it asks for more.
+const requestTime = 2 * time.Second
+
 // A duo is two servers on one database, and an agent that holds some images.
 type duo struct {
 	t      *testing.T
@@ -69,8 +72,7 @@ func newDuo(t *testing.T, cfg store.Config, images int) *duo {
 			return auth.New(auth.Config{Keys: st, Projects: st, Log: quiet}).Users(next)
 		}})
 		srv := httptest.NewUnstartedServer(api)
-		// A stream outlives what a request may take.
-		srv.Config.ReadTimeout, srv.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+		srv.Config.ReadTimeout, srv.Config.WriteTimeout = requestTime, requestTime
 		srv.Start()
 		t.Cleanup(srv.Close)
 		d.urls[i] = srv.URL
@@ -288,7 +290,6 @@ func testFollow(t *testing.T, cfg store.Config) {
 	if e := s.next(); e.name != "task" || e.id != "0" || e.data["state"] != "running" || e.data["total_num"] != 6.0 {
 		t.Fatalf("first event: %+v", e)
 	}
-	time.Sleep(300 * time.Millisecond) // longer than any other request may take
 	var names, ids []string
 	for n := 1; n <= 2; n++ {
 		d.work()
@@ -332,6 +333,24 @@ func testFollow(t *testing.T, cfg store.Config) {
 	s = d.listen(t.Context(), 0, task, "")
 	if e, end := s.next(), s.next(); e.name != "end" || e.data["state"] != "finished" || end.name != "" {
 		t.Errorf("%+v, then %+v", e, end)
+	}
+}
+
+// A stream outlives what any other request may take.
+func TestFollowTakesItsTime(t *testing.T) {
+	d := newDuo(t, store.Config{Path: filepath.Join(t.TempDir(), "db")}, 1)
+	s := d.listen(t.Context(), 0, d.scan(), "")
+	if e := s.next(); e.name != "task" {
+		t.Fatalf("first event: %+v", e)
+	}
+	time.Sleep(requestTime + requestTime/4)
+	d.work()
+	var names []string
+	for e := s.next(); e.name != ""; e = s.next() {
+		names = append(names, e.name)
+	}
+	if diff := cmp.Diff([]string{"image", "image", "end"}, names); diff != "" {
+		t.Error(diff)
 	}
 }
 
