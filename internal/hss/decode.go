@@ -1,17 +1,15 @@
 package hss
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -19,9 +17,6 @@ import (
 )
 
 const (
-	// maxBody is the largest body, in bytes. The authenticator has its own
-	// limit, before it hashes.
-	maxBody = 8 << 20
 	// Bounds of a page, used for every list whatever the contract says of
 	// it, and its default size.
 	minLimit, maxLimit, defaultLimit = 10, 200, 10
@@ -55,12 +50,19 @@ func check(r *http.Request, op *operation, c *call) error {
 		if len(values) > 1 && p.Kind != kindList {
 			return fault.New(fault.Invalid, "%s is given %d times", p.Name, len(values))
 		}
+		if slices.ContainsFunc(values, notText) {
+			return fault.New(fault.Invalid, "%s is not a text: it must be UTF-8 and have no NUL", p.Name)
+		}
 		if err := checkValue(p, values[0], c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// notText finds what no client means, and what the databases would keep in
+// different ways.
+func notText(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }
 
 func checkValue(p *param, v string, c *call) error {
 	switch {
@@ -191,49 +193,15 @@ func set(f reflect.Value, values []string) error {
 	return nil
 }
 
-// decodeBody reads a JSON object into p. No body, blanks and null are all
-// "nothing given".
-func decodeBody(r *http.Request, p any) error {
-	if r.Body == nil {
-		return nil
-	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return fault.Wrap(fault.Unparsable, err, "read the request body")
-	}
-	if len(b) > maxBody {
-		return fault.New(fault.TooLarge, "the request body is larger than %d bytes", maxBody)
-	}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return nil
-	}
-	err = json.Unmarshal(b, p)
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fault.New(fault.Invalid, "the request body: %s is a %s, which does not fit", fieldName(wrong.Field), wrong.Value)
-	}
-	if err != nil {
-		return fault.New(fault.Unparsable, "the request body is not JSON: %w", err)
-	}
-	return nil
-}
-
-func fieldName(f string) string {
-	if f == "" {
-		return "the whole"
-	}
-	return f
-}
-
 // pathParam is a parameter of the path, decoded. The router gives it as it
 // stands in the path where the client wrote it in an unusual way.
 func pathParam(r *http.Request, name string) (string, error) {
 	v := chi.URLParam(r, name)
-	if r.URL.RawPath == "" {
-		return v, nil
+	var err error
+	if r.URL.RawPath != "" {
+		v, err = url.PathUnescape(v)
 	}
-	v, err := url.PathUnescape(v)
-	if err != nil {
+	if err != nil || notText(v) {
 		return "", fault.New(fault.Invalid, "%s: not a valid path segment", name)
 	}
 	return v, nil

@@ -51,6 +51,7 @@ const analyzers = "0123456789abcdef"
 type server struct {
 	t     *testing.T
 	url   string
+	dir   string // of the database
 	store *store.Store
 	first store.First
 	agent auth.Key
@@ -59,11 +60,11 @@ type server struct {
 func newServer(t *testing.T) *server {
 	t.Helper()
 	db := buildAdvisories(t)
-	s := &server{t: t}
+	s := &server{t: t, dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	var err error
 	s.store, err = store.Open(t.Context(), store.Config{
-		DataDir: t.TempDir(), SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
+		DataDir: s.dir, SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
 		Advisories: store.OneGeneration(db),
 	})
 	if err != nil {
