@@ -28,6 +28,7 @@ type credential struct {
 //	SDK-HMAC-SHA256 Access=<AK>, SignedHeaders=<a;b>, Signature=<hex>
 //	V11-HMAC-SHA256 Credential=<AK>/<date>/<region>/<service>, SignedHeaders=…, Signature=…
 //
+// where the other algorithms of schemes stand in the place of SDK-HMAC-SHA256.
 // The text of a refusal names what is wrong, never the value.
 func parseAuthorization(header string) (credential, *refusal) {
 	if len(header) > maxAuthorizationBytes {
@@ -38,16 +39,14 @@ func parseAuthorization(header string) (credential, *refusal) {
 		return credential{}, unauthenticated("the Authorization header has no parameters")
 	}
 	c := credential{algorithm: algorithm}
+	sch, ok := schemes[algorithm]
+	if !ok {
+		return credential{}, unauthenticated("unknown signing algorithm: use %s, %s, %s, %s or %s",
+			AlgorithmHMAC, AlgorithmDerived, AlgorithmSM3, AlgorithmECDSA, AlgorithmSM2)
+	}
 	access := "Access"
-	switch algorithm {
-	case AlgorithmHMAC:
-	case AlgorithmDerived:
+	if algorithm == AlgorithmDerived {
 		access = "Credential"
-	case "SDK-HMAC-SM3", "SDK-ECDSA-P256-SHA256", "SDK-SM2-SM3":
-		return credential{}, unauthenticated("signing algorithm %s is not built here: use %s or %s",
-			algorithm, AlgorithmHMAC, AlgorithmDerived)
-	default:
-		return credential{}, unauthenticated("unknown signing algorithm: use %s or %s", AlgorithmHMAC, AlgorithmDerived)
 	}
 	seen := map[string]string{}
 	for _, field := range strings.Split(rest, ",") {
@@ -81,10 +80,22 @@ func parseAuthorization(header string) (credential, *refusal) {
 		}
 	}
 	c.signature = seen["Signature"]
-	if len(c.signature) != 64 || strings.Trim(c.signature, "0123456789abcdef") != "" {
-		return credential{}, unauthenticated("the Signature must be 64 lower-case hexadecimal digits")
+	if no := checkSignature(c.signature, sch.verify != nil); no != nil {
+		return credential{}, no
 	}
 	return c, nil
+}
+
+// checkSignature checks the form alone. Those of curves differ in length.
+func checkSignature(s string, curve bool) *refusal {
+	lower := strings.Trim(s, "0123456789abcdef") == ""
+	if curve && (s == "" || len(s)%2 != 0 || len(s) > 2*maxCurveSignature || !lower) {
+		return unauthenticated("the Signature must be up to %d lower-case hexadecimal digits", 2*maxCurveSignature)
+	}
+	if !curve && (len(s) != 64 || !lower) {
+		return unauthenticated("the Signature must be 64 lower-case hexadecimal digits")
+	}
+	return nil
 }
 
 func validAccessKey(ak string) bool {

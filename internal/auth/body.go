@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"hash"
 	"io"
@@ -11,9 +10,8 @@ import (
 	"time"
 )
 
-// readBody reads at most limit bytes, hashes them and keeps them if asked.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, keep bool) ([]byte, string, *refusal) {
-	h := sha256.New()
+// readBody reads at most limit bytes, hashes them with h and keeps them if asked.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, h hash.Hash, keep bool) ([]byte, string, *refusal) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, hexSum(h), nil
 	}

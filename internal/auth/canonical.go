@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -11,17 +9,12 @@ import (
 	"strings"
 )
 
-// Algorithms that are built, as the Authorization header names them.
-const (
-	AlgorithmHMAC    = "SDK-HMAC-SHA256"
-	AlgorithmDerived = "V11-HMAC-SHA256"
-)
-
 // Headers of the scheme, in canonical form.
 const (
 	headerAuthorization = "Authorization"
 	headerDate          = "X-Sdk-Date"
 	headerContentHash   = "X-Sdk-Content-Sha256"
+	headerContentSM3    = "X-Sdk-Content-Sm3"
 	headerProject       = "X-Project-Id"
 	headerSecurityToken = "X-Security-Token"
 	headerAuthToken     = "X-Auth-Token"
@@ -127,26 +120,6 @@ func headerValues(r *http.Request, name string) []string {
 		return []string{host}
 	}
 	return slices.Sorted(slices.Values(r.Header.Values(name)))
-}
-
-// signature signs a canonical request with a secret. With an info ("date/
-// region/service") it is the derived scheme: the key is HKDF-SHA256 of the
-// secret, used as its hexadecimal text, and info is part of what is signed.
-func signature(algorithm, ak, secret, date, info, canonical string) (string, error) {
-	key := []byte(secret)
-	toSign := algorithm + "\n" + date + "\n"
-	if info != "" {
-		derived, err := hkdf.Key(sha256.New, []byte(secret), []byte(ak), info, sha256.Size)
-		if err != nil {
-			return "", err
-		}
-		key = []byte(hex.EncodeToString(derived))
-		toSign += info + "\n"
-	}
-	toSign += hexSHA256([]byte(canonical))
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(toSign))
-	return hex.EncodeToString(mac.Sum(nil)), nil
 }
 
 func hexSHA256(b []byte) string {

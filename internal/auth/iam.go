@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
@@ -99,7 +100,7 @@ func (a *Authenticator) Tokens() http.Handler {
 func (a *Authenticator) issueToken(w http.ResponseWriter, r *http.Request) (tokenBody, string, *refusal) {
 	var out tokenBody
 	now := a.now()
-	raw, _, no := readBody(w, r, maxTokenRequest, true)
+	raw, _, no := readBody(w, r, maxTokenRequest, sha256.New(), true)
 	if no != nil {
 		return out, "", no
 	}

@@ -44,7 +44,7 @@ func TestWhatIsSignedIsAccepted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench()
 		r := drawRequest(t)
-		algorithm := rapid.SampledFrom([]string{AlgorithmHMAC, AlgorithmDerived}).Draw(t, "algorithm")
+		algorithm := rapid.SampledFrom([]string{AlgorithmHMAC, AlgorithmDerived, AlgorithmSM3}).Draw(t, "algorithm")
 		if err := sign(r, algorithm, "AKEXAMPLE", "SKEXAMPLE", "cn-north-4/hss", b.clock()); err != nil {
 			t.Fatal(err)
 		}
@@ -123,10 +123,10 @@ func FuzzParseAuthorization(f *testing.F) {
 			}
 			return
 		}
-		if !validAccessKey(c.ak) || len(c.signature) != 64 || len(c.signed) == 0 || len(c.signed) > maxSignedHeaders {
+		if !validAccessKey(c.ak) || checkSignature(c.signature, schemes[c.algorithm].verify != nil) != nil || len(c.signed) == 0 || len(c.signed) > maxSignedHeaders {
 			t.Errorf("accepted %+v", c)
 		}
-		if (c.info == "") != (c.algorithm == AlgorithmHMAC) {
+		if (c.info != "") != (c.algorithm == AlgorithmDerived) {
 			t.Errorf("info %q of %s", c.info, c.algorithm)
 		}
 	})
@@ -165,6 +165,8 @@ func TestAuthorizationLimits(t *testing.T) {
 		{"header twice", "SDK-HMAC-SHA256 Access=A, SignedHeaders=a;a" + sig, "SignedHeaders is malformed"},
 		{"upper case", "SDK-HMAC-SHA256 Access=A, SignedHeaders=A" + sig, "SignedHeaders is malformed"},
 		{"short signature", "SDK-HMAC-SHA256 Access=A, SignedHeaders=a, Signature=00", "64"},
+		{"long signature", "SDK-SM2-SM3 Access=A, SignedHeaders=a, Signature=" + strings.Repeat("0", 2*maxCurveSignature+2), "144"},
+		{"odd signature", "SDK-ECDSA-P256-SHA256 Access=A, SignedHeaders=a, Signature=000", "144"},
 		{"scope", "V11-HMAC-SHA256 Credential=A/1/2, SignedHeaders=a" + sig, "<AK>/<date>/<region>/<service>"},
 		{"other scheme", "Basic QTpC", "unknown signing algorithm"},
 		{"nothing", "x", "no parameters"},

@@ -22,7 +22,7 @@ const (
 	repeatGrace = 2 * time.Second
 )
 
-// replayCache remembers the signatures of writes until their date is no
+// replayCache remembers what was signed in writes until their date is no
 // longer accepted. Entries lie in buckets by the minute in which they lapse,
 // so that forgetting is dropping a bucket.
 type replayCache struct {
@@ -33,7 +33,7 @@ type replayCache struct {
 }
 
 type replayBucket struct {
-	first  map[[16]byte]time.Time // when the signature was first seen
+	first  map[[16]byte]time.Time // when the request was first seen
 	perKey map[string]int
 }
 
@@ -46,9 +46,9 @@ const (
 	replayFull
 )
 
-// see records a signature that is accepted until the time given.
-func (c *replayCache) see(ak, signature string, until, now time.Time, nonce bool) replayVerdict {
-	sum := sha256.Sum256([]byte(ak + "\x00" + signature))
+// see records a string that was signed and is accepted until the time given.
+func (c *replayCache) see(ak, signed string, until, now time.Time, nonce bool) replayVerdict {
+	sum := sha256.Sum256([]byte(ak + "\x00" + signed))
 	id := [16]byte(sum[:16])
 	minute := until.Unix()/60 + 1
 

@@ -23,8 +23,8 @@ func Sign(req *http.Request, ak, sk string, now time.Time) error {
 	return sign(req, AlgorithmHMAC, ak, sk, "", now)
 }
 
-// sign is the client's half of the scheme. scope is "region/service" for the
-// derived algorithm.
+// sign is the client's half of the schemes with a keyed hash. scope is
+// "region/service" for the derived algorithm.
 func sign(req *http.Request, algorithm, ak, sk, scope string, now time.Time) error {
 	body, err := bodyOf(req)
 	if err != nil {
@@ -47,16 +47,20 @@ func sign(req *http.Request, algorithm, ak, sk, scope string, now time.Time) err
 	}
 	slices.Sort(signed)
 
-	payload := req.Header.Get(headerContentHash)
+	s := schemes[algorithm]
+	payload := req.Header.Get(s.contentHeader)
 	if payload == "" {
-		payload = hexSHA256(body)
+		h := s.hash()
+		h.Write(body)
+		payload = hexSum(h)
 	}
 	access, info := "Access="+ak, ""
 	if algorithm == AlgorithmDerived {
 		info = now.UTC().Format(derivedDate) + "/" + scope
 		access = "Credential=" + ak + "/" + info
 	}
-	sig, err := signature(algorithm, ak, sk, date, info, canonicalRequest(req, query, signed, payload))
+	toSign := s.stringToSign(algorithm, date, info, canonicalRequest(req, query, signed, payload))
+	sig, err := s.mac(ak, sk, info, toSign)
 	if err != nil {
 		return fmt.Errorf("sign request: %w", err)
 	}

@@ -1,7 +1,7 @@
 package auth
 
 import (
-	"crypto/subtle"
+	"crypto/sha256"
 	"net/http"
 	"net/url"
 	"slices"
@@ -38,20 +38,21 @@ func (a *Authenticator) verify(w http.ResponseWriter, r *http.Request, header st
 	}
 
 	// A stranger's body is hashed and not kept.
-	body, sum, no := readBody(w, r, maxBody, known)
+	s := schemes[c.algorithm]
+	body, sum, no := readBody(w, r, maxBody, s.hash(), known)
 	if no != nil {
 		return none, nil, no
 	}
-	payload, unsigned, no := payloadHash(r, sum)
+	payload, unsigned, no := payloadHash(r, s.contentHeader, sum)
 	if no != nil {
 		return none, nil, no
 	}
-	want, err := signature(c.algorithm, c.ak, key.Secret, r.Header.Get(headerDate), c.info,
-		canonicalRequest(r, query, c.signed, payload))
+	toSign := s.stringToSign(c.algorithm, r.Header.Get(headerDate), c.info, canonicalRequest(r, query, c.signed, payload))
+	ok, err := s.holds(c.algorithm, c.ak, key.Secret, c.info, toSign, c.signature)
 	if err != nil {
 		return none, nil, internal(err)
 	}
-	if subtle.ConstantTimeCompare([]byte(want), []byte(c.signature)) != 1 || !known || key.Secret == "" {
+	if !ok || !known || key.Secret == "" {
 		a.failures.spend(guess, now)
 		return none, nil, badSignature()
 	}
@@ -62,7 +63,9 @@ func (a *Authenticator) verify(w http.ResponseWriter, r *http.Request, header st
 		return none, nil, forbidden("project %s is not a project of this access key", printable(id))
 	}
 	if !safeMethod(r.Method) {
-		switch a.replays.see(c.ak, c.signature, date.Add(dateTolerance), now, r.Header.Get(headerNonce) != "") {
+		// Not the signature: whoever has one of a curve can make another
+		// of the same request out of it.
+		switch a.replays.see(c.ak, toSign, date.Add(dateTolerance), now, r.Header.Get(headerNonce) != "") {
 		case replayRefused:
 			return none, nil, unauthenticated("this request was made before: sign it again")
 		case replayFull:
@@ -104,7 +107,7 @@ func (a *Authenticator) verifyToken(w http.ResponseWriter, r *http.Request, maxB
 	if id := r.Header.Get(headerProject); id != "" && id != token.ProjectID {
 		return none, nil, forbidden("project %s is not the project of this token", printable(id))
 	}
-	body, _, no := readBody(w, r, maxBody, true)
+	body, _, no := readBody(w, r, maxBody, sha256.New(), true)
 	if no != nil {
 		return none, nil, no
 	}
@@ -122,7 +125,7 @@ func checkHeaders(r *http.Request, c credential, now time.Time) (time.Time, *ref
 	if r.Header.Get(headerSecurityToken) != "" {
 		return zero, unauthenticated("X-Security-Token: this server issues no temporary access keys")
 	}
-	for _, name := range []string{headerDate, headerProject, headerContentHash} {
+	for _, name := range []string{headerDate, headerProject, headerContentHash, headerContentSM3} {
 		if len(r.Header.Values(name)) > 1 {
 			return zero, unauthenticated("more than one %s header", name)
 		}
@@ -158,8 +161,8 @@ func checkHeaders(r *http.Request, c credential, now time.Time) (time.Time, *ref
 
 // payloadHash is the last line of the canonical request, and whether it
 // leaves the body out.
-func payloadHash(r *http.Request, sum string) (string, bool, *refusal) {
-	switch given := r.Header.Get(headerContentHash); given {
+func payloadHash(r *http.Request, header, sum string) (string, bool, *refusal) {
+	switch given := r.Header.Get(header); given {
 	case "", sum:
 		return sum, false, nil
 	case unsignedPayload:
@@ -168,7 +171,7 @@ func payloadHash(r *http.Request, sum string) (string, bool, *refusal) {
 		}
 		return given, true, nil
 	default:
-		return "", false, unauthenticated("X-Sdk-Content-Sha256 does not fit the body")
+		return "", false, unauthenticated("%s does not fit the body", header)
 	}
 }
 
