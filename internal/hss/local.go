@@ -128,6 +128,41 @@ func (a *api) showImageAssetStatistics(ctx context.Context, c call, _ *ShowImage
 	return &ShowImageAssetStatisticsResponse{LocalNum: int32p(n), CicdNum: new(int32), RegistryNum: new(int32)}, nil
 }
 
+func (a *api) listContainerImages(ctx context.Context, c call, in *ListContainerImagesParams) (*ListContainerImagesResponse, error) {
+	rows, total, err := listed(c, func(t string, p store.Page) ([]store.ImageName, int64, error) {
+		return a.store.ImageNames(ctx, t, value(in.Keyword), p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]ContainerImageInfo, len(rows))
+	for i, r := range rows {
+		list[i] = ContainerImageInfo{ImageId: &r.ID, ImageName: &r.Name, ImageVersion: &r.Version, CreateTime: &r.CreatedAt}
+	}
+	return &ListContainerImagesResponse{TotalNum: int32p(total), DataList: &list}, nil
+}
+
+// showImagePayPerScanStatistics has zeros for what is paid for: nothing is, so
+// there is no quota either.
+func (a *api) showImagePayPerScanStatistics(ctx context.Context, c call, _ *ShowImagePayPerScanStatisticsParams) (*ShowImagePayPerScanStatisticsResponse, error) {
+	var sum store.RiskTotals
+	err := act(c, func(t string) error {
+		n, err := a.store.RiskTotals(ctx, t)
+		sum.All, sum.High, sum.Risky, sum.Unscanned = sum.All+n.All, sum.High+n.High, sum.Risky+n.Risky, sum.Unscanned+n.Unscanned
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	local := func(n int64) *ImageTypeRiskInfo {
+		return &ImageTypeRiskInfo{Local: int32p(n), Registriy: new(int32), Cicd: new(int32)}
+	}
+	return &ShowImagePayPerScanStatisticsResponse{
+		RepositoryScanNum: new(int32), CicdScanNum: new(int32), FreeQuotaNum: new(int32), ImageFreeQuota: new(int32), AlreadyGiven: new(bool),
+		Total: local(sum.All), HighRisk: local(sum.High), HasRisk: local(sum.Risky), Unscan: local(sum.Unscanned),
+	}, nil
+}
+
 // value is what a pointer points to, or the zero value.
 func value[T any](p *T) (v T) {
 	if p != nil {

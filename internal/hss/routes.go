@@ -9,6 +9,8 @@ func (a *api) routes() {
 	built["ListLocalImageHosts"] = Handle(a.listLocalImageHosts)
 	built["ListLocalImageContainers"] = Handle(a.listLocalImageContainers)
 	built["ShowImageAssetStatistics"] = Handle(a.showImageAssetStatistics)
+	built["ListContainerImages"] = Handle(a.listContainerImages)
+	built["ShowImagePayPerScanStatistics"] = Handle(a.showImagePayPerScanStatistics)
 
 	built["BatchScanLocalImage"] = Handle(a.batchScanLocalImage)
 	built["CreateManualImageScanTask"] = Handle(a.createManualImageScanTask)
@@ -20,6 +22,11 @@ func (a *api) routes() {
 	built["ListGlobalVulnerabilities"] = Handle(a.listGlobalVulnerabilities)
 	built["ListGeneralImageVuls"] = Handle(a.listGeneralImageVuls)
 	built["ListVulAffectImages"] = Handle(a.listVulAffectImages)
+	built["ListVulAffectImageApps"] = Handle(a.listVulAffectImageApps)
+	built["ListVulAffectImageContainers"] = Handle(a.listVulAffectImageContainers)
+	built["ListVulContainers"] = Handle(a.listVulContainers)
+	built["ListVulContainerApps"] = Handle(a.listVulContainerApps)
+	built["ListVulRepoImage"] = Handle(a.listVulRepoImage)
 
 	built["ListImageBuildCommandRisks"] = Handle(a.listImageBuildCommandRisks)
 	built["ListImageBuildCommandRisksImages"] = Handle(a.listImageBuildCommandRisksImages)

@@ -220,15 +220,19 @@ func (s *Store) Containers(ctx context.Context, project string, k ImageKey, cont
 	w.add("k.project_id = ?", project)
 	k.add(w, project, "k.agent_id")
 	w.equal("k.container_id", containerID)
+	if out, total, err = s.containers(ctx, w, p); err != nil {
+		return nil, 0, fmt.Errorf("list containers: %w", err)
+	}
+	return out, total, nil
+}
+
+func (s *Store) containers(ctx context.Context, w *where, p Page) (out []Container, total int64, err error) {
 	total, err = s.list(ctx, w, sqlCountContainers, sqlListContainers, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		c, err := scanContainer(r)
 		out = append(out, c)
 		return err
 	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("list containers: %w", err)
-	}
-	return out, total, nil
+	return out, total, err
 }
 
 func scanContainer(r *sql.Rows) (c Container, err error) {

@@ -81,6 +81,22 @@ func plans(project string) map[string]struct {
 		w.add("k.project_id = ?", project)
 		add("images of containers "+name, w, sqlContainerImages)
 	}
+	for name, typ := range map[string]string{"all": "", "of a type": VulApp} {
+		add("concerned parts "+name, exposedWhere("v", typ), sqlConcernedParts)
+	}
+	add("affected places", affectedPlacesWhere([]int64{1, 2}, "v"), sqlAffectedPlaces)
+	add("image held by", heldByWhere(project, "i", key), sqlImageHeldBy)
+	add("containers of image", containersOfWhere(project, "i", "a"), sqlListContainers, 10, 0)
+	add("count containers of image", containersOfWhere(project, "i", "a"), sqlCountContainers)
+	for name, keyword := range map[string]string{"all": "", "filtered": "k"} {
+		add("image names "+name, imageNamesWhere(project, keyword), sqlListNames, 10, 0)
+		add("count image names "+name, imageNamesWhere(project, keyword), sqlCountNames)
+	}
+	for name, f := range map[string]RepoFilter{"all": {}, "filtered": {Name: "n", ImageID: "i", App: "a"}} {
+		add("repository images "+name, f.where(project, "v"), sqlListRepo, 10, 0)
+		add("count repository images "+name, f.where(project, "v"), sqlCountRepo)
+		add("repository tags "+name, (&RepoImage{Name: "n"}).tagsWhere(project, f), sqlRepoTags, "v", "a", "1")
+	}
 	add("weak of page", weakWhere([]string{"i", "j"}, "u"), sqlPageWeak, 10, 0)
 	for name, f := range map[string]SecretFilter{"all": {}, "filtered": {Path: "p", Severity: "High", Handled: &yes}} {
 		w := &where{}
@@ -164,6 +180,7 @@ func plans(project string) map[string]struct {
 		"ignored secrets":      sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
 		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
 		"answers":     sqlAnswers,
+		"first scans": sqlFirstScans,
 		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
 		"policies of parts": sqlPartPolicies, "judged places": sqlJudgedPlaces, "images of contents": sqlPlacedImages, "lists of file parts": sqlListParts,
 		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
@@ -215,6 +232,11 @@ func plans(project string) map[string]struct {
 		"forget events":     {sqlForgetEvents, []any{1}},
 		"named weak":        {sqlNamedWeak, []any{"u"}},
 		"baselines of rule": {sqlRuleBaselines, []any{"r", "c", "s"}},
+		"risk totals":       {sqlRiskTotals, []any{project}},
+		"container's image": {sqlContainerContents, []any{project, "c"}},
+		"running of":        {strings.Replace(sqlRunningOf, "{these}", "(3, 4)", 1), []any{10, 0}},
+		"running named":     {sqlRunningNamed, []any{project, "n"}},
+		"running rows":      {strings.Replace(sqlRunningRows, "{keys}", tuples(2, 4), 1), []any{"i", "a", "e", "c", "i", "a", "e", "c"}},
 		"next jobs":         {sqlNextJobs, []any{project, 1, "a", 1}},
 		"agent's jobs":      {sqlAgentJobs, []any{"a"}},
 		"lapsed":            {sqlLapsed, []any{1}},
@@ -289,6 +311,7 @@ func TestQueryPlans(t *testing.T) {
 		"path_revision":  true, // one row a project
 		"few":            true, // read by a partial index, which has nothing else
 		"names":          true, // part of a name, in the index of names
+		"2-ROW":          true, // values of the statement itself
 	}
 	for name, q := range plans(w.project()) {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/onceover/onceover/internal/fault"
+)
+
+// An ImageName is an image as a picker shows it.
+type ImageName struct {
+	ID, Name, Version string
+	CreatedAt         int64 // Unix milliseconds
+}
+
+const (
+	sqlCountNames  = `SELECT COUNT(*) FROM image i WHERE {where}`
+	sqlListNames   = `SELECT i.id, i.name, i.version, i.updated_at FROM image i WHERE {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?`
+	sqlImageHeldBy = `SELECT COUNT(*) FROM image i JOIN content c ON c.id = i.content_id JOIN image_host h ON h.image_id = i.id WHERE {where}`
+	sqlRiskTotals  = `SELECT COUNT(*), COUNT(CASE c.severity_level WHEN 'High' THEN 1 END), COUNT(CASE WHEN c.severity_level IN ('High', 'Medium', 'Low') THEN 1 END),
+COUNT(CASE c.latest_scan_time WHEN 0 THEN 1 END) FROM image i JOIN content c ON c.id = i.content_id WHERE i.project_id = $1`
+)
+
+// ImageNames lists images by name and version; keyword is a part of
+// "name:version".
+func (s *Store) ImageNames(ctx context.Context, project, keyword string, p Page) (out []ImageName, total int64, err error) {
+	w := imageNamesWhere(project, keyword)
+	total, err = s.list(ctx, w, sqlCountNames, sqlListNames, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
+		var i ImageName
+		err := r.Scan(&i.ID, &i.Name, &i.Version, &i.CreatedAt)
+		out = append(out, i)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list names of images: %w", err)
+	}
+	return out, total, nil
+}
+
+func imageNamesWhere(project, keyword string) *where {
+	w := &where{}
+	w.add("i.project_id = ?", project)
+	w.contains("i.name || ':' || i.version", keyword)
+	return w
+}
+
+// ContainersOf lists the containers that a host has of an image. The image is
+// named by its id and by everything else that is known of it: if one of these is
+// not so, or the host does not hold it, that is fault.NotFound.
+func (s *Store) ContainersOf(ctx context.Context, project, imageID string, k ImageKey, p Page) ([]Container, int64, error) {
+	q, args := heldByWhere(project, imageID, k).query(sqlImageHeldBy)
+	var n int64
+	if err := s.read.QueryRowContext(ctx, q, args...).Scan(&n); err != nil {
+		return nil, 0, fmt.Errorf("find image of host: %w", err)
+	}
+	if n == 0 {
+		return nil, 0, fault.New(fault.NotFound, "there is no image %s with this digest, name, version and agent", imageID)
+	}
+	out, total, err := s.containers(ctx, containersOfWhere(project, imageID, k.AgentID), p)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list containers of image: %w", err)
+	}
+	return out, total, nil
+}
+
+func heldByWhere(project, imageID string, k ImageKey) *where {
+	w := &where{}
+	w.add("i.id = ? AND i.project_id = ?", imageID, project)
+	k.add(w, project, "h.agent_id")
+	return w
+}
+
+func containersOfWhere(project, imageID, agent string) *where {
+	w := &where{}
+	w.add("k.image_id = ? AND k.agent_id = ? AND k.project_id = ?", imageID, agent, project)
+	return w
+}
+
+// RiskTotals counts images by the worst that was found in them.
+type RiskTotals struct{ All, High, Risky, Unscanned int64 }
+
+// RiskTotals counts the images of a project: all, those with high risk, those
+// with any, and those of which no scan has succeeded yet.
+func (s *Store) RiskTotals(ctx context.Context, project string) (out RiskTotals, err error) {
+	err = s.read.QueryRowContext(ctx, sqlRiskTotals, project).Scan(&out.All, &out.High, &out.Risky, &out.Unscanned)
+	if err != nil {
+		return RiskTotals{}, fmt.Errorf("count images at risk: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A VulContainer is a running container made from an image that a vulnerability
+// concerns. An image with several names stands here under one of them.
+type VulContainer struct {
+	Container
+	ImageID, ImageName, ImageVersion string
+	Severity                         int64 // the worst report.SeverityRank in the image
+	FirstSeen, ScanTime              int64 // Unix milliseconds
+}
+
+// VulContainerFilter narrows Store.VulContainers.
+type VulContainerFilter struct {
+	Type       string
+	Severities []int64 // of the container's row; nil for all
+	Name       string  // substring
+	// SeenFrom and SeenTo bound FirstSeen, inclusive, each by itself.
+	SeenFrom, SeenTo *int64
+}
+
+const (
+	sqlConcernedParts = `SELECT pp.part_id, MAX(f.severity), MIN(f.first_seen) FROM vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp
+WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND {where} GROUP BY pp.part_id`
+	sqlFirstScans = `SELECT c.id, c.first_scan_time, c.latest_scan_time FROM content c WHERE c.id IN {in}`
+	// A container stands in the table once for each name of its image.
+	sqlRunningOf = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM image i CROSS JOIN container k
+WHERE i.content_id IN {these} AND k.image_id = i.id AND k.running = 1
+GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id LIMIT $1 OFFSET $2`
+	sqlRunningNamed = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM container k CROSS JOIN image i
+WHERE k.project_id = $1 AND k.running = 1 AND instr(k.name, $2) > 0 AND i.id = k.image_id
+GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id`
+	sqlRunningRows = `SELECT k.image_id, k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point, i.name, i.version
+FROM container k JOIN image i ON i.id = k.image_id JOIN agent a ON a.id = k.agent_id WHERE (k.image_id, k.agent_id, k.engine, k.container_id) IN (VALUES {keys})`
+)
+
+// exposed is a content that a vulnerability concerns and of which containers run.
+type exposed struct {
+	weighed
+	severity, firstSeen, scanTime int64
+}
+
+// runningKey is a row of the table of containers.
+type runningKey struct{ image, agent, engine, container string }
+
+// VulContainers lists the running containers of a project that one vulnerability
+// concerns, in an order that stays the same. Which images are concerned is asked
+// of the index: in SQL that is a join of half the fleet for a vulnerability of a
+// base image.
+func (s *Store) VulContainers(ctx context.Context, project, advisory string, f VulContainerFilter, p Page) (out []VulContainer, total int64, err error) {
+	if err := s.index.refresh(ctx, s); err != nil {
+		return nil, 0, fmt.Errorf("list containers of vulnerability: %w", err)
+	}
+	err = s.inView(ctx, func(tx *sql.Tx) error {
+		found, err := s.exposed(ctx, tx, project, advisory, f)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		byID := make(map[int64]*exposed, len(found))
+		var h holders
+		for i := range found {
+			byID[found[i].id] = &found[i]
+			h.contents = append(h.contents, found[i].weighed)
+			total += found[i].running
+		}
+		var keys []runningKey
+		var contents []int64 // of keys
+		add := func(r *sql.Rows) error {
+			var content int64
+			var k runningKey
+			err := r.Scan(&content, &k.agent, &k.engine, &k.container, &k.image)
+			if byID[content] != nil {
+				keys, contents = append(keys, k), append(contents, content)
+			}
+			return err
+		}
+		if f.Name == "" {
+			ids, skip := h.slice(p, func(c weighed) int64 { return c.running })
+			err = each(ctx, tx, strings.Replace(sqlRunningOf, "{these}", numbers(ids), 1), []any{p.Limit, skip}, add)
+		} else {
+			err = each(ctx, tx, sqlRunningNamed, []any{project, text(f.Name)}, add)
+			contents, total = PageOf(contents, p)
+			keys, _ = PageOf(keys, p)
+		}
+		if err != nil {
+			return err
+		}
+		if out, err = readRunning(ctx, tx, keys); err != nil {
+			return err
+		}
+		if err := readSeen(ctx, tx, byID, contents); err != nil {
+			return err
+		}
+		for i := range out {
+			c := byID[contents[i]]
+			out[i].Severity, out[i].FirstSeen, out[i].ScanTime = c.severity, c.firstSeen, c.scanTime
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list containers of vulnerability: %w", err)
+	}
+	return out, total, nil
+}
+
+// exposed are the contents with running containers that a vulnerability
+// concerns, by id.
+func (s *Store) exposed(ctx context.Context, tx *sql.Tx, project, advisory string, f VulContainerFilter) ([]exposed, error) {
+	type worst struct{ severity, firstSeen int64 }
+	parts := map[int64]worst{}
+	q, args := exposedWhere(advisory, f.Type).query(sqlConcernedParts)
+	err := each(ctx, tx, q, args, func(r *sql.Rows) error {
+		var part int64
+		var w worst
+		err := r.Scan(&part, &w.severity, &w.firstSeen)
+		parts[part] = w
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []exposed
+	s.index.running(project, maps.Keys(parts), func(sl *slot) {
+		c := exposed{weighed: weighed{sl.content, int64(sl.images), int64(sl.running)}, severity: -1}
+		for _, part := range sl.parts {
+			if w, ok := parts[part]; ok {
+				if c.severity < 0 || w.firstSeen < c.firstSeen {
+					c.firstSeen = w.firstSeen
+				}
+				c.severity = max(c.severity, w.severity)
+			}
+		}
+		if f.Severities == nil || slices.Contains(f.Severities, c.severity) {
+			out = append(out, c)
+		}
+	})
+	slices.SortFunc(out, func(a, b exposed) int { return cmp.Compare(a.id, b.id) })
+	if f.SeenFrom == nil && f.SeenTo == nil {
+		return out, nil
+	}
+	byID, ids := make(map[int64]*exposed, len(out)), make([]int64, len(out))
+	for i := range out {
+		ids[i] = out[i].id
+		byID[ids[i]] = &out[i]
+	}
+	err = readSeen(ctx, tx, byID, ids)
+	return slices.DeleteFunc(out, func(c exposed) bool {
+		return f.SeenFrom != nil && c.firstSeen < *f.SeenFrom || f.SeenTo != nil && c.firstSeen > *f.SeenTo
+	}), err
+}
+
+// readSeen adds the times of some contents. A finding is known for its package,
+// so an image has it from its own first scan on.
+func readSeen(ctx context.Context, tx *sql.Tx, byID map[int64]*exposed, ids []int64) error {
+	return eachIn(ctx, tx, sqlFirstScans, distinctInts(ids), func(r *sql.Rows) error {
+		var id, first, latest int64
+		err := r.Scan(&id, &first, &latest)
+		c := byID[id]
+		c.firstSeen, c.scanTime = max(c.firstSeen, first), latest
+		return err
+	})
+}
+
+func exposedWhere(advisory, vulType string) *where {
+	w := &where{}
+	w.add("v.advisory = ?", advisory)
+	w.equal("f.vul_type", vulType)
+	return w
+}
+
+// readRunning reads the rows of some containers, in the order of their keys.
+func readRunning(ctx context.Context, tx *sql.Tx, keys []runningKey) ([]VulContainer, error) {
+	rows := make(map[runningKey]VulContainer, len(keys))
+	for rest := keys; len(rest) > 0; {
+		n := chunk(len(rest))
+		var args []any
+		for _, k := range rest[:n] {
+			args = append(args, k.image, k.agent, k.engine, k.container)
+		}
+		err := each(ctx, tx, strings.Replace(sqlRunningRows, "{keys}", tuples(n, 4), 1), args, func(r *sql.Rows) error {
+			var c VulContainer
+			err := r.Scan(&c.ImageID, &c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName,
+				&c.PrivateIP, &c.PublicIP, &c.EntryPoint, &c.ImageName, &c.ImageVersion)
+			rows[runningKey{c.ImageID, c.AgentID, c.Engine, c.ID}] = c
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		rest = rest[n:]
+	}
+	out := make([]VulContainer, len(keys))
+	for i, k := range keys {
+		out[i] = rows[k]
+	}
+	return out, nil
+}
+
+// running is like having for contents of which containers run.
+func (x *index) running(project string, parts iter.Seq[int64], do func(*slot)) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	x.having(project, parts, nil, func(s *slot) {
+		if s.running > 0 {
+			do(s)
+		}
+	})
+}
