@@ -125,7 +125,7 @@ func (w *watched) fill() (task, imageID string) {
 	sync := fleet.SyncRequest{Host: host, Analyzers: "set", ImagesHash: "1", Images: &images}
 	_, err = w.store.Sync(ctx, key, sync, now())
 	must(err)
-	task, err = w.store.Scan(ctx, w.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, By: w.first.Key.AK})
+	task, err = w.store.Scan(ctx, w.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, By: store.Actor{Name: w.first.Key.AK}})
 	must(err)
 	sync.Want = 1
 	jobs, err := w.store.Sync(ctx, key, sync, now())

@@ -667,7 +667,7 @@ func TestStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-opened
-	if err := s.store.StopTask(t.Context(), s.project, task); err != nil {
+	if err := s.store.StopTask(t.Context(), s.project, task, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -43,6 +44,7 @@ type call struct {
 	// tenants are the enterprise projects that it acts in, one or more.
 	tenants []string
 	by      string // access key id
+	ip      string // that the request came from
 	page    store.Page
 	// empty says that a parameter has a value that selects nothing.
 	empty bool
@@ -177,8 +179,21 @@ func (a *api) begin(r *http.Request) (call, error) {
 	if !slices.Contains([]string{"", "0", "all_granted_eps"}, eps) {
 		return call{}, fault.New(fault.Forbidden, "no permission for enterprise project %s", eps)
 	}
-	return call{project: project, tenants: []string{project}, by: key.AK}, nil
+	return call{project: project, tenants: []string{project}, by: key.AK, ip: remoteIP(r)}, nil
 }
+
+// remoteIP is the other end of the connection. A proxy in between hides the
+// client: headers that name one can be made up by anyone.
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// actor is who makes a call, for the image log.
+func (c call) actor() store.Actor { return store.Actor{Name: c.by, IP: c.ip} }
 
 // recoverPanics answers 500 where a handler fails badly.
 func (a *api) recoverPanics(next http.Handler) http.Handler {

@@ -10,6 +10,7 @@ func (a *api) routes() {
 	built["ListLocalImageContainers"] = Handle(a.listLocalImageContainers)
 	built["ShowImageAssetStatistics"] = Handle(a.showImageAssetStatistics)
 	built["ListContainerImages"] = Handle(a.listContainerImages)
+	built["ListContainerImageLogs"] = Handle(a.listContainerImageLogs)
 	built["ShowImagePayPerScanStatistics"] = Handle(a.showImagePayPerScanStatistics)
 
 	built["BatchScanLocalImage"] = Handle(a.batchScanLocalImage)

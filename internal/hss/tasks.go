@@ -103,7 +103,7 @@ func (a *api) scan(ctx context.Context, c call, req store.ScanRequest, members s
 	case req.Filter.IsZero():
 		return fault.New(fault.Invalid, "the request selects no image: give %s or a filter", members)
 	}
-	req.By = c.by
+	req.By = c.actor()
 	return act(c, func(t string) error {
 		_, err := a.store.Scan(ctx, t, req)
 		return err
@@ -155,5 +155,5 @@ type stopTaskIn struct {
 }
 
 func (a *api) stopImageScanTask(ctx context.Context, c call, in *stopTaskIn) (*none, error) {
-	return nil, act(c, func(t string) error { return a.store.StopTask(ctx, t, strings.TrimSpace(in.TaskID)) })
+	return nil, act(c, func(t string) error { return a.store.StopTask(ctx, t, strings.TrimSpace(in.TaskID), c.actor()) })
 }

@@ -116,7 +116,7 @@ func (d *duo) sync(want int, images *[]fleet.ImageState) fleet.SyncResponse {
 // scan asks for a scan of all that is idle.
 func (d *duo) scan() string {
 	d.t.Helper()
-	task, err := d.stores[0].Scan(d.t.Context(), d.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, By: d.user.AK})
+	task, err := d.stores[0].Scan(d.t.Context(), d.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, By: store.Actor{Name: d.user.AK}})
 	if err != nil || task == "" {
 		d.t.Fatal(task, err)
 	}

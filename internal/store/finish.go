@@ -103,6 +103,9 @@ func (s *Store) finishDone(ctx context.Context, agent auth.Key, job jobState, im
 		if err != nil {
 			return err
 		}
+		if err := logSucceeded(ctx, tx, job, agent.AgentID, vulNum, nowMS); err != nil {
+			return err
+		}
 		return endJob(ctx, tx, job.id, job.task, jobDone, "", "", vulNum > 0, nowMS)
 	})
 }

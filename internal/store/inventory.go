@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/google/uuid"
@@ -77,6 +78,7 @@ func (s *Store) reconcile(ctx context.Context, tx *sql.Tx, agentID, project stri
 	if err != nil {
 		return fmt.Errorf("read agent's images: %w", err)
 	}
+	held := maps.Clone(stale)
 	if _, err := tx.ExecContext(ctx, sqlDropContainers, agentID); err != nil {
 		return fmt.Errorf("drop agent's containers: %w", err)
 	}
@@ -84,21 +86,33 @@ func (s *Store) reconcile(ctx context.Context, tx *sql.Tx, agentID, project stri
 	if err != nil {
 		return err
 	}
+	var came, left []moved
 	for i := range states {
 		ids, err := putState(ctx, tx, agentID, project, &states[i], revision)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			delete(stale, imageHost{id, text(states[i].Engine)})
+		names := namesOf(&states[i])
+		for n, id := range ids {
+			h := imageHost{id, text(states[i].Engine)}
+			delete(stale, h)
+			if !held[h] {
+				held[h] = true
+				came = append(came, moved{names[n].Name + ":" + names[n].Tag, h.engine})
+			}
 		}
+	}
+	tags, err := imageTags(ctx, tx, stale)
+	if err != nil {
+		return err
 	}
 	for h := range stale {
 		if err := s.dropImageHost(ctx, tx, agentID, h, revision, nowMS); err != nil {
 			return err
 		}
+		left = append(left, moved{tags[h.imageID], h.engine})
 	}
-	return nil
+	return logMoved(ctx, tx, agentID, project, came, left, nowMS)
 }
 
 func checkStates(states []fleet.ImageState) error {

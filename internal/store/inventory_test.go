@@ -252,7 +252,7 @@ func testHistoryIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.StopTask(t.Context(), w.project(), id); err != nil {
+		if err := w.StopTask(t.Context(), w.project(), id, Actor{}); err != nil {
 			t.Fatal(err)
 		}
 		last = id

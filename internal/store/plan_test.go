@@ -151,6 +151,10 @@ func plans(project string) map[string]struct {
 	taskImages.add("ti.task_id = ? AND j.state = ?", "t", jobDone)
 	add("task images", taskImages, sqlListTaskImages, 10, 0)
 	add("count task images", taskImages, sqlCountTaskImages)
+	for name, f := range map[string]LogFilter{"all": {}, "filtered": {Type: "t", Name: "n", ResourceType: "r", Resource: "r", IP: "i", User: "u", From: &n, To: &n}} {
+		add("image log "+name, f.where(project), sqlListLog, 10, 0)
+		add("count image log "+name, f.where(project), sqlCountLog)
+	}
 	text, all := eventsWhere(project, "CVE-1", 9).query(sqlEvents, 10)
 	out["events"] = q{text, all}
 	for name, statement := range map[string]string{
@@ -181,6 +185,7 @@ func plans(project string) map[string]struct {
 		"recounted": sqlRecounted, "set skipped": sqlSetSkipped, "set judged": strings.Replace(sqlSetJudged, "{revision}", "7", 1),
 		"answers":     sqlAnswers,
 		"first scans": sqlFirstScans,
+		"names of":    sqlNamesOf,
 		"known lists": sqlKnownLists, "parts of lists": sqlFileParts, "lists of parts": sqlListsOf,
 		"policies of parts": sqlPartPolicies, "judged places": sqlJudgedPlaces, "images of contents": sqlPlacedImages, "lists of file parts": sqlListParts,
 		"places of file": strings.Replace(sqlFilePlaces, "{key}", "7", 1),
@@ -233,6 +238,10 @@ func plans(project string) map[string]struct {
 		"named weak":        {sqlNamedWeak, []any{"u"}},
 		"baselines of rule": {sqlRuleBaselines, []any{"r", "c", "s"}},
 		"risk totals":       {sqlRiskTotals, []any{project}},
+		"end of log":        {sqlLastLog, []any{project}},
+		"forget log":        {sqlForgetLog, []any{project, 1}},
+		"names of job":      {sqlJobNames, []any{"j"}},
+		"counts of checks":  {sqlLogCounts, []any{1}},
 		"container's image": {sqlContainerContents, []any{project, "c"}},
 		"running of":        {strings.Replace(sqlRunningOf, "{these}", "(3, 4)", 1), []any{10, 0}},
 		"running named":     {sqlRunningNamed, []any{project, "n"}},

@@ -14,7 +14,7 @@ func TestProgress(t *testing.T) { onEngines(t, testProgress) }
 func testProgress(t *testing.T) {
 	w := newWorld(t)
 	k := w.agent("a", state(1, ref("web", "1"), ref("web", "latest")), state(2, ref("db", "2")), state(3, ref("app", "3")), state(4, ref("zoo", "4")))
-	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual, By: "me"})
+	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual, By: Actor{Name: "me"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func testProgress(t *testing.T) {
 			t.Errorf("%s: %d, want %d", status, n, want)
 		}
 	}
-	if err := w.StopTask(t.Context(), w.project(), task); err != nil {
+	if err := w.StopTask(t.Context(), w.project(), task, Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, n := list(StatusStopped, Page{Limit: 10}); n != 2 {
@@ -119,7 +119,7 @@ func TestProgressOfOthers(t *testing.T) { onEngines(t, testProgressOfOthers) }
 func testProgressOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.agent("a", state(1, ref("web", "1")))
-	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual, By: "me"})
+	task, err := w.Scan(t.Context(), w.project(), ScanRequest{TaskType: TaskManual, By: Actor{Name: "me"}})
 	if err != nil {
 		t.Fatal(err)
 	}

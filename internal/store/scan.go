@@ -37,8 +37,8 @@ type ScanRequest struct {
 	Scope int64
 	// RateLimit is in images per hour, 0 for no limit.
 	RateLimit int64
-	// By is the access key that asks, "" for the server itself.
-	By string
+	// By asks for it: an access key, or the server itself.
+	By Actor
 }
 
 // A ScanImage names one image, or several, by the first of ID, Digest (with
@@ -89,11 +89,14 @@ func (s *Store) Scan(ctx context.Context, project string, req ScanRequest) (task
 		}
 		taskID = uuid.NewString()
 		name := req.TaskType + "_" + time.UnixMilli(now).UTC().Format("20060102T150405Z") + "_" + taskID[:8]
-		_, err = tx.ExecContext(ctx, sqlInsertTask, taskID, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now, text(req.By))
+		_, err = tx.ExecContext(ctx, sqlInsertTask, taskID, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now, text(req.By.Name))
 		if err != nil {
 			return fmt.Errorf("create task: %w", err)
 		}
 		if wake, err = queue(ctx, tx, taskID, project, images, req.RateLimit, now); err != nil {
+			return err
+		}
+		if err := logRequested(ctx, tx, project, name, req.By, req.TaskType, images, now); err != nil {
 			return err
 		}
 		return trimTasks(ctx, tx, project)
@@ -263,7 +266,7 @@ func trimTasks(ctx context.Context, tx *sql.Tx, project string) error {
 
 // StopTask stops a running task: its images return to the state they had
 // before. A task that has ended or is unknown is fault.NotFound.
-func (s *Store) StopTask(ctx context.Context, project, taskID string) error {
+func (s *Store) StopTask(ctx context.Context, project, taskID string, by Actor) error {
 	var wake []string
 	now := s.now().UnixMilli()
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
@@ -303,7 +306,7 @@ func (s *Store) StopTask(ctx context.Context, project, taskID string) error {
 		if _, err := tx.ExecContext(ctx, sqlTaskStopped, now, taskID); err != nil {
 			return fmt.Errorf("stop task: %w", err)
 		}
-		return nil
+		return logStopped(ctx, tx, project, taskID, by, len(jobs), now)
 	})
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ ORDER BY j.created_at, j.id LIMIT $4`
 	sqlJob            = `SELECT j.task_id, j.content_id, j.state, j.agent_id, j.attempts, j.refused_by, c.config_digest, c.project_id FROM scan_job j JOIN content c ON c.id = j.content_id WHERE j.id = $1 AND j.project_id = $2`
 	sqlEndJob         = `UPDATE scan_job SET state = $1, failure = $2, message = $3, agent_id = '', lease_until = 0, ended_at = $4 WHERE id = $5`
 	sqlContentFailed  = `UPDATE content SET scan_status = 'failed', prior_status = 'failed', scan_failed_desc = $1 WHERE id = $2`
-	sqlContentJobs    = `SELECT id, task_id FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
+	sqlContentJobs    = `SELECT id, task_id, agent_id FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
 	sqlJobImages      = `SELECT COUNT(*) FROM task_image WHERE job_id = $1`
 	sqlTaskCount      = `UPDATE scan_task SET success_num = success_num + $1, failed_num = failed_num + $2, risky_num = risky_num + $3 WHERE id = $4`
 	sqlJobNumber      = `UPDATE scan_job SET done_num = (SELECT success_num + failed_num FROM scan_task WHERE id = $1) WHERE id = $2`
@@ -223,11 +223,11 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 
 // failContent ends every job that still waits for or works on a content.
 func (s *Store) failContent(ctx context.Context, tx *sql.Tx, content int64, failure, message string, nowMS int64) error {
-	type active struct{ id, task string }
+	type active struct{ id, task, agent string }
 	var jobs []active
 	err := each(ctx, tx, sqlContentJobs, []any{content}, func(r *sql.Rows) error {
 		var a active
-		err := r.Scan(&a.id, &a.task)
+		err := r.Scan(&a.id, &a.task, &a.agent)
 		jobs = append(jobs, a)
 		return err
 	})
@@ -240,6 +240,9 @@ func (s *Store) failContent(ctx context.Context, tx *sql.Tx, content int64, fail
 		}
 		if _, err := tx.ExecContext(ctx, sqlContentFailed, failure, content); err != nil {
 			return fmt.Errorf("set scan status: %w", err)
+		}
+		if err := logFailed(ctx, tx, content, j.id, j.agent, failure, nowMS); err != nil {
+			return err
 		}
 	}
 	return nil

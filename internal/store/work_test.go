@@ -285,7 +285,7 @@ func testStopTask(t *testing.T) {
 	}
 	j := w.sync(k, 1, nil, nil).Jobs[0]
 	changed := w.Changed(k.AgentID)
-	if err := w.StopTask(t.Context(), w.project(), task); err != nil {
+	if err := w.StopTask(t.Context(), w.project(), task, Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -306,11 +306,11 @@ func testStopTask(t *testing.T) {
 		t.Errorf("task %+v, %v", tasks, err)
 	}
 	for name, id := range map[string]string{"stopped": task, "unknown": "x"} {
-		if err := w.StopTask(t.Context(), w.project(), id); fault.CodeOf(err) != fault.NotFound {
+		if err := w.StopTask(t.Context(), w.project(), id, Actor{}); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := w.StopTask(t.Context(), "another project", task); fault.CodeOf(err) != fault.NotFound {
+	if err := w.StopTask(t.Context(), "another project", task, Actor{}); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("foreign: %v", err)
 	}
 }
