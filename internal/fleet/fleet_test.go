@@ -269,6 +269,64 @@ func TestLaterSyncSupersedes(t *testing.T) {
 	}
 }
 
+// TestAgentGoesOver has an agent that was parked at one server ask at another of
+// the same database: what the first still knows of its leases is out of date, and
+// news there must not take away what it was given since.
+func TestAgentGoesOver(t *testing.T) {
+	s := newSite(t)
+	quiet := slog.New(slog.DiscardHandler)
+	second := fleet.NewServer(fleet.ServerConfig{
+		Auth: auth.New(auth.Config{Keys: s.store, Projects: s.store, Log: quiet}), Enroller: s.store, Work: s.store, Reports: s.store, Log: quiet,
+	})
+	srv := httptest.NewServer(second.Handler())
+	t.Cleanup(func() {
+		second.Close()
+		srv.Close()
+	})
+	c, id := s.agent()
+	img, _, _ := testImage(1)
+	first := syncRequest(img)
+	if _, err := c.Sync(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	parked := syncRequest(img)
+	parked.Images, parked.WaitMS = nil, 5_000
+	answered := make(chan fleet.SyncResponse, 1)
+	go func() {
+		resp, err := c.Sync(t.Context(), parked)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- resp
+	}()
+	time.Sleep(100 * time.Millisecond)
+	if _, err := s.store.Scan(t.Context(), id.ProjectID, store.ScanRequest{TaskType: store.TaskManual}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // it wants no job, and waits on
+
+	there, err := fleet.NewClient(fleet.ClientConfig{Endpoint: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := parked
+	want.Want, want.WaitMS = 1, 0
+	resp, err := there.WithKey(id.AccessKey, id.SecretKey).Sync(t.Context(), want)
+	if err != nil || len(resp.Jobs) != 1 {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	if err := s.store.SetWords(t.Context(), id.ProjectID, []string{"news"}); err != nil { // wakes what is parked
+		t.Fatal(err)
+	}
+	if got := <-answered; len(got.Jobs)+len(got.Stop) > 0 {
+		t.Errorf("the poll that was left: %+v", got)
+	}
+	want.Want, want.Holds = 0, []string{resp.Jobs[0].ID}
+	if resp, err := there.WithKey(id.AccessKey, id.SecretKey).Sync(t.Context(), want); err != nil || len(resp.Stop) > 0 {
+		t.Errorf("the lease was taken away: %+v, %v", resp, err)
+	}
+}
+
 func TestWhoMaySpeak(t *testing.T) {
 	s := newSite(t)
 	_, id := s.agent()

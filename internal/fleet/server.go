@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -135,6 +136,7 @@ func (s *Server) sync(w http.ResponseWriter, r *http.Request, key auth.Key) erro
 // park asks for work until there is some or the time is up.
 func (s *Server) park(ctx context.Context, key auth.Key, req SyncRequest, wait time.Duration) (SyncResponse, error) {
 	p, mine := s.begin(key.AgentID)
+	req.Poll = rand.Text()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -143,10 +145,10 @@ func (s *Server) park(ctx context.Context, key auth.Key, req SyncRequest, wait t
 		resp, ok, err := p.ask(mine, func() (SyncResponse, error) {
 			return s.cfg.Work.Sync(ctx, key, req, s.cfg.Now().UnixMilli())
 		})
-		if err != nil || !ok || len(resp.Jobs)+len(resp.Stop) > 0 || resp.SendImages || resp.Words != nil {
+		if err != nil || !ok || resp.Superseded || len(resp.Jobs)+len(resp.Stop) > 0 || resp.SendImages || resp.Words != nil {
 			return resp, err
 		}
-		req.Images = nil // known by now
+		req.Images, req.Parked = nil, true // known by now
 		select {
 		case <-changed:
 		case <-mine:
@@ -163,7 +165,8 @@ func (s *Server) park(ctx context.Context, key auth.Key, req SyncRequest, wait t
 
 // A poll is the parked sync of one agent. An agent has one at a time: a later
 // one supersedes the earlier, whose list of holds is out of date and would
-// take leases away from jobs that are running.
+// take leases away from jobs that are running. One that is parked at another
+// server is told apart by SyncRequest.Poll.
 type poll struct {
 	mu      sync.Mutex
 	current chan struct{} // closed when superseded

@@ -94,6 +94,12 @@ type SyncRequest struct {
 	// beside ours: that of SyncResponse, NoWords if it has none. Empty says
 	// that it takes none.
 	WordsVersion string `json:"words_version,omitempty"`
+
+	// Poll names this request among all of the agent, and Parked says that it
+	// was asked before and has waited: then it is superseded if the agent has
+	// sent another since, to whichever server. Both are the server's.
+	Poll   string `json:"-"`
+	Parked bool   `json:"-"`
 }
 
 // NoWords is the version of an empty list of words.
@@ -111,6 +117,9 @@ type SyncResponse struct {
 	// agent has them already, or takes none.
 	WordsVersion string    `json:"words_version,omitempty"`
 	Words        *[]string `json:"words,omitempty"`
+
+	// Superseded says that nothing was done: see SyncRequest.Parked.
+	Superseded bool `json:"-"`
 }
 
 // A Job is one image to scan, leased to one agent.

@@ -17,6 +17,8 @@ func (a *api) routes() {
 	built["CreateManualImageScanTask"] = Handle(a.createManualImageScanTask)
 	built["ListImageScanTask"] = Handle(a.listImageScanTask)
 	built["StopImageScanTask"] = Handle(a.stopImageScanTask)
+	built["ListImageScanPolicy"] = Handle(a.listImageScanPolicy)
+	built["ModifyImageScanPolicy"] = Handle(a.modifyImageScanPolicy)
 
 	built["ListImageVulnerabilities"] = Handle(a.listImageVulnerabilities)
 	built["ListVulnerabilityCve"] = Handle(a.listVulnerabilityCve)

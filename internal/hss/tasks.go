@@ -15,6 +15,8 @@ const (
 	scopeAll = 0x7fffffff
 	// maxRate is the highest rate limit, in images per hour.
 	maxRate = 1000
+	// maxTaskNum is how many tasks HSS counts.
+	maxTaskNum = 1000
 )
 
 type batchScanIn struct {
@@ -139,14 +141,14 @@ func (a *api) listImageScanTask(ctx context.Context, c call, in *ListImageScanTa
 			failed[j] = ImageScanTaskInfoFailedImages{ImageName: &f.Name, ImageVersion: &f.Version, FailedReason: &f.Reason}
 		}
 		list[i] = ImageScanTaskInfo{
-			TaskId: &r.ID, TaskName: &r.Name, TaskType: &r.TaskType, ImageType: new("local"),
+			TaskId: &r.ID, TaskName: &r.Name, TaskType: &r.TaskType, PolicyId: given(r.PolicyID), ImageType: new("local"),
 			BeginTime: &r.BeginTime, EndTime: &r.EndTime, RemainMin: &r.RemainMin, TaskStatus: new(int32(r.Status)),
 			ScanScope: int32p(r.Scope), RateLimit: int32p(r.RateLimit), IsAll: &r.All,
 			TotalNum: int32p(r.TotalNum), SuccessNum: int32p(r.SuccessNum), FailedNum: int32p(r.FailedNum), RiskyNum: int32p(r.RiskNum),
 			FailedReason: &r.FailedReason, FailedImages: &failed,
 		}
 	}
-	return &ListImageScanTaskResponse{TotalNum: int32p(total), DataList: &list}, nil
+	return &ListImageScanTaskResponse{TotalNum: int32p(min(total, maxTaskNum)), DataList: &list}, nil
 }
 
 type stopTaskIn struct {

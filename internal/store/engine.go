@@ -28,6 +28,13 @@ type engine struct {
 	// exclude makes the transaction that runs it the only one that writes
 	// until it ends; "" where the engine sees to that itself.
 	exclude string
+	// notify sends a message, its second parameter, to everyone who listens
+	// to the channel, its first; "" where nobody else can be there.
+	notify string
+	// lead makes the session that runs it, and answers true, the one that does
+	// what one server does for all, until the session ends; "" where there is
+	// one server.
+	lead string
 }
 
 // What a scan, a re-match or the queue changes of the state of a content gives
@@ -76,6 +83,8 @@ END $$`,
 	arrays:  true,
 	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
+	notify:  sqlNotify,
+	lead:    `SELECT pg_try_advisory_lock(7021386402)`,
 }
 
 func (e engine) lock(ctx context.Context, tx *sql.Tx) error {

@@ -24,7 +24,7 @@ const (
 	sqlResetAgent   = `UPDATE agent SET images_hash = '' WHERE id = $1`
 	sqlInsertAgent  = `INSERT INTO agent (id, project_id, host_id, host_name, private_ip, public_ip, os, arch, version, engines, analyzers, images_hash, last_seen, created_at) VALUES ($1, $2, $3, '', '', '', '', '', '', '[]', '', '', 0, $4)`
 	sqlDropAgentKey = `DELETE FROM access_key WHERE agent_id = $1`
-	sqlUpdateAgent  = `UPDATE agent SET host_name = $1, private_ip = $2, public_ip = $3, os = $4, arch = $5, version = $6, engines = $7, analyzers = $8, last_seen = $9 WHERE id = $10`
+	sqlUpdateAgent  = `UPDATE agent SET host_name = $1, private_ip = $2, public_ip = $3, os = $4, arch = $5, version = $6, engines = $7, analyzers = $8, last_seen = $9, poll = $10 WHERE id = $11`
 )
 
 // Enroll implements fleet.Enroller. The keys that an agent of this host had
@@ -84,17 +84,17 @@ func enrollAgent(ctx context.Context, tx *sql.Tx, project string, h fleet.Host, 
 	default:
 		return "", fmt.Errorf("find agent: %w", err)
 	}
-	return id, updateAgent(ctx, tx, id, h, "", 0)
+	return id, updateAgent(ctx, tx, id, h, "", "", 0)
 }
 
 // updateAgent takes over what an agent says of its host.
-func updateAgent(ctx context.Context, tx *sql.Tx, id string, h fleet.Host, analyzers string, seenMS int64) error {
+func updateAgent(ctx context.Context, tx *sql.Tx, id string, h fleet.Host, analyzers, poll string, seenMS int64) error {
 	engines, err := json.Marshal(h.Engines)
 	if err != nil {
 		return fmt.Errorf("encode engines: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, sqlUpdateAgent, text(h.Name), text(h.PrivateIP), text(h.PublicIP), text(h.OS), text(h.Arch), text(h.Version),
-		text(string(engines)), text(analyzers), seenMS, id)
+		text(string(engines)), text(analyzers), seenMS, poll, id)
 	if err != nil {
 		return fmt.Errorf("update agent: %w", err)
 	}

@@ -131,24 +131,17 @@ func (s *Store) finishFailed(ctx context.Context, agent auth.Key, jobID string, 
 	if !slices.Contains(failures, failure) {
 		failure = fleet.FailureUnknown
 	}
-	var wake []string
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		wake = nil
+	return s.inTxAndWake(ctx, func(tx *sql.Tx) ([]string, error) {
 		job, err := readJob(ctx, tx, jobID, agent.ProjectID)
 		if err != nil || !job.open(agent.AgentID, false) {
-			return err
+			return nil, err
 		}
-		wake, err = passOn(ctx, tx, job, agent.AgentID, failure, req.Message, nowMS)
+		wake, err := passOn(ctx, tx, job, agent.AgentID, failure, req.Message, nowMS)
 		if err != nil || len(wake) > 0 {
-			return err
+			return wake, err
 		}
-		return s.failContent(ctx, tx, job.content, failure, req.Message, nowMS)
+		return nil, s.failContent(ctx, tx, job.content, failure, req.Message, nowMS)
 	})
-	if err != nil {
-		return err
-	}
-	s.wake.wakeAll(wake)
-	return nil
 }
 
 func readJob(ctx context.Context, tx *sql.Tx, id, project string) (jobState, error) {

@@ -79,11 +79,13 @@ func newFindingRow(d *distinct, f report.Finding) (findingRow, error) {
 }
 
 const (
-	sqlMatchedOf  = `SELECT id FROM package WHERE matched = 1 AND id IN {in}`
-	sqlSetMatched = `UPDATE package SET matched = 1 WHERE id IN {in}`
-	sqlPutKey     = `INSERT INTO package_key (name, package_id) VALUES`
-	sqlPutFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen, cves) VALUES`
-	sqlMatching   = `SELECT generation, rules, state FROM matching WHERE id = 1`
+	sqlMatchedOf     = `SELECT id FROM package WHERE matched = 1 AND id IN {in}`
+	sqlSetMatched    = `UPDATE package SET matched = 1 WHERE id IN {in}`
+	sqlPutKey        = `INSERT INTO package_key (name, package_id) VALUES`
+	sqlPutFinding    = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen, cves) VALUES`
+	sqlQueuePackages = `INSERT INTO rematch_queue (package_id) SELECT p.id FROM package p WHERE p.id IN {in} ON CONFLICT (package_id) DO NOTHING`
+	sqlMoreToMatch   = `UPDATE matching SET state = 'running' WHERE id = 1 AND state = 'done'`
+	sqlMatching      = `SELECT generation, rules, state FROM matching WHERE id = 1`
 
 	onConflictKey     = `ON CONFLICT (name, package_id) DO NOTHING`
 	onConflictFinding = `ON CONFLICT (package_id, vul_id) DO NOTHING`
@@ -177,6 +179,26 @@ func putMatched(ctx context.Context, tx *sql.Tx, g Generation, all []matched, no
 	}
 	if err := execIn(ctx, tx, sqlSetMatched, fresh); err != nil {
 		return fmt.Errorf("mark packages: %w", err)
+	}
+	return queueForeign(ctx, tx, g, fresh)
+}
+
+// queueForeign has packages matched again that were matched with another
+// generation than all others: this server has other advisories than the one that
+// re-matches, for as long as one of them is behind.
+func queueForeign(ctx context.Context, tx *sql.Tx, g Generation, packages []int64) error {
+	var generation, rules, state string
+	if err := tx.QueryRowContext(ctx, sqlMatching).Scan(&generation, &rules, &state); err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	if len(packages) == 0 || generation == "" || generation == g.ID && rules == rulesNow {
+		return nil
+	}
+	if err := execIn(ctx, tx, sqlQueuePackages, packages); err != nil {
+		return fmt.Errorf("queue packages: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, sqlMoreToMatch); err != nil {
+		return fmt.Errorf("store state: %w", err)
 	}
 	return nil
 }

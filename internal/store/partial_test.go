@@ -39,7 +39,7 @@ func testPartialReport(t *testing.T) {
 		t.Errorf("what was read is not kept: %+v", i)
 	}
 	tasks, _, err := w.Tasks(t.Context(), w.project(), TaskFilter{}, Page{Limit: 10})
-	if err != nil || tasks[0].Status != 100 || tasks[0].FailedNum != 1 || tasks[0].SuccessNum != 0 || len(tasks[0].FailedImages) != 1 {
+	if err != nil || tasks[0].Status != -3 || tasks[0].FailedNum != 1 || tasks[0].SuccessNum != 0 || len(tasks[0].FailedImages) != 1 {
 		t.Errorf("task %+v, %v", tasks, err)
 	}
 	missing, err := w.MissingLayers(t.Context(), fleet.MissingRequest{Analyzers: testAnalyzers, DiffIDs: []image.Digest{digest(1)}})

@@ -298,18 +298,15 @@ func (s *Store) SetWords(ctx context.Context, project string, words []string) er
 		sum := sha256.Sum256(list)
 		version = hex.EncodeToString(sum[:8])
 	}
-	var wake []string
-	err = s.inTx(ctx, func(tx *sql.Tx) (err error) {
+	err = s.inTxAndWake(ctx, func(tx *sql.Tx) ([]string, error) {
 		if _, err := tx.ExecContext(ctx, sqlPutWords, project, version, string(list)); err != nil {
-			return fmt.Errorf("store words: %w", err)
+			return nil, fmt.Errorf("store words: %w", err)
 		}
-		wake, err = readStrings(ctx, tx, sqlAgentsOf, project)
-		return err
+		return readStrings(ctx, tx, sqlAgentsOf, project)
 	})
 	if err != nil {
 		return err
 	}
-	s.wake.wakeAll(wake)
 	s.log.InfoContext(ctx, "words to guess passwords with were replaced", "project", project, "words", len(words), "version", version)
 	return nil
 }

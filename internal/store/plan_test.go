@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/onceover/onceover/internal/auth"
 )
 
 // plans are all queries whose tables grow with the fleet, as they are sent.
@@ -155,6 +157,7 @@ func plans(project string) map[string]struct {
 		add("image log "+name, f.where(project), sqlListLog, 10, 0)
 		add("count image log "+name, f.where(project), sqlCountLog)
 	}
+	add("next jobs", nextJobs(auth.Key{ProjectID: project, AgentID: "a"}, []any{"t", "u"}, 1), sqlNextJobs, 10)
 	text, all := eventsWhere(project, "CVE-1", 9).query(sqlEvents, 10)
 	out["events"] = q{text, all}
 	for name, statement := range map[string]string{
@@ -246,7 +249,6 @@ func plans(project string) map[string]struct {
 		"running of":        {strings.Replace(sqlRunningOf, "{these}", "(3, 4)", 1), []any{10, 0}},
 		"running named":     {sqlRunningNamed, []any{project, "n"}},
 		"running rows":      {strings.Replace(sqlRunningRows, "{keys}", tuples(2, 4), 1), []any{"i", "a", "e", "c", "i", "a", "e", "c"}},
-		"next jobs":         {sqlNextJobs, []any{project, 1, "a", 1}},
 		"agent's jobs":      {sqlAgentJobs, []any{"a"}},
 		"lapsed":            {sqlLapsed, []any{1}},
 		"expired":           {sqlExpired, []any{1, 1}},
@@ -280,6 +282,17 @@ func plans(project string) map[string]struct {
 		"job num":           {sqlJobNum, []any{jobWaiting}},
 		"queue since":       {sqlQueueSince, []any{1}},
 		"task jobs":         {sqlTaskJobs, []any{"t"}},
+		"due policies":      {sqlDuePolicies, []any{1, 10}},
+		"policy":            {sqlPolicy, []any{project}},
+		"last manual":       {sqlLastManual, []any{project}},
+		"limited":           {sqlLimited, []any{1, project}},
+		"forget starts":     {sqlForgetStart, []any{"t", 1}},
+		"drop task starts":  {sqlDropTaskStarts, []any{"t"}},
+		"next project":      {sqlNextProject, []any{"p"}},
+		"recent ends":       {sqlRecentEnds, []any{"t", 10}},
+		"unreached":         {sqlTaskUnreached, []any{"t", 1}},
+		"online":            {sqlTaskOnline, []any{"t", 1}},
+		"reasons":           {sqlTaskReasons, []any{"t"}},
 		"job images":        {sqlJobImages, []any{"j"}},
 		"ended since":       {sqlEndedSince, []any{"t", 1, 10}},
 		"number job":        {sqlJobNumber, []any{"t", "j"}},

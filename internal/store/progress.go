@@ -66,7 +66,7 @@ func (s *Store) TaskImages(ctx context.Context, project, taskID, status string, 
 		w.add("j.state = ?", state)
 	}
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		if _, err := readTask(ctx, tx, project, taskID, 0); err != nil {
+		if _, err := readTask(ctx, tx, project, taskID); err != nil {
 			return err
 		}
 		q, args := w.query(sqlCountTaskImages)
@@ -83,15 +83,19 @@ func (s *Store) TaskImages(ctx context.Context, project, taskID, status string, 
 	return out, total, nil
 }
 
-// Progress tells how a task stands, without its failed images and the hosts it
-// waits for, and which images have ended since the first done of them had: those
-// of at most limit contents, in the order in which they ended. A task that is
-// unknown is fault.NotFound. It is asked again and again, so it reads what is new
-// alone.
+// Progress tells how a task stands, without its failed images, and which images
+// have ended since the first done of them had: those of at most limit contents,
+// in the order in which they ended. A task that is unknown is fault.NotFound. It
+// is asked again and again, so it reads what is new alone.
 func (s *Store) Progress(ctx context.Context, project, taskID string, done, limit int64) (t Task, ended []TaskImage, err error) {
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		if t, err = readTask(ctx, tx, project, taskID, s.now().UnixMilli()); err != nil {
+		if t, err = readTask(ctx, tx, project, taskID); err != nil {
 			return err
+		}
+		if t.State == taskRunning {
+			if err := s.progress(ctx, tx, &t, s.now().UnixMilli()); err != nil {
+				return err
+			}
 		}
 		if t.SuccessNum+t.FailedNum <= done {
 			return nil
@@ -106,12 +110,12 @@ func (s *Store) Progress(ctx context.Context, project, taskID string, done, limi
 }
 
 // readTask reads one task as its row has it.
-func readTask(ctx context.Context, tx *sql.Tx, project, taskID string, nowMS int64) (t Task, err error) {
+func readTask(ctx context.Context, tx *sql.Tx, project, taskID string) (t Task, err error) {
 	w := &where{}
 	w.add("st.project_id = ? AND st.id = ?", project, taskID)
 	q, args := w.query(sqlListTasks, 1, 0)
 	err = each(ctx, tx, q, args, func(r *sql.Rows) (err error) {
-		t, err = scanTask(r, nowMS)
+		t, err = scanTask(r)
 		return err
 	})
 	if err == nil && t.ID == "" {

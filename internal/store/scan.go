@@ -35,10 +35,13 @@ type ScanRequest struct {
 	TaskType string
 	// Scope is the mask of risk classes that was asked for.
 	Scope int64
-	// RateLimit is in images per hour, 0 for no limit.
+	// RateLimit is in images per hour, 0 for no limit: no more scans than
+	// that begin in any hour.
 	RateLimit int64
 	// By asks for it: an access key, or the server itself.
 	By Actor
+
+	policy string // the id of the policy that asks, "" for none
 }
 
 // A ScanImage names one image, or several, by the first of ID, Digest (with
@@ -48,7 +51,7 @@ type ScanImage struct{ ID, Digest, Name, Version string }
 const (
 	sqlSelectImages = `SELECT i.id, i.content_id, i.name, i.version, i.non_scan_reason, c.scan_status FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id`
 	sqlActiveJob    = `SELECT COUNT(*) FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
-	sqlInsertTask   = `INSERT INTO scan_task (id, project_id, name, task_type, state, scan_scope, rate_limit, is_all, total_num, success_num, failed_num, risky_num, failed_reason, created_at, ended_at, created_by) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, 0, 0, 0, '', $9, 0, $10)`
+	sqlInsertTask   = `INSERT INTO scan_task (id, project_id, name, task_type, state, scan_scope, rate_limit, is_all, total_num, success_num, failed_num, risky_num, failed_reason, created_at, ended_at, created_by, policy_id) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, 0, 0, 0, '', $9, 0, $10, $11)`
 	sqlInsertJob    = `INSERT INTO scan_job (id, task_id, project_id, content_id, state, agent_id, lease_until, attempts, not_before, failure, message, created_at, ended_at) VALUES ($1, $2, $3, $4, 'waiting', '', 0, 0, $5, '', '', $6, 0)`
 	sqlInsertImage  = `INSERT INTO task_image (task_id, image_id, job_id, name, version) VALUES ($1, $2, $3, $4, $5)`
 	sqlQueueContent = `UPDATE content SET prior_status = scan_status, scan_status = 'waiting' WHERE id = $1`
@@ -56,6 +59,7 @@ const (
 	sqlOldTasks       = `SELECT id FROM scan_task WHERE project_id = $1 AND state <> 'running' ORDER BY created_at DESC, id DESC LIMIT 1000 OFFSET $2`
 	sqlDropTaskImages = `DELETE FROM task_image WHERE task_id = $1`
 	sqlDropTaskJobs   = `DELETE FROM scan_job WHERE task_id = $1`
+	sqlDropTaskStarts = `DELETE FROM scan_start WHERE task_id = $1`
 	sqlDropTask       = `DELETE FROM scan_task WHERE id = $1`
 
 	sqlTaskState   = `SELECT state FROM scan_task WHERE id = $1 AND project_id = $2`
@@ -77,35 +81,39 @@ type selected struct {
 // the id is empty. A list that names no known image is fault.NotFound; one
 // that names only images that cannot be scanned is fault.Conflict.
 func (s *Store) Scan(ctx context.Context, project string, req ScanRequest) (taskID string, err error) {
-	var wake []string
 	now := s.now().UnixMilli()
-	err = s.inTx(ctx, func(tx *sql.Tx) error {
-		images, err := selectImages(ctx, tx, project, req)
-		if err != nil {
-			return err
-		}
-		if images, err = idleImages(ctx, tx, images); err != nil || len(images) == 0 {
-			return err
-		}
-		taskID = uuid.NewString()
-		name := req.TaskType + "_" + time.UnixMilli(now).UTC().Format("20060102T150405Z") + "_" + taskID[:8]
-		_, err = tx.ExecContext(ctx, sqlInsertTask, taskID, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now, text(req.By.Name))
-		if err != nil {
-			return fmt.Errorf("create task: %w", err)
-		}
-		if wake, err = queue(ctx, tx, taskID, project, images, req.RateLimit, now); err != nil {
-			return err
-		}
-		if err := logRequested(ctx, tx, project, name, req.By, req.TaskType, images, now); err != nil {
-			return err
-		}
-		return trimTasks(ctx, tx, project)
+	err = s.inTxAndWake(ctx, func(tx *sql.Tx) (wake []string, err error) {
+		taskID, wake, err = makeTask(ctx, tx, project, req, now)
+		return wake, err
 	})
 	if err != nil {
 		return "", err
 	}
-	s.wake.wakeAll(wake)
 	return taskID, nil
+}
+
+// makeTask makes the task of a scan and returns the agents that can begin.
+func makeTask(ctx context.Context, tx *sql.Tx, project string, req ScanRequest, now int64) (id string, wake []string, err error) {
+	images, err := selectImages(ctx, tx, project, req)
+	if err != nil {
+		return "", nil, err
+	}
+	if images, err = idleImages(ctx, tx, images); err != nil || len(images) == 0 {
+		return "", nil, err
+	}
+	id = uuid.NewString()
+	name := req.TaskType + "_" + time.UnixMilli(now).UTC().Format("20060102T150405Z") + "_" + id[:8]
+	_, err = tx.ExecContext(ctx, sqlInsertTask, id, project, name, req.TaskType, req.Scope, req.RateLimit, boolInt(req.All), len(images), now, text(req.By.Name), req.policy)
+	if err != nil {
+		return "", nil, fmt.Errorf("create task: %w", err)
+	}
+	if wake, err = queue(ctx, tx, id, project, images, req.RateLimit, now); err != nil {
+		return "", nil, err
+	}
+	if err := logRequested(ctx, tx, project, name, req.By, req.TaskType, images, now); err != nil {
+		return "", nil, err
+	}
+	return id, wake, trimTasks(ctx, tx, project, maxTasks-1)
 }
 
 func selectImages(ctx context.Context, tx *sql.Tx, project string, req ScanRequest) ([]selected, error) {
@@ -248,14 +256,15 @@ func queue(ctx context.Context, tx *sql.Tx, task, project string, images []selec
 	return wake, nil
 }
 
-// trimTasks forgets the oldest tasks that have ended.
-func trimTasks(ctx context.Context, tx *sql.Tx, project string) error {
-	old, err := readStrings(ctx, tx, sqlOldTasks, project, maxTasks-1)
+// trimTasks forgets the oldest tasks that have ended, beyond as many as are to
+// be kept.
+func trimTasks(ctx context.Context, tx *sql.Tx, project string, keep int) error {
+	old, err := readStrings(ctx, tx, sqlOldTasks, project, keep)
 	if err != nil {
 		return fmt.Errorf("read old tasks: %w", err)
 	}
 	for _, id := range old {
-		for _, q := range []string{sqlDropTaskImages, sqlDropTaskJobs, sqlDropTask} {
+		for _, q := range []string{sqlDropTaskImages, sqlDropTaskJobs, sqlDropTaskStarts, sqlDropTask} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return fmt.Errorf("drop old task: %w", err)
 			}
@@ -267,16 +276,15 @@ func trimTasks(ctx context.Context, tx *sql.Tx, project string) error {
 // StopTask stops a running task: its images return to the state they had
 // before. A task that has ended or is unknown is fault.NotFound.
 func (s *Store) StopTask(ctx context.Context, project, taskID string, by Actor) error {
-	var wake []string
 	now := s.now().UnixMilli()
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
+	return s.inTxAndWake(ctx, func(tx *sql.Tx) (wake []string, err error) {
 		var state string
-		err := tx.QueryRowContext(ctx, sqlTaskState, text(taskID), project).Scan(&state)
+		err = tx.QueryRowContext(ctx, sqlTaskState, text(taskID), project).Scan(&state)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && state != taskRunning {
-			return fault.New(fault.NotFound, "there is no running scan task %s", taskID)
+			return nil, fault.New(fault.NotFound, "there is no running scan task %s", taskID)
 		}
 		if err != nil {
-			return fmt.Errorf("read task: %w", err)
+			return nil, fmt.Errorf("read task: %w", err)
 		}
 		type active struct {
 			id, agent string
@@ -290,27 +298,22 @@ func (s *Store) StopTask(ctx context.Context, project, taskID string, by Actor) 
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("read task's jobs: %w", err)
+			return nil, fmt.Errorf("read task's jobs: %w", err)
 		}
 		for _, j := range jobs {
 			if err := endJob(ctx, tx, j.id, taskID, jobStopped, "", "", false, now); err != nil {
-				return err
+				return nil, err
 			}
 			if _, err := tx.ExecContext(ctx, sqlUnqueue, j.content); err != nil {
-				return fmt.Errorf("set scan status: %w", err)
+				return nil, fmt.Errorf("set scan status: %w", err)
 			}
 			if j.agent != "" {
 				wake = append(wake, j.agent)
 			}
 		}
 		if _, err := tx.ExecContext(ctx, sqlTaskStopped, now, taskID); err != nil {
-			return fmt.Errorf("stop task: %w", err)
+			return nil, fmt.Errorf("stop task: %w", err)
 		}
-		return logStopped(ctx, tx, project, taskID, by, len(jobs), now)
+		return wake, logStopped(ctx, tx, project, taskID, by, len(jobs), now)
 	})
-	if err != nil {
-		return err
-	}
-	s.wake.wakeAll(wake)
-	return nil
 }

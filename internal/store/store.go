@@ -95,6 +95,11 @@ type Store struct {
 	// was replaced.
 	policy        atomic.Pointer[policy.Policy]
 	policyChanged chan struct{}
+	// trimmed is the project whose tasks a sweep looked through last.
+	trimmed atomic.Pointer[string]
+	reaches reaches
+	// leading says that this server re-matches for all servers of the database.
+	leading atomic.Bool
 }
 
 // Open opens the store, creates it if need be and brings its schema up to

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,11 +23,13 @@ const (
 )
 
 const (
-	// Jobs that have waited too long, while no host is online that can read
-	// the image and has not failed to.
+	// Jobs that have waited too long, and no host that can read the image and
+	// has not failed to was online in all that time: one that is restarted
+	// while a long task runs loses nothing.
 	sqlExpired = `SELECT j.id, j.content_id, j.attempts FROM scan_job j WHERE j.state = 'waiting' AND j.created_at < $1 AND j.not_before < $1
 AND NOT EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id JOIN agent a ON a.id = h.agent_id WHERE i.content_id = j.content_id AND h.non_scan_reason = '' AND a.last_seen >= $2 AND j.refused_by NOT LIKE '%' || a.id || ' %')
 LIMIT 1000`
+	sqlNextProject = `SELECT id FROM project WHERE id > $1 ORDER BY id LIMIT 1`
 	sqlGone        = `SELECT c.id FROM content c WHERE c.gone_at > 0 AND c.gone_at < $1 LIMIT 1000`
 	sqlDropContent = `DELETE FROM content WHERE id = $1`
 	sqlDropDetail  = `DELETE FROM content_detail WHERE content_id = $1`
@@ -38,12 +41,14 @@ LIMIT 1000`
 	sqlDropPart   = `DELETE FROM part WHERE id = $1`
 )
 
-// Run sweeps, re-matches when the advisories are replaced, and checks anew what
+// Run sweeps, fires the scan policies that are due, listens to other servers,
+// re-matches when the advisories are replaced, and checks anew what
 // was checked with other rules or judged by another deny list, until ctx is done.
 // Errors are logged and tried again.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.recheck(ctx) })
+	running.Go(func() { s.listen(ctx) })
 	if s.cfg.Advisories != nil {
 		running.Go(func() { s.follow(ctx) })
 	}
@@ -58,6 +63,9 @@ func (s *Store) Run(ctx context.Context) {
 			if err := s.Sweep(ctx, s.now().UnixMilli()); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "sweep store", "err", err)
 			}
+			if _, err := s.FirePolicies(ctx, s.now().UnixMilli()); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "fire scan policies", "err", err)
+			}
 			if err := s.settleSecrets(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "settle secrets", "err", err)
 			}
@@ -70,7 +78,11 @@ func (s *Store) follow(ctx context.Context) {
 	t := time.NewTicker(rematchEvery)
 	defer t.Stop()
 	for {
-		r, err := s.Rematch(ctx)
+		var r Rematched
+		var err error
+		if s.leads() {
+			r, err = s.Rematch(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -96,27 +108,49 @@ func (s *Store) follow(ctx context.Context) {
 // hosts that are offline, and forgets contents that left the fleet a while
 // ago. It does a bounded amount of work at a time.
 func (s *Store) Sweep(ctx context.Context, nowMS int64) error {
-	var wake []string
-	err := s.inTx(ctx, func(tx *sql.Tx) (err error) {
-		if wake, err = s.freeLapsed(ctx, tx, nowMS); err != nil {
-			return err
-		}
-		jobs, err := readJobs(ctx, tx, sqlExpired, nowMS-s.cfg.WaitTimeout.Milliseconds(), nowMS-OnlineTime.Milliseconds())
+	err := s.inTxAndWake(ctx, func(tx *sql.Tx) ([]string, error) {
+		wake, err := s.freeLapsed(ctx, tx, nowMS)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		since := nowMS - s.cfg.WaitTimeout.Milliseconds()
+		jobs, err := readJobs(ctx, tx, sqlExpired, since, since)
+		if err != nil {
+			return nil, err
 		}
 		for _, j := range jobs {
 			if err := s.failContent(ctx, tx, j.content, fleet.FailureNoAgent, "no host that holds the image came online in time", nowMS); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return dropGone(ctx, tx, nowMS-keepGone.Milliseconds())
+		if err := s.trimNext(ctx, tx); err != nil {
+			return nil, err
+		}
+		return wake, dropGone(ctx, tx, nowMS-keepGone.Milliseconds())
 	})
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
-	s.wake.wakeAll(wake)
 	return nil
+}
+
+// trimNext forgets the oldest tasks of one project, each time of the next: those
+// that ran when there were too many are forgotten as well.
+func (s *Store) trimNext(ctx context.Context, tx *sql.Tx) error {
+	var last string
+	if p := s.trimmed.Load(); p != nil {
+		last = *p
+	}
+	var project string
+	err := tx.QueryRowContext(ctx, sqlNextProject, last).Scan(&project)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("look for old tasks: %w", err)
+	}
+	s.trimmed.Store(&project) // "" begins anew
+	if project == "" {
+		return nil
+	}
+	return trimTasks(ctx, tx, project, maxTasks)
 }
 
 func dropGone(ctx context.Context, tx *sql.Tx, beforeMS int64) error {

@@ -4,33 +4,40 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 )
 
 // States of a task.
 const (
 	taskRunning  = "running"
 	taskStopped  = "stopped"
-	taskTimedOut = "timed_out"
+	taskTimedOut = "timed_out" // no image was scanned, and all for want of time
+	taskError    = "error"     // no image was scanned
+)
+
+// What the status of a task is beside percents.
+const (
+	statusFinished = 100
+	statusStopped  = -1
+	statusTimedOut = -2
+	statusError    = -3
 )
 
 const (
 	// maxFailedImages is how many failed images one task lists; FailedNum
 	// counts all.
 	maxFailedImages = 1000
-	// guessPerImage is how long a scan takes until a task knows better.
-	guessPerImage = 10 * time.Second
 )
 
 // A Task is one scan of some images.
 type Task struct {
 	ID, Name, TaskType string
+	PolicyID           string // of the policy that made it, "" if none did
 	// By is the access key that asked for it, "" for the server itself.
 	By string
-	// State is running, finished, stopped or timed_out.
+	// State is running, finished, stopped, timed_out or error.
 	State string
 	// Status is 0 to 99 percent while it runs, 100 finished, -1 stopped,
-	// -2 timed out.
+	// -2 timed out, -3 failed altogether.
 	Status                                   int64
 	BeginTime, EndTime                       int64 // Unix milliseconds; EndTime 0 while it runs
 	RemainMin                                int64 // estimate, minutes
@@ -67,19 +74,15 @@ type TaskFilter struct {
 
 const (
 	sqlCountTasks = `SELECT COUNT(*) FROM scan_task st WHERE {where}`
-	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at, st.created_by
+	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at, st.created_by, st.policy_id
 FROM scan_task st WHERE {where} ORDER BY st.created_at DESC, st.id DESC LIMIT ? OFFSET ?`
 	sqlTaskFailed = `SELECT ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id = $1 AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id LIMIT $2`
-	// The hosts that can read images which no host that is online can read.
-	sqlTaskOffline = `SELECT COUNT(DISTINCT h.agent_id) FROM scan_job j JOIN image i ON i.content_id = j.content_id JOIN image_host h ON h.image_id = i.id
-WHERE j.task_id = $1 AND j.state = 'waiting' AND h.non_scan_reason = '' AND NOT EXISTS (
-SELECT 1 FROM image i2 JOIN image_host h2 ON h2.image_id = i2.id JOIN agent a2 ON a2.id = h2.agent_id WHERE i2.content_id = j.content_id AND h2.non_scan_reason = '' AND a2.last_seen >= $2)`
 )
 
 // Tasks lists scan tasks, newest first.
 func (s *Store) Tasks(ctx context.Context, project string, f TaskFilter, p Page) (out []Task, total int64, err error) {
 	w := f.where(project)
-	now := s.now()
+	now := s.now().UnixMilli()
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		q, args := w.query(sqlCountTasks)
 		if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
@@ -87,7 +90,7 @@ func (s *Store) Tasks(ctx context.Context, project string, f TaskFilter, p Page)
 		}
 		q, args = w.query(sqlListTasks, p.Limit, p.Offset)
 		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-			t, err := scanTask(r, now.UnixMilli())
+			t, err := scanTask(r)
 			out = append(out, t)
 			return err
 		})
@@ -95,7 +98,7 @@ func (s *Store) Tasks(ctx context.Context, project string, f TaskFilter, p Page)
 			return err
 		}
 		for i := range out {
-			if err := fillTask(ctx, tx, &out[i], now.Add(-OnlineTime).UnixMilli()); err != nil {
+			if err := s.fillTask(ctx, tx, &out[i], now); err != nil {
 				return err
 			}
 		}
@@ -131,10 +134,10 @@ func (f TaskFilter) where(project string) *where {
 	return w
 }
 
-func scanTask(r *sql.Rows, now int64) (Task, error) {
+func scanTask(r *sql.Rows) (Task, error) {
 	var t Task
 	var all int64
-	err := r.Scan(&t.ID, &t.Name, &t.TaskType, &t.State, &t.Scope, &t.RateLimit, &all, &t.TotalNum, &t.SuccessNum, &t.FailedNum, &t.RiskNum, &t.FailedReason, &t.BeginTime, &t.EndTime, &t.By)
+	err := r.Scan(&t.ID, &t.Name, &t.TaskType, &t.State, &t.Scope, &t.RateLimit, &all, &t.TotalNum, &t.SuccessNum, &t.FailedNum, &t.RiskNum, &t.FailedReason, &t.BeginTime, &t.EndTime, &t.By, &t.PolicyID)
 	if err != nil {
 		return t, err
 	}
@@ -143,36 +146,20 @@ func scanTask(r *sql.Rows, now int64) (Task, error) {
 	case taskRunning:
 		done := t.SuccessNum + t.FailedNum
 		t.Status = min(99, done*100/max(1, t.TotalNum))
-		t.RemainMin = remaining(t, done, now)
 	case taskStopped:
-		t.Status = -1
+		t.Status = statusStopped
 	case taskTimedOut:
-		t.Status = -2
-		t.FailedReason = "no host that holds the images came online in time"
+		t.Status = statusTimedOut
+	case taskError:
+		t.Status = statusError
 	default:
-		t.Status = 100
+		t.Status = statusFinished
 	}
 	return t, nil
 }
 
-// remaining estimates the minutes that a running task still takes, from the
-// pace so far or its rate limit, rounded up.
-func remaining(t Task, done, now int64) int64 {
-	left := t.TotalNum - done
-	per := guessPerImage.Milliseconds()
-	if done > 0 {
-		per = max(0, now-t.BeginTime) / done
-	}
-	if t.RateLimit > 0 {
-		per = max(per, msPerHour/t.RateLimit)
-	}
-	const minute = int64(time.Minute / time.Millisecond)
-	return (left*per + minute - 1) / minute
-}
-
-// fillTask adds the failed images, and the hosts that a running task waits
-// for.
-func fillTask(ctx context.Context, tx *sql.Tx, t *Task, onlineMS int64) error {
+// fillTask adds the failed images, and what keeps a task from going on or ended it.
+func (s *Store) fillTask(ctx context.Context, tx *sql.Tx, t *Task, now int64) (err error) {
 	t.FailedImages = []FailedImage{}
 	if t.FailedNum > 0 {
 		err := each(ctx, tx, sqlTaskFailed, []any{t.ID, maxFailedImages}, func(r *sql.Rows) error {
@@ -185,18 +172,12 @@ func fillTask(ctx context.Context, tx *sql.Tx, t *Task, onlineMS int64) error {
 			return err
 		}
 	}
-	if t.Status < 0 || t.Status == 100 {
+	switch t.Status {
+	case statusTimedOut, statusError:
+		t.FailedReason, err = whyFailed(ctx, tx, t.ID)
+		return err
+	case statusStopped, statusFinished:
 		return nil
 	}
-	var offline int64
-	if err := tx.QueryRowContext(ctx, sqlTaskOffline, t.ID, onlineMS).Scan(&offline); err != nil {
-		return err
-	}
-	switch {
-	case offline == 1:
-		t.FailedReason = "waiting for 1 host that is offline"
-	case offline > 1:
-		t.FailedReason = fmt.Sprintf("waiting for %d hosts that are offline", offline)
-	}
-	return nil
+	return s.progress(ctx, tx, t, now)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onceover/onceover/internal/auth"
@@ -41,15 +42,13 @@ const (
 )
 
 const (
-	sqlAgentHash = `SELECT images_hash FROM agent WHERE id = $1 AND project_id = $2`
+	sqlAgentHash = `SELECT images_hash, poll FROM agent WHERE id = $1 AND project_id = $2`
 	sqlAgentJobs = `SELECT id, content_id, attempts FROM scan_job WHERE agent_id = $1 AND state = 'leased'`
 	sqlRenew     = `UPDATE scan_job SET lease_until = $1 WHERE id = $2`
 	sqlLapsed    = `SELECT id, content_id, attempts FROM scan_job WHERE state = 'leased' AND lease_until < $1 ORDER BY lease_until LIMIT 1000`
 	sqlRelease   = `UPDATE scan_job SET state = 'waiting', agent_id = '', lease_until = 0 WHERE id = $1`
-	sqlNextJobs  = `SELECT j.id, j.content_id, c.config_digest, st.scan_scope FROM scan_job j JOIN content c ON c.id = j.content_id JOIN scan_task st ON st.id = j.task_id
-WHERE j.project_id = $1 AND j.state = 'waiting' AND j.not_before <= $2 AND j.refused_by NOT LIKE '%' || $3 || ' %'
-AND EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = j.content_id AND h.agent_id = $3 AND h.non_scan_reason = '')
-ORDER BY j.created_at, j.id LIMIT $4`
+	sqlNextJobs  = `SELECT j.id, j.task_id, j.content_id, c.config_digest, st.scan_scope FROM scan_job j JOIN content c ON c.id = j.content_id JOIN scan_task st ON st.id = j.task_id
+WHERE {where} ORDER BY j.created_at, j.id LIMIT ?`
 	sqlLease          = `UPDATE scan_job SET state = 'leased', agent_id = $1, lease_until = $2, attempts = attempts + 1 WHERE id = $3`
 	sqlContentStatus  = `UPDATE content SET scan_status = $1 WHERE id = $2`
 	sqlContentHolders = `SELECT DISTINCT h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = $1`
@@ -60,8 +59,8 @@ ORDER BY j.created_at, j.id LIMIT $4`
 	sqlJobImages      = `SELECT COUNT(*) FROM task_image WHERE job_id = $1`
 	sqlTaskCount      = `UPDATE scan_task SET success_num = success_num + $1, failed_num = failed_num + $2, risky_num = risky_num + $3 WHERE id = $4`
 	sqlJobNumber      = `UPDATE scan_job SET done_num = (SELECT success_num + failed_num FROM scan_task WHERE id = $1) WHERE id = $2`
-	sqlTaskDone       = `UPDATE scan_task SET ended_at = $1, state = CASE WHEN success_num = 0 AND failed_num > 0 AND NOT EXISTS (
-SELECT 1 FROM scan_job j WHERE j.task_id = scan_task.id AND j.failure NOT IN ('response_timed_out', 'failed_to_match_agent')) THEN 'timed_out' ELSE 'finished' END
+	sqlTaskDone       = `UPDATE scan_task SET ended_at = $1, state = CASE WHEN success_num > 0 THEN 'finished' WHEN NOT EXISTS (
+SELECT 1 FROM scan_job j WHERE j.task_id = scan_task.id AND j.failure NOT IN ('response_timed_out', 'failed_to_match_agent')) THEN 'timed_out' ELSE 'error' END
 WHERE id = $2 AND state = 'running' AND success_num + failed_num >= total_num`
 )
 
@@ -81,49 +80,52 @@ func (s *Store) Sync(ctx context.Context, agent auth.Key, req fleet.SyncRequest,
 		return fleet.SyncResponse{}, fault.New(fault.TooLarge, "%d leases held: the limit is %d", len(req.Holds), maxHolds)
 	}
 	var resp fleet.SyncResponse
-	var wake []string
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		resp, wake = fleet.SyncResponse{}, nil
-		var hash string
-		err := tx.QueryRowContext(ctx, sqlAgentHash, agent.AgentID, agent.ProjectID).Scan(&hash)
+	err := s.inTxAndWake(ctx, func(tx *sql.Tx) ([]string, error) {
+		resp = fleet.SyncResponse{}
+		var hash, poll string
+		err := tx.QueryRowContext(ctx, sqlAgentHash, agent.AgentID, agent.ProjectID).Scan(&hash, &poll)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no agent %s", agent.AgentID)
+			return nil, fault.New(fault.NotFound, "there is no agent %s", agent.AgentID)
 		}
 		if err != nil {
-			return fmt.Errorf("read agent: %w", err)
+			return nil, fmt.Errorf("read agent: %w", err)
 		}
-		if err := updateAgent(ctx, tx, agent.AgentID, req.Host, req.Analyzers, nowMS); err != nil {
-			return err
+		if req.Parked && req.Poll != poll {
+			// What it holds is out of date: it has asked at another server.
+			resp.Superseded = true
+			return nil, nil
+		}
+		if err := updateAgent(ctx, tx, agent.AgentID, req.Host, req.Analyzers, req.Poll, nowMS); err != nil {
+			return nil, err
 		}
 		switch {
 		case req.Images != nil:
 			if err := s.reconcile(ctx, tx, agent.AgentID, agent.ProjectID, *req.Images, nowMS); err != nil {
-				return err
+				return nil, err
 			}
 			if _, err := tx.ExecContext(ctx, sqlSetImagesHash, req.ImagesHash, agent.AgentID); err != nil {
-				return fmt.Errorf("store images' hash: %w", err)
+				return nil, fmt.Errorf("store images' hash: %w", err)
 			}
 		case hash == "" || hash != req.ImagesHash:
 			resp.SendImages = true
 		}
 		freed, err := s.keepLeases(ctx, tx, agent.AgentID, req.Holds, &resp, nowMS)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lapsed, err := s.freeLapsed(ctx, tx, nowMS)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		wake = append(freed, lapsed...)
 		if err := sayWords(ctx, tx, agent.ProjectID, req.WordsVersion, &resp); err != nil {
-			return err
+			return nil, err
 		}
-		return leaseJobs(ctx, tx, agent, min(req.Want, maxLease), &resp, nowMS)
+		wake := slices.DeleteFunc(append(freed, lapsed...), func(id string) bool { return id == agent.AgentID })
+		return wake, leaseJobs(ctx, tx, agent, min(req.Want, maxLease), &resp, nowMS)
 	})
 	if err != nil {
 		return fleet.SyncResponse{}, err
 	}
-	s.wake.wakeAll(slices.DeleteFunc(wake, func(id string) bool { return id == agent.AgentID }))
 	return resp, nil
 }
 
@@ -194,15 +196,20 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 	if want <= 0 {
 		return nil
 	}
+	limits, err := readLimits(ctx, tx, agent.ProjectID, nowMS)
+	if err != nil {
+		return err
+	}
 	type next struct {
 		jobRow
-		digest string
-		scope  int64
+		task, digest string
+		scope        int64
 	}
 	var jobs []next
-	err := each(ctx, tx, sqlNextJobs, []any{agent.ProjectID, nowMS, agent.AgentID, want}, func(r *sql.Rows) error {
+	q, args := nextJobs(agent, limits.spent(), nowMS).query(sqlNextJobs, want)
+	err = each(ctx, tx, q, args, func(r *sql.Rows) error {
 		var n next
-		err := r.Scan(&n.id, &n.content, &n.digest, &n.scope)
+		err := r.Scan(&n.id, &n.task, &n.content, &n.digest, &n.scope)
 		jobs = append(jobs, n)
 		return err
 	})
@@ -210,6 +217,11 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 		return fmt.Errorf("read queue: %w", err)
 	}
 	for _, j := range jobs {
+		if ok, err := limits.begin(ctx, tx, j.task, j.id, nowMS); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, sqlLease, agent.AgentID, nowMS+LeaseTime.Milliseconds(), j.id); err != nil {
 			return fmt.Errorf("lease job: %w", err)
 		}
@@ -219,6 +231,17 @@ func leaseJobs(ctx context.Context, tx *sql.Tx, agent auth.Key, want int, resp *
 		resp.Jobs = append(resp.Jobs, fleet.Job{ID: j.id, ConfigDigest: image.Digest(j.digest), Checks: checksOf(j.scope), LeaseMS: LeaseTime.Milliseconds()})
 	}
 	return nil
+}
+
+// nextJobs selects the jobs that an agent can take, of all tasks but those.
+func nextJobs(agent auth.Key, but []any, nowMS int64) *where {
+	w := &where{}
+	w.add("j.project_id = ? AND j.state = 'waiting' AND j.not_before <= ? AND j.refused_by NOT LIKE '%' || ? || ' %'", agent.ProjectID, nowMS, agent.AgentID)
+	w.add("EXISTS (SELECT 1 FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id = j.content_id AND h.agent_id = ? AND h.non_scan_reason = '')", agent.AgentID)
+	if len(but) > 0 {
+		w.add("j.task_id NOT IN (?"+strings.Repeat(", ?", len(but)-1)+")", but...)
+	}
+	return w
 }
 
 // failContent ends every job that still waits for or works on a content.

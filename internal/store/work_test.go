@@ -171,7 +171,7 @@ func testFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []FailedImage{{Name: "web", Version: "1", Reason: fleet.FailureUnknown}}
-	if d := cmp.Diff(want, tasks[0].FailedImages); d != "" || tasks[0].Status != 100 || tasks[0].FailedNum != 1 {
+	if d := cmp.Diff(want, tasks[0].FailedImages); d != "" || tasks[0].Status != -3 || tasks[0].FailedNum != 1 {
 		t.Errorf("task %+v\n%s", tasks[0], d)
 	}
 }
