@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,12 +17,12 @@ import (
 
 // agentCmd is "onceover agent".
 type agentCmd struct {
-	Server    string `required:"" help:"The server, https://HOST:PORT." placeholder:"URL" env:"ONCEOVER_SERVER"`
-	EnrollKey string `help:"Enrolment key, for the first start. Better given in the environment or in a file." placeholder:"KEY" env:"ONCEOVER_ENROLL_KEY"`
-	KeyFile   string `name:"enroll-key-file" help:"Read the enrolment key from FILE: the key alone, or a line ONCEOVER_ENROLL_KEY=key." placeholder:"FILE" type:"path" env:"ONCEOVER_ENROLL_KEY_FILE"`
-	Data      string `help:"Keep identity and layer reports in DIR. Default: agent below the server's default." placeholder:"DIR" type:"path" env:"ONCEOVER_AGENT_DATA"`
-	TLSCA     string `name:"tls-ca" help:"Trust these certificates (PEM) instead of the system's." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CA"`
-	Jobs      int    `help:"How many images to scan at once." default:"1" env:"ONCEOVER_JOBS"`
+	Server    []string `required:"" help:"The server, https://HOST:PORT. Several with commas between are servers of one database: when one does not answer, the agent goes over to the next." placeholder:"URL" env:"ONCEOVER_SERVER"`
+	EnrollKey string   `help:"Enrolment key, for the first start. Better given in the environment or in a file." placeholder:"KEY" env:"ONCEOVER_ENROLL_KEY"`
+	KeyFile   string   `name:"enroll-key-file" help:"Read the enrolment key from FILE: the key alone, or a line ONCEOVER_ENROLL_KEY=key." placeholder:"FILE" type:"path" env:"ONCEOVER_ENROLL_KEY_FILE"`
+	Data      string   `help:"Keep identity and layer reports in DIR. Default: agent below the server's default." placeholder:"DIR" type:"path" env:"ONCEOVER_AGENT_DATA"`
+	TLSCA     string   `name:"tls-ca" help:"Trust these certificates (PEM) instead of the system's." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CA"`
+	Jobs      int      `help:"How many images to scan at once." default:"1" env:"ONCEOVER_JOBS"`
 
 	InsecureHTTP bool `name:"insecure-http" help:"Speak plain HTTP beyond this machine." env:"ONCEOVER_INSECURE_HTTP"`
 
@@ -41,11 +42,15 @@ func (*agentCmd) Help() string {
 Examples:
 
   ONCEOVER_ENROLL_KEY=... onceover agent --server https://scan.example.org:8443
-  onceover agent --server https://scan.example.org:8443 --tls-ca ca.pem`
+  onceover agent --server https://scan.example.org:8443 --tls-ca ca.pem
+  onceover agent --server https://scan1.example.org:8443,https://scan2.example.org:8443`
 }
 
 // Validate checks what the flags mean together.
 func (c *agentCmd) Validate() error {
+	if len(c.Server) == 0 {
+		return fmt.Errorf("--server: want https://HOST:PORT")
+	}
 	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
 		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
 	}
@@ -62,12 +67,14 @@ func (c *agentCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: c.Server, HTTP: &http.Client{Transport: transport}})
+	client, err := fleet.NewClient(fleet.ClientConfig{Endpoint: c.Server[0], Others: c.Server[1:], HTTP: &http.Client{Transport: transport}})
 	if err != nil {
 		return usageError{err}
 	}
-	if !client.TLS() && !isLoopback(client.Host()) && !c.InsecureHTTP {
-		return usagef("--server %s is not on this machine and not https: say --insecure-http to send findings in the clear", c.Server)
+	for _, u := range client.Servers() {
+		if u.Scheme != "https" && !isLoopback(u.Hostname()) && !c.InsecureHTTP {
+			return usagef("--server %s is not on this machine and not https: say --insecure-http to send findings in the clear", &u)
+		}
 	}
 	if c.Data == "" {
 		dir, err := defaultStateDir()
@@ -126,10 +133,17 @@ func (c *agentCmd) enrollKey() (string, error) {
 	return cmp.Or(values[envEnroll], firstWord(string(b))), nil
 }
 
+// dialer notices that a server is gone, host and all, before a lease lapses.
+var dialer = &net.Dialer{
+	Timeout:         10 * time.Second,
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
+}
+
 // transport keeps to what a parked request needs: no timeout of its own.
 func (c *agentCmd) transport() (*http.Transport, error) {
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: 20 * time.Second,
 		IdleConnTimeout:     idleTimeout,
 		MaxIdleConnsPerHost: 8,

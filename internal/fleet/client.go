@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceover/onceover/internal/auth"
@@ -39,6 +41,10 @@ const (
 type ClientConfig struct {
 	// Endpoint is the server, "https://host:port". A path is not used.
 	Endpoint string
+	// Others are further servers of the same database. When one cannot be
+	// reached, or says that it is not available, the next one is asked, and
+	// stays the one that is asked until the same happens to it.
+	Others []string
 	// HTTP must have no timeout of its own. It is http.DefaultClient if
 	// nil.
 	HTTP *http.Client
@@ -53,15 +59,20 @@ type ClientConfig struct {
 // errors carry the fault code that the server had; a server that cannot be
 // reached is fault.Unavailable.
 type Client struct {
-	cfg  ClientConfig
-	base url.URL
+	cfg   ClientConfig
+	bases []url.URL
+	now   *atomic.Int64 // which of bases; shared by all that WithKey made
 }
 
 // NewClient makes a client.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	u, err := url.Parse(cfg.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fault.New(fault.Invalid, "server %q: want https://host:port", cfg.Endpoint)
+	var bases []url.URL
+	for _, endpoint := range append([]string{cfg.Endpoint}, cfg.Others...) {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, fault.New(fault.Invalid, "server %q: want https://host:port", endpoint)
+		}
+		bases = append(bases, url.URL{Scheme: u.Scheme, Host: u.Host})
 	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = http.DefaultClient
@@ -69,20 +80,17 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Client{cfg: cfg, base: url.URL{Scheme: u.Scheme, Host: u.Host}}, nil
+	return &Client{cfg: cfg, bases: bases, now: new(atomic.Int64)}, nil
 }
 
-// TLS reports whether the client speaks HTTPS.
-func (c *Client) TLS() bool { return c.base.Scheme == "https" }
+// Servers are the servers, scheme and host only.
+func (c *Client) Servers() []url.URL { return slices.Clone(c.bases) }
 
-// Host is the name or address of the server, without its port.
-func (c *Client) Host() string { return c.base.Hostname() }
-
-// WithKey is a client of the same server with another key pair.
+// WithKey is a client of the same servers with another key pair.
 func (c *Client) WithKey(accessKey, secretKey string) *Client {
 	cfg := c.cfg
 	cfg.AccessKey, cfg.SecretKey = accessKey, secretKey
-	return &Client{cfg: cfg, base: c.base}
+	return &Client{cfg: cfg, bases: c.bases, now: c.now}
 }
 
 // Enroll trades an enrolment key for an agent's key pair. It tries once.
@@ -164,7 +172,18 @@ type busyError struct{ after time.Duration }
 
 func (b *busyError) Error() string { return "try again after " + b.after.String() }
 
+// once asks the server of the moment. If that is not available the next one is
+// the server of the moment: whoever tries again asks there.
 func (c *Client) once(ctx context.Context, method, path string, in, out any, timeout time.Duration) error {
+	n := c.now.Load()
+	err := c.ask(ctx, c.bases[int(n)%len(c.bases)], method, path, in, out, timeout)
+	if fault.CodeOf(err) == fault.Unavailable && ctx.Err() == nil {
+		c.now.CompareAndSwap(n, (n+1)%int64(len(c.bases)))
+	}
+	return err
+}
+
+func (c *Client) ask(ctx context.Context, u url.URL, method, path string, in, out any, timeout time.Duration) error {
 	body, encoding, err := encode(in)
 	if err != nil {
 		return err
@@ -174,7 +193,6 @@ func (c *Client) once(ctx context.Context, method, path string, in, out any, tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	u := c.base
 	u.Path = path
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {

@@ -410,6 +410,67 @@ func TestClientRetries(t *testing.T) {
 	}
 }
 
+// TestClientGoesOver has two servers of which one at a time is there.
+func TestClientGoesOver(t *testing.T) {
+	s := newSite(t)
+	_, id := s.agent()
+	var away [2]atomic.Bool
+	var asked [2]atomic.Int64
+	var urls [2]string
+	for n := range urls {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked[n].Add(1)
+			if away[n].Load() {
+				panic(http.ErrAbortHandler)
+			}
+			s.fleet.Handler().ServeHTTP(w, r)
+		}))
+		t.Cleanup(srv.Close)
+		urls[n] = srv.URL
+	}
+	first, err := fleet.NewClient(fleet.ClientConfig{Endpoint: urls[0], Others: urls[1:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := first.WithKey(id.AccessKey, id.SecretKey)
+	put := func(n int) {
+		t.Helper()
+		if err := c.PutLayer(t.Context(), layerReport(image.DigestOf([]byte{byte(n)}))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, step := range []struct {
+		away [2]bool
+		want [2]int64 // requests so far
+	}{
+		{[2]bool{false, false}, [2]int64{1, 0}},
+		{[2]bool{true, false}, [2]int64{2, 1}},
+		{[2]bool{true, false}, [2]int64{2, 2}}, // it does not come back by itself
+		{[2]bool{false, false}, [2]int64{2, 3}},
+		{[2]bool{false, true}, [2]int64{3, 4}},
+	} {
+		away[0].Store(step.away[0])
+		away[1].Store(step.away[1])
+		put(n)
+		if got := [2]int64{asked[0].Load(), asked[1].Load()}; got != step.want {
+			t.Errorf("step %d: asked %v, want %v", n, got, step.want)
+		}
+	}
+	// Who gives up himself has nothing against the server.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = c.PutLayer(ctx, layerReport(image.DigestOf(nil)))
+	away[1].Store(false)
+	put(9)
+	if got := asked[1].Load(); got != 4 {
+		t.Errorf("asked the other server %d times", got)
+	}
+	// WithKey keeps to the server that answers.
+	if _, err := first.WithKey(id.AccessKey, id.SecretKey).Sync(t.Context(), syncRequest()); err != nil || asked[1].Load() != 4 {
+		t.Errorf("another client asks another server: %v", err)
+	}
+}
+
 func TestNewClientWantsAServer(t *testing.T) {
 	for _, endpoint := range []string{"", "host:1", "ftp://host", "http://", "://"} {
 		if _, err := fleet.NewClient(fleet.ClientConfig{Endpoint: endpoint}); fault.CodeOf(err) != fault.Invalid {
