@@ -18,6 +18,8 @@ type enrollKeyCmd struct {
 	Database string        `help:"PostgreSQL database of the server, if it has one." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
 	Uses     int           `help:"How many agents the key enrols." default:"1"`
 	TTL      time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
+
+	Seal sealFlag `embed:""`
 }
 
 // Help is shown by --help.
@@ -53,17 +55,20 @@ func (c *enrollKeyCmd) Run(ctx context.Context, std streams) error {
 	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); c.Database == "" && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no server's database in %s: start the server once, or say --data DIR", c.Data)
 	}
-	seal, err := sealKey(c.Data)
+	seal, err := c.Seal.read(c.Data)
 	if err != nil {
 		return err
 	}
 	st, err := store.Open(ctx, store.Config{
-		URL: c.Database, DataDir: c.Data, SealKey: seal,
+		URL: c.Database, DataDir: c.Data, SealKey: seal.key,
 	})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	if err := seal.check(ctx, st); err != nil {
+		return err
+	}
 	p, err := st.FirstProject(ctx)
 	if err != nil {
 		return err

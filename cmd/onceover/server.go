@@ -52,6 +52,7 @@ type serverCmd struct {
 	Checks     checkFlags    `embed:""`
 	Logging    logFlags      `embed:""`
 	Advisories advisoryFlags `embed:""`
+	Seal       sealFlag      `embed:""`
 }
 
 // logFlags are shared by the commands that run on.
@@ -81,6 +82,7 @@ Examples:
 
   onceover server --data /srv/onceover
   onceover server --database postgres://onceover@db.example.org/onceover
+  onceover server --database postgres://onceover@db.example.org/onceover --seal-key /etc/onceover/seal.key
   onceover server --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
   onceover server --metrics-listen 10.0.0.5:9464
   onceover server --scan-now`
@@ -134,20 +136,20 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer advisories.close()
-	key, err := sealKey(c.Data)
+	seal, err := c.Seal.read(c.Data)
 	if err != nil {
 		return err
 	}
 	st, err := store.Open(ctx, store.Config{
-		URL: c.Database, DataDir: c.Data, SealKey: key,
+		URL: c.Database, DataDir: c.Data, SealKey: seal.key,
 		Advisories: advisories,
 	})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	if err := st.CheckSeal(ctx); err != nil {
-		return fmt.Errorf("%w: restore %s", err, filepath.Join(c.Data, sealKeyFile))
+	if err := seal.check(ctx, st); err != nil {
+		return err
 	}
 	watch, err := watchRules(c.Rules.Rules)
 	if err != nil {
@@ -167,12 +169,12 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	return c.serve(ctx, std, st, advisories, watch)
+	return c.serve(ctx, std, st, seal, advisories, watch)
 }
 
 // serve listens, starts what runs beside the HTTP server, and ends it all in
 // order.
-func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, advisories *advisories, watch *ruleWatch) error {
+func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, seal seal, advisories *advisories, watch *ruleWatch) error {
 	listener, err := c.listen()
 	if err != nil {
 		return err
@@ -182,7 +184,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, adv
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	creds, created, err := prepareCredentials(ctx, st, c.Data, endpoint)
+	creds, created, err := prepareCredentials(ctx, st, seal, c.Data, endpoint)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -84,29 +85,55 @@ func checkDatabase(url string) error {
 	return errors.New("--database: want postgres://USER@HOST/NAME; leave it out for a file in the data directory")
 }
 
-// sealKey reads the key that the secrets in the database are sealed with, and
-// makes it at the first start. A key made anew could open nothing.
-func sealKey(dir string) ([]byte, error) {
-	path := filepath.Join(dir, sealKeyFile)
-	b, err := readSmallFile(path)
+// sealFlag is where servers of one database find the key that they share.
+type sealFlag struct {
+	SealKey string `name:"seal-key" help:"Read the key that secrets in the database are sealed with from FILE. Default: seal.key in the data directory, made at the first start. Servers of one database need the same." placeholder:"FILE" type:"path" env:"ONCEOVER_SEAL_KEY_FILE"`
+}
+
+// A seal is the key that the secrets in the database are sealed with.
+type seal struct {
+	key  []byte
+	path string
+	made bool // by this start
+}
+
+// read reads the key, and makes it at the first start. A key made anew could
+// open nothing, and one that somebody names must be there.
+func (f sealFlag) read(dir string) (seal, error) {
+	s := seal{path: cmp.Or(f.SealKey, filepath.Join(dir, sealKeyFile))}
+	b, err := readSmallFile(s.path)
 	switch {
 	case err == nil:
-		key, err := hex.DecodeString(strings.TrimSpace(string(b)))
-		if err != nil || len(key) != sealKeyBytes {
-			return nil, fmt.Errorf("%s is damaged: want %d hexadecimal digits", path, 2*sealKeyBytes)
+		s.key, err = hex.DecodeString(strings.TrimSpace(string(b)))
+		if err != nil || len(s.key) != sealKeyBytes {
+			return s, fmt.Errorf("%s is damaged: want %d hexadecimal digits", s.path, 2*sealKeyBytes)
 		}
-		return key, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("read seal key: %w", err)
+		return s, nil
+	case !errors.Is(err, fs.ErrNotExist) || f.SealKey != "":
+		return s, fmt.Errorf("read seal key: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, store.FileName)); err == nil {
-		return nil, fmt.Errorf("%s is missing, and with it the secrets in the database: restore it", path)
+		return s, fmt.Errorf("%s is missing, and with it the secrets in the database: restore it", s.path)
 	}
-	key := make([]byte, sealKeyBytes)
-	if _, err := rand.Read(key); err != nil {
-		return nil, fmt.Errorf("make seal key: %w", err)
+	s.key, s.made = make([]byte, sealKeyBytes), true
+	if _, err := rand.Read(s.key); err != nil {
+		return s, fmt.Errorf("make seal key: %w", err)
 	}
-	return key, writeSecretFile(path, hex.EncodeToString(key)+"\n")
+	return s, writeSecretFile(s.path, hex.EncodeToString(s.key)+"\n")
+}
+
+// check makes sure that it is the key of this database.
+func (s seal) check(ctx context.Context, st *store.Store) error {
+	err := st.CheckSeal(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case !s.made:
+		return fmt.Errorf("%w: restore %s", err, s.path)
+	}
+	// Left where it is, it would be taken for the right one.
+	err = fmt.Errorf("%w: another server made it; copy its seal.key to %s, or say --seal-key FILE", err, s.path)
+	return errors.Join(err, os.Remove(s.path))
 }
 
 // credentials are the key pair that credentials.env holds.
@@ -114,9 +141,13 @@ type credentials struct{ ak, sk, project string }
 
 // prepareCredentials makes the project and its keys at the first start, and
 // sees to it that credentials.env is there and names the endpoint of today.
-func prepareCredentials(ctx context.Context, st *store.Store, dir, endpoint string) (c credentials, created bool, err error) {
+func prepareCredentials(ctx context.Context, st *store.Store, seal seal, dir, endpoint string) (c credentials, created bool, err error) {
 	created, first, err := st.Bootstrap(ctx)
 	if err != nil {
+		return c, false, err
+	}
+	// Two servers that start on an empty database at once have a key each.
+	if err := seal.check(ctx, st); err != nil {
 		return c, false, err
 	}
 	path := filepath.Join(dir, credentialsFile)

@@ -35,11 +35,11 @@ func TestServerEndsWhileSomeoneListens(t *testing.T) {
 	})
 
 	// A host that does no work, planted beside the server.
-	key, err := sealKey(data)
+	seal, err := sealFlag{}.read(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), store.Config{DataDir: data, SealKey: key})
+	st, err := store.Open(t.Context(), store.Config{DataDir: data, SealKey: seal.key})
 	if err != nil {
 		t.Fatal(err)
 	}
