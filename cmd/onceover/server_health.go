@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/onceover/onceover/api"
@@ -26,14 +28,23 @@ const (
 	pathDescription = query.Prefix + "openapi.yaml"
 )
 
-// readyTime bounds what is asked of the database.
-const readyTime = 3 * time.Second
+const (
+	// readyTime bounds what is asked of the database.
+	readyTime = 3 * time.Second
+	// readyFor is how long the answer holds: everyone may ask, and as often
+	// as they like.
+	readyFor = time.Second
+)
 
 // health tells how the server does.
 type health struct {
 	store      *store.Store
 	advisories *advisories
 	ending     <-chan struct{} // closed when the server is about to end
+
+	mu    sync.Mutex
+	asked time.Time // when last was made
+	last  readiness
 }
 
 // alive answers as long as the process does: a database that is away is no
@@ -41,6 +52,9 @@ type health struct {
 func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
 	wire.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
+
+// unavailable is the status of a server that should not be sent requests.
+const unavailable = "unavailable"
 
 // readiness is the answer of /readyz.
 type readiness struct {
@@ -58,14 +72,38 @@ type readyCheck struct {
 
 // ready says whether requests should be sent here.
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	out := h.readiness(r.Context())
+	select {
+	case <-h.ending:
+		out.Status = unavailable
+		out.Checks = append(out.Checks, readyCheck{"running", false, "the server is about to end"})
+	default:
+		out.Checks = append(out.Checks, readyCheck{"running", true, ""})
+	}
+	status := http.StatusOK
+	if out.Status == unavailable {
+		status = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	wire.WriteJSON(w, status, out)
+}
+
+// readiness is what the server rests on.
+func (h *health) readiness(ctx context.Context) readiness {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.asked.IsZero() && time.Since(h.asked) < readyFor {
+		return readiness{h.last.Status, slices.Clone(h.last.Checks)}
+	}
+	// Who asked may go; the next one wants the answer too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTime)
 	defer cancel()
-	out, status := readiness{Status: "ok"}, http.StatusOK
+	out := readiness{Status: "ok"}
 	check := func(name, reason string, err error) {
 		c := readyCheck{Name: name, OK: err == nil}
 		if err != nil {
 			c.Reason = reason
-			out.Status, status = "unavailable", http.StatusServiceUnavailable
+			out.Status = unavailable
 			slog.WarnContext(ctx, "not ready", "check", name, "error", err)
 		}
 		out.Checks = append(out.Checks, c)
@@ -77,15 +115,8 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if starter {
 		out.Checks[len(out.Checks)-1].Reason = "the small database that is built in is in use"
 	}
-	select {
-	case <-h.ending:
-		out.Status, status = "unavailable", http.StatusServiceUnavailable
-		out.Checks = append(out.Checks, readyCheck{"running", false, "the server is about to end"})
-	default:
-		out.Checks = append(out.Checks, readyCheck{"running", true, ""})
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	wire.WriteJSON(w, status, out)
+	h.last, h.asked = out, time.Now()
+	return readiness{out.Status, slices.Clone(out.Checks)}
 }
 
 // versions is the answer of /version. Which build a server is and which

@@ -58,11 +58,12 @@ type api struct {
 	poll      time.Duration
 	version   string
 	listeners listeners
+	bills     chan struct{} // one place for each that is made
 }
 
 // New makes the handler for everything below Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery), version: cfg.Version}
+	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery), version: cfg.Version, bills: make(chan struct{}, maxBills)}
 	if a.log == nil {
 		a.log = slog.Default()
 	}

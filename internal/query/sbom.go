@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -19,6 +20,10 @@ import (
 )
 
 const sbomPath = Prefix + "{project_id}/images/{image_id}/sbom"
+
+// maxBills bounds the bills that are made at once: each holds the layer reports
+// of its image. Who comes later waits.
+const maxBills = 4
 
 // sbomForm is a form of a bill of materials.
 type sbomForm struct {
@@ -49,25 +54,45 @@ func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !ok {
 		err = fault.New(fault.Invalid, "format %q: want cyclonedx or spdx", name)
 	}
-	var m *store.Merged
+	var bill bill
 	if err == nil {
-		m, err = a.store.Merged(r.Context(), project, id)
-	}
-	var b bytes.Buffer
-	if err == nil {
-		err = form.write(&b, a.inventory(m))
+		bill, err = a.bill(r.Context(), project, id, form)
 	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	sum := sha256.Sum256(b.Bytes())
+	sum := sha256.Sum256(bill.content)
 	h := w.Header()
 	h.Set("Content-Type", form.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(m.Name, m.Version) + form.suffix}))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": bill.name + form.suffix}))
 	h.Set("ETag", strconv.Quote(hex.EncodeToString(sum[:16])))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.Bytes())) // which knows If-None-Match
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(bill.content)) // which knows If-None-Match
+}
+
+// bill is a bill of materials, and what to call it.
+type bill struct {
+	name    string
+	content []byte
+}
+
+func (a *api) bill(ctx context.Context, project, id string, form sbomForm) (bill, error) {
+	select {
+	case a.bills <- struct{}{}:
+		defer func() { <-a.bills }()
+	case <-ctx.Done():
+		return bill{}, ctx.Err()
+	}
+	m, err := a.store.Merged(ctx, project, id)
+	if err != nil {
+		return bill{}, err
+	}
+	var b bytes.Buffer
+	if err := form.write(&b, a.inventory(m)); err != nil {
+		return bill{}, err
+	}
+	return bill{fileName(m.Name, m.Version), b.Bytes()}, nil
 }
 
 // inventory is the image as a document.
