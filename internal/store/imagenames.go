@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/onceover/onceover/internal/fault"
 )
@@ -15,8 +16,6 @@ type ImageName struct {
 }
 
 const (
-	sqlCountNames  = `SELECT COUNT(*) FROM image i WHERE {where}`
-	sqlListNames   = `SELECT i.id, i.name, i.version, i.updated_at FROM image i WHERE {where} ORDER BY i.name, i.version, i.id LIMIT ? OFFSET ?`
 	sqlImageHeldBy = `SELECT COUNT(*) FROM image i JOIN content c ON c.id = i.content_id JOIN image_host h ON h.image_id = i.id WHERE {where}`
 	sqlRiskTotals  = `SELECT COUNT(*), COUNT(CASE c.severity_level WHEN 'High' THEN 1 END), COUNT(CASE WHEN c.severity_level IN ('High', 'Medium', 'Low') THEN 1 END),
 COUNT(CASE c.latest_scan_time WHEN 0 THEN 1 END) FROM image i JOIN content c ON c.id = i.content_id WHERE i.project_id = $1`
@@ -25,12 +24,20 @@ COUNT(CASE c.latest_scan_time WHEN 0 THEN 1 END) FROM image i JOIN content c ON 
 // ImageNames lists images by name and version; keyword is a part of
 // "name:version".
 func (s *Store) ImageNames(ctx context.Context, project, keyword string, p Page) (out []ImageName, total int64, err error) {
-	w := imageNamesWhere(project, keyword)
-	total, err = s.list(ctx, w, sqlCountNames, sqlListNames, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var i ImageName
-		err := r.Scan(&i.ID, &i.Name, &i.Version, &i.CreatedAt)
-		out = append(out, i)
-		return err
+	keyword = text(keyword)
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
+		out, total = nil, 0
+		return s.index.view(revision, func() {
+			s.index.walk(project, func(m *picture, _ *slot) {
+				if !m.named(keyword) {
+					return
+				}
+				if total >= p.Offset && total < p.Offset+p.Limit {
+					out = append(out, ImageName{m.id, m.name, m.version, m.updated})
+				}
+				total++
+			})
+		})
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list names of images: %w", err)
@@ -38,11 +45,12 @@ func (s *Store) ImageNames(ctx context.Context, project, keyword string, p Page)
 	return out, total, nil
 }
 
-func imageNamesWhere(project, keyword string) *where {
-	w := &where{}
-	w.add("i.project_id = ?", project)
-	w.contains("i.name || ':' || i.version", keyword)
-	return w
+// named reports whether a keyword is part of "name:version".
+func (p *picture) named(keyword string) bool {
+	if strings.Contains(p.name, keyword) || strings.Contains(p.version, keyword) {
+		return true
+	}
+	return strings.Contains(keyword, ":") && strings.Contains(p.name+":"+p.version, keyword)
 }
 
 // ContainersOf lists the containers that a host has of an image. The image is

@@ -354,6 +354,8 @@ func (b bitmap) set(n int32) bool {
 	return true
 }
 
+func (b bitmap) has(n int32) bool { return b[n/64]&(1<<(n%64)) != 0 }
+
 func (b bitmap) each(do func(n int)) {
 	for i, w := range b {
 		for ; w != 0; w &= w - 1 {

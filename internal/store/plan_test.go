@@ -90,14 +90,8 @@ func plans(project string) map[string]struct {
 	add("image held by", heldByWhere(project, "i", key), sqlImageHeldBy)
 	add("containers of image", containersOfWhere(project, "i", "a"), sqlListContainers, 10, 0)
 	add("count containers of image", containersOfWhere(project, "i", "a"), sqlCountContainers)
-	for name, keyword := range map[string]string{"all": "", "filtered": "k"} {
-		add("image names "+name, imageNamesWhere(project, keyword), sqlListNames, 10, 0)
-		add("count image names "+name, imageNamesWhere(project, keyword), sqlCountNames)
-	}
-	for name, f := range map[string]RepoFilter{"all": {}, "filtered": {Name: "n", ImageID: "i", App: "a"}} {
-		add("repository images "+name, f.where(project, "v"), sqlListRepo, 10, 0)
-		add("count repository images "+name, f.where(project, "v"), sqlCountRepo)
-		add("repository tags "+name, (&RepoImage{Name: "n"}).tagsWhere(project, f), sqlRepoTags, "v", "a", "1")
+	for name, f := range map[string]RepoFilter{"all": {}, "filtered": {App: "a"}} {
+		add("parts by software "+name, f.where("v"), sqlRepoParts)
 	}
 	add("weak of page", weakWhere([]string{"i", "j"}, "u"), sqlPageWeak, 10, 0)
 	for name, f := range map[string]SecretFilter{"all": {}, "filtered": {Path: "p", Severity: "High", Handled: &yes}} {

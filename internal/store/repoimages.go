@@ -1,9 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 )
 
 // A RepoImage is software of one version that a vulnerability concerns, in the
@@ -23,41 +27,32 @@ type RepoTag struct {
 // RepoFilter narrows Store.RepoImages; Name and App are substrings.
 type RepoFilter struct{ Name, ImageID, App string }
 
-const (
-	fromRepo = ` FROM vulnerability v CROSS JOIN finding f CROSS JOIN package p CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN image i
-WHERE f.vul_id = v.id AND p.id = f.package_id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id AND i.content_id = cp.content_id AND {where}`
-	sqlCountRepo = `SELECT COUNT(*) FROM (SELECT DISTINCT i.name, p.name AS app, p.version` + fromRepo + `) t`
-	sqlListRepo  = `SELECT i.name, p.name, p.version` + fromRepo + ` GROUP BY i.name, p.name, p.version ORDER BY i.name, p.name, p.version LIMIT ? OFFSET ?`
-	// From the images of a name to what is in them: a part of a base image lies
-	// in half of the fleet.
-	sqlRepoTags = `SELECT i.id, i.version, i.size FROM image i WHERE {where} AND EXISTS (
-SELECT 1 FROM vulnerability v CROSS JOIN package p CROSS JOIN finding f CROSS JOIN content_part cp CROSS JOIN part_package pp
-WHERE v.advisory = ? AND p.name = ? AND p.version = ? AND f.package_id = p.id AND f.vul_id = v.id
-AND cp.content_id = i.content_id AND pp.package_id = p.id AND pp.counted = 1 AND pp.part_id = cp.part_id)
-ORDER BY i.version, i.id`
-)
+const sqlRepoParts = `SELECT DISTINCT pp.part_id, p.name, p.version FROM vulnerability v CROSS JOIN finding f CROSS JOIN package p CROSS JOIN part_package pp
+WHERE f.vul_id = v.id AND p.id = f.package_id AND pp.package_id = f.package_id AND pp.counted = 1 AND {where}`
+
+// app is software of one version.
+type app struct{ name, version string }
 
 // RepoImages lists the images that one vulnerability concerns by their names and
-// the software that it concerns in them.
+// the software that it concerns in them. They are put together from the index: a
+// part of a base image lies in half of the fleet.
 func (s *Store) RepoImages(ctx context.Context, project, advisory string, f RepoFilter, p Page) (out []RepoImage, total int64, err error) {
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		q, args := f.where(project, advisory).query(sqlCountRepo)
-		if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
-			return err
-		}
-		q, args = f.where(project, advisory).query(sqlListRepo, p.Limit, p.Offset)
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		parts := map[int64][]app{}
+		q, args := f.where(advisory).query(sqlRepoParts)
 		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-			var i RepoImage
-			err := r.Scan(&i.Name, &i.App, &i.AppVersion)
-			out = append(out, i)
+			var part int64
+			var a app
+			err := r.Scan(&part, &a.name, &a.version)
+			parts[part] = append(parts[part], a)
 			return err
 		})
-		for n := range out {
-			if err == nil {
-				err = out[n].readTags(ctx, tx, project, advisory, f)
-			}
+		if err != nil {
+			return err
 		}
-		return err
+		return s.index.view(revision, func() {
+			out, total = s.index.repos(project, parts, f, p)
+		})
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list images by name: %w", err)
@@ -65,28 +60,54 @@ func (s *Store) RepoImages(ctx context.Context, project, advisory string, f Repo
 	return out, total, nil
 }
 
-func (f RepoFilter) where(project, advisory string) *where {
+func (f RepoFilter) where(advisory string) *where {
 	w := &where{}
-	w.add("v.advisory = ? AND i.project_id = ?", advisory, project)
-	w.contains("i.name", f.Name)
-	w.equal("i.id", f.ImageID)
+	w.add("v.advisory = ?", advisory)
 	w.contains("p.name", f.App)
 	return w
 }
 
-func (i *RepoImage) readTags(ctx context.Context, tx *sql.Tx, project, advisory string, f RepoFilter) error {
-	q, args := i.tagsWhere(project, f).query(sqlRepoTags, text(advisory), i.App, i.AppVersion)
-	return each(ctx, tx, q, args, func(r *sql.Rows) error {
-		var t RepoTag
-		err := r.Scan(&t.ImageID, &t.Version, &t.Size)
-		i.Tags = append(i.Tags, t)
-		return err
+// repos are the images of a project that have some parts, by name and what of
+// these parts they have. The caller holds the lock.
+func (x *index) repos(project string, parts map[int64][]app, f RepoFilter, p Page) (out []RepoImage, total int64) {
+	has := newBitmap(len(x.slots))
+	for part := range parts {
+		for _, at := range x.parts[part] {
+			has.set(at)
+		}
+	}
+	name, tags := "", map[app][]RepoTag{} // of the images with one name, which lie side by side
+	end := func() {
+		apps := slices.SortedFunc(maps.Keys(tags), func(a, b app) int {
+			return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.version, b.version))
+		})
+		for _, a := range apps {
+			if total >= p.Offset && total < p.Offset+p.Limit {
+				out = append(out, RepoImage{name, a.name, a.version, tags[a]})
+			}
+			total++
+		}
+		clear(tags)
+	}
+	isCalled := called(f.Name)
+	x.walk(project, func(m *picture, s *slot) {
+		if !has.has(m.slot) || !isCalled(m.name) || f.ImageID != "" && f.ImageID != m.id {
+			return
+		}
+		if m.name != name {
+			end()
+			name = m.name
+		}
+		seen := map[app]bool{}
+		for _, part := range s.parts {
+			for _, a := range parts[part] {
+				if !seen[a] {
+					seen[a] = true
+					tags[a] = append(tags[a], RepoTag{m.id, m.version, m.size})
+				}
+			}
+		}
 	})
-}
-
-func (i *RepoImage) tagsWhere(project string, f RepoFilter) *where {
-	w := &where{}
-	w.add("i.project_id = ? AND i.name = ?", project, i.Name)
-	w.equal("i.id", f.ImageID)
-	return w
+	end()
+	return out, total
 }

@@ -58,11 +58,9 @@ type runningKey struct{ image, agent, engine, container string }
 // of the index: in SQL that is a join of half the fleet for a vulnerability of a
 // base image.
 func (s *Store) VulContainers(ctx context.Context, project, advisory string, f VulContainerFilter, p Page) (out []VulContainer, total int64, err error) {
-	if err := s.index.refresh(ctx, s); err != nil {
-		return nil, 0, fmt.Errorf("list containers of vulnerability: %w", err)
-	}
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		found, err := s.exposed(ctx, tx, project, advisory, f)
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		out, total = nil, 0
+		found, err := s.exposed(ctx, tx, revision, project, advisory, f)
 		if err != nil || len(found) == 0 {
 			return err
 		}
@@ -115,7 +113,7 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 
 // exposed are the contents with running containers that a vulnerability
 // concerns, by id.
-func (s *Store) exposed(ctx context.Context, tx *sql.Tx, project, advisory string, f VulContainerFilter) ([]exposed, error) {
+func (s *Store) exposed(ctx context.Context, tx *sql.Tx, revision int64, project, advisory string, f VulContainerFilter) ([]exposed, error) {
 	type worst struct{ severity, firstSeen int64 }
 	parts := map[int64]worst{}
 	q, args := exposedWhere(advisory, f.Type).query(sqlConcernedParts)
@@ -130,7 +128,7 @@ func (s *Store) exposed(ctx context.Context, tx *sql.Tx, project, advisory strin
 		return nil, err
 	}
 	var out []exposed
-	s.index.running(project, maps.Keys(parts), func(sl *slot) {
+	err = s.index.running(project, revision, maps.Keys(parts), func(sl *slot) {
 		c := exposed{weighed: weighed{sl.content, int64(sl.images), int64(sl.running)}, severity: -1}
 		for _, part := range sl.parts {
 			if w, ok := parts[part]; ok {
@@ -144,6 +142,9 @@ func (s *Store) exposed(ctx context.Context, tx *sql.Tx, project, advisory strin
 			out = append(out, c)
 		}
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(out, func(a, b exposed) int { return cmp.Compare(a.id, b.id) })
 	if f.SeenFrom == nil && f.SeenTo == nil {
 		return out, nil
@@ -207,12 +208,12 @@ func readRunning(ctx context.Context, tx *sql.Tx, keys []runningKey) ([]VulConta
 }
 
 // running is like having for contents of which containers run.
-func (x *index) running(project string, parts iter.Seq[int64], do func(*slot)) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	x.having(project, parts, nil, func(s *slot) {
-		if s.running > 0 {
-			do(s)
-		}
+func (x *index) running(project string, revision int64, parts iter.Seq[int64], do func(*slot)) error {
+	return x.view(revision, func() {
+		x.having(project, parts, nil, func(s *slot) {
+			if s.running > 0 {
+				do(s)
+			}
+		})
 	})
 }
