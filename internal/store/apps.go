@@ -110,12 +110,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 				query, args := f.of(c.id, with, n, from)
 				err := each(ctx, tx, query, args, func(r *sql.Rows) error {
 					a := im
-					var policy string
-					var denied int64
-					err := r.Scan(&a.Type, &a.Name, &a.Version, &a.Path, &a.Layer, &policy, &a.VulNum, &denied)
-					if denied > 0 || version != "" && policy == version {
-						a.Compliant = new(denied == 0)
-					}
+					err := a.scan(r, version)
 					out = append(out, a)
 					return err
 				})
@@ -177,6 +172,17 @@ func readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, 
 		}
 	}
 	return places, nil
+}
+
+// scan reads a row of sqlPlacedApps; policy is the version of the deny list in use.
+func (a *AppPlace) scan(r *sql.Rows, policy string) error {
+	var judgedBy string
+	var denied int64
+	err := r.Scan(&a.Type, &a.Name, &a.Version, &a.Path, &a.Layer, &judgedBy, &a.VulNum, &denied)
+	if denied > 0 || policy != "" && judgedBy == policy {
+		a.Compliant = new(denied == 0)
+	}
+	return err
 }
 
 // readPlacedImages are the images of some contents, as rows without software.

@@ -136,6 +136,7 @@ func plans(project string) map[string]struct {
 	for name, f := range map[string]ImageSelector{"all": {}, "of one": {ID: "i"}, "named": {Name: "n", Version: "v"}} {
 		add("first that fails "+name, RuleKey{"r", "c", "s"}.where(project, f), sqlFailedFirst)
 	}
+	reportPlans(project, every, add, func(name, text string, args ...any) { out[name] = q{text, args} })
 	for i, statement := range dropChecks {
 		out["drop checks "+strconv.Itoa(i)] = q{statement, []any{1}}
 	}
@@ -310,10 +311,48 @@ func plans(project string) map[string]struct {
 		"uncounted":         {sqlUncounted, []any{10}},
 		"sizes":             {sqlSizes, []any{1}},
 		"set count":         {sqlSetCount, []any{1, 1, 1}},
+		"exports waiting":   {sqlExportsWaiting, []any{project}},
+		"old exports":       {sqlOldExports, []any{project, 10}},
+		"export":            {sqlExport, []any{"e"}},
+		"export file":       {sqlExportFile, []any{"f", 1}},
+		"export chunk":      {sqlExportChunk, []any{"f", 1}},
+		"expired exports":   {sqlExpiredExports, []any{1}},
+		"queue export file": {sqlQueueFile, []any{"e"}},
+		"drop export":       {sqlDropExport, []any{"e"}},
+		"drop pieces":       {sqlDropPieces, []any{"f", "f", 16}},
+		"free exports":      {sqlFreeExports, []any{1}},
+		"next export":       {sqlNextExport, nil},
+		"keep export":       {sqlKeepExport, []any{1, "e", "f"}},
+		"report rules":      {sqlReportRules, []any{1}},
+		"report risks":      {sqlReportRisks, []any{1}},
 	} {
 		out[name] = f
 	}
 	return out
+}
+
+// reportPlans are the queries of reports.
+func reportPlans(project string, every ImageFilter, add func(name string, w *where, statement string, args ...any), put func(name, text string, args ...any)) {
+	yes := true
+	for name, f := range map[string]ReportImages{
+		"all": {}, "filtered": {ImageFilter: every, IDs: []string{"a", "b"}, LatestVersion: true, HasMalware: &yes, HasUnsafe: &yes, Risky: &yes, SeverityLevel: "Low"},
+		"latest": {LatestVersion: true},
+	} {
+		add("report images "+name, f.after(project, ReportImage{}), sqlReportImages, 10)
+		for what, statement := range map[string]string{
+			"apps": sqlReportedApps, "files": sqlReportedFiles, "no files": sqlReportedNone, "denied": sqlReportedDenied, "malware": sqlReportedMalware,
+			"secrets": sqlReportedSecrets, "risks": sqlReportedRisks, "rules": sqlReportedRules,
+		} {
+			add("reported "+what+" "+name, f.where(project), statement)
+		}
+		q := ReportQuery{Images: f}
+		if name != "all" {
+			q.VulType, q.VulIDs = VulApp, []string{"a", "b"}
+		}
+		text, args := reportedFindings(project, q)
+		put("reported findings "+name, text, args...)
+		add("report findings "+name, ofContent("cp.content_id", 1, q.findings()), sqlReportFindings)
+	}
 }
 
 // TestQueryPlans fails if a query reads a whole table, apart from the page or
@@ -323,6 +362,7 @@ func TestQueryPlans(t *testing.T) {
 	own := map[string]bool{
 		"t": true, "counted": true, "worst": true, "d": true, "q": true, "CONSTANT": true,
 		"rematch_queue":  true, // work table
+		"export_drop":    true, // work table
 		"secret_recount": true, // work table
 		"path_revision":  true, // one row a project
 		"few":            true, // read by a partial index, which has nothing else

@@ -100,6 +100,8 @@ type Store struct {
 	reaches reaches
 	// leading says that this server re-matches for all servers of the database.
 	leading atomic.Bool
+	// exportAdded has a message when an export was accepted.
+	exportAdded chan struct{}
 }
 
 // Open opens the store, creates it if need be and brings its schema up to
@@ -110,7 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine,
-		rulesChanged: make(chan struct{}, 1), policyChanged: make(chan struct{}, 1),
+		rulesChanged: make(chan struct{}, 1), policyChanged: make(chan struct{}, 1), exportAdded: make(chan struct{}, 1),
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -69,6 +69,9 @@ func (s *Store) Run(ctx context.Context) {
 			if err := s.settleSecrets(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "settle secrets", "err", err)
 			}
+			if err := s.sweepExports(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "sweep exports", "err", err)
+			}
 		}
 	}
 }
