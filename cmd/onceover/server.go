@@ -23,6 +23,7 @@ import (
 	"github.com/onceover/onceover/internal/hss"
 	"github.com/onceover/onceover/internal/query"
 	"github.com/onceover/onceover/internal/scan"
+	"github.com/onceover/onceover/internal/sheet"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/wire"
 )
@@ -232,6 +233,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 	scanned := make(chan error, 1)
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
+	running.Go(func() { sheet.New(st, slog.Default()).Run(beside) })
 	running.Go(func() { advisories.watch(beside) })
 	running.Go(func() { watch.run(beside) })
 	running.Go(func() { advisories.refresh(beside) })
