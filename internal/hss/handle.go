@@ -110,8 +110,8 @@ func Operations() []Operation {
 
 // Handle makes an endpoint from the function of an operation. In is a struct
 // that decode fills: generated parameters (embedded), path parameters, and a
-// Body. Out is the generated answer; a nil pointer is an answer without
-// content.
+// Body. Out is the generated answer, or stream for one of bytes; a nil pointer is an
+// answer without content.
 func Handle[In, Out any](f func(ctx context.Context, c call, in *In) (*Out, error)) endpoint {
 	return func(r *http.Request, op *operation, c call) (any, error) {
 		var in In
@@ -144,6 +144,7 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 			return
 		}
 		out, err := run(r, op, c)
+		file, isFile := out.(*stream)
 		switch {
 		case err != nil:
 			a.fail(w, r, err)
@@ -151,6 +152,8 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 			// Clients take a success with a body of zero bytes, and
 			// choke on a lone newline.
 			w.WriteHeader(http.StatusOK)
+		case isFile:
+			file.serve(w, r)
 		default:
 			wire.WriteJSON(w, http.StatusOK, out)
 		}

@@ -61,4 +61,12 @@ func (a *api) routes() {
 	built["ListImageFiles"] = Handle(a.listImageFiles)
 	built["ListGlobalImageFiles"] = Handle(a.listGlobalImageFiles)
 	built["ShowImageFilesStat"] = Handle(a.showImageFilesStat)
+
+	built["BatchExportLocalVulTask"] = Handle(a.batchExportLocalVulTask)
+	built["BatchExportBaselineTask"] = Handle(a.batchExportBaselineTask)
+	built["ExportImageSecurityReportTask"] = Handle(a.exportImageSecurityReportTask)
+	built["ShowImageSecurityReportStatistic"] = Handle(a.showImageSecurityReportStatistic)
+	built["ListQueryExportTask"] = Handle(a.listQueryExportTask)
+	built["ShowLatestExportTaskByType"] = Handle(a.showLatestExportTaskByType)
+	built["ListDownloadExportedFile"] = Handle(a.listDownloadExportedFile)
 }

@@ -15,7 +15,7 @@ import (
 // for.
 var lists = map[string][]string{"a": {"a1", "a2", "b1"}, "b": {"b1", "b2"}, "empty": {}}
 
-func listOf(t string, p store.Page) ([]string, int64, error) {
+func have(t string, p store.Page) ([]string, int64, error) {
 	all, ok := lists[t]
 	if !ok {
 		return nil, 0, fault.New(fault.NotFound, "%s has none", t)
@@ -41,13 +41,13 @@ func TestListed(t *testing.T) {
 		{"one does not know", "x b", store.Page{Limit: 10}, "b1 b2", 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rows, total, err := listed(call{tenants: strings.Fields(tc.tenants), page: tc.page}, listOf)
+			rows, total, err := listed(call{tenants: strings.Fields(tc.tenants), page: tc.page}, have)
 			if got := strings.Join(rows, " "); err != nil || got != tc.want || total != tc.total {
 				t.Errorf("got %q of %d, %v; want %q of %d", got, total, err, tc.want, tc.total)
 			}
 		})
 	}
-	if _, _, err := listed(call{tenants: []string{"x", "y"}}, listOf); fault.CodeOf(err) != fault.NotFound {
+	if _, _, err := listed(call{tenants: []string{"x", "y"}}, have); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("nobody knows: got %v", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestMerged(t *testing.T) {
 		n    int
 	}
 	list := func(t string, p store.Page) ([]row, int64, error) {
-		names, total, err := listOf(t, p)
+		names, total, err := have(t, p)
 		var out []row
 		for _, name := range names {
 			out = append(out, row{name, 1})

@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 			})
 		}
 	}
-	if built != 42 {
+	if built != 49 {
 		t.Errorf("%d operations are built", built)
 	}
 }

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"archive/zip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	ohss "github.com/onceover/onceover/internal/hss"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
+	"github.com/onceover/onceover/internal/sheet"
 	"github.com/onceover/onceover/internal/store"
 )
 
@@ -74,6 +77,10 @@ func newServer(t *testing.T) *server {
 	if _, s.first, err = s.store.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	making, end := context.WithCancel(t.Context())
+	var makers sync.WaitGroup
+	makers.Go(func() { sheet.New(s.store, log).Run(making) })
+	t.Cleanup(func() { end(); makers.Wait() })
 	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Log: log})
 	api, projects, tokens := ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}), a.Users(a.ListProjects()), a.Tokens()
 	// As in the product, no http.ServeMux: it would redirect unclean paths.
