@@ -27,7 +27,7 @@ const packagesKey = "packages-0123456789abcdef"
 
 // world is a store with one project, one host, and images with some software.
 type world struct {
-	t *testing.T
+	t testing.TB
 	*store.Store
 	project string
 	now     time.Time
@@ -44,13 +44,24 @@ func (nothing) Package(report.Distro, report.Package) ([]report.Finding, error) 
 func (nothing) Keys(report.Distro, report.Package) []advisory.Key               { return nil }
 func (nothing) Warnings(report.Inventory) []string                              { return nil }
 
+// newWorld has some images, each with the packages of its layer.
 func newWorld(t *testing.T, images int) *world {
+	t.Helper()
+	var names [][]image.Ref
+	var layers []*report.LayerReport
+	for n := range images {
+		names, layers = append(names, []image.Ref{{Name: "=web", Tag: fmt.Sprint(n)}}), append(layers, layer(n))
+	}
+	return newWorldOf(t, nothing{}, names, layers)
+}
+
+func newWorldOf(t testing.TB, advisories store.Advisories, names [][]image.Ref, layers []*report.LayerReport) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)}
 	var err error
 	w.Store, err = store.Open(t.Context(), store.Config{
 		DataDir: t.TempDir(), SealKey: bytes.Repeat([]byte("k"), store.SealKeyBytes), Log: slog.New(slog.DiscardHandler),
-		Advisories: nothing{}, Now: func() time.Time { return w.now },
+		Advisories: advisories, Now: func() time.Time { return w.now },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,8 +81,8 @@ func newWorld(t *testing.T, images int) *world {
 		t.Fatal(err)
 	}
 	var states []fleet.ImageState
-	for n := range images {
-		states = append(states, fleet.ImageState{Engine: "docker", ConfigDigest: image.DigestOf(config(n)), Names: []image.Ref{{Name: "=web", Tag: fmt.Sprint(n)}}, Size: 1})
+	for n := range names {
+		states = append(states, fleet.ImageState{Engine: "docker", ConfigDigest: image.DigestOf(config(n)), Names: names[n], Size: 1})
 	}
 	sync := func() []fleet.Job {
 		resp, err := w.Sync(t.Context(), agent, fleet.SyncRequest{Host: fleet.Host{ID: "h", Name: "node", Engines: []fleet.Engine{{Name: "docker", Version: "1"}}},
@@ -86,11 +97,11 @@ func newWorld(t *testing.T, images int) *world {
 		t.Fatal(err)
 	}
 	for _, j := range sync() {
-		for n := range images {
+		for n := range names {
 			if image.DigestOf(config(n)) != j.ConfigDigest {
 				continue
 			}
-			if err := w.PutLayer(t.Context(), layer(n)); err != nil {
+			if err := w.PutLayer(t.Context(), layers[n]); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.Finish(t.Context(), agent, j.ID, fleet.FinishRequest{Image: &fleet.ImageReport{
