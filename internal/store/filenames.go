@@ -30,15 +30,17 @@ func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (map[i
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var missing []int64
-	wanted := map[int64]bool{}
 	for _, l := range lists {
-		wanted[l.id] = true
 		if _, ok := f.lists[l.id]; !ok {
 			missing = append(missing, l.id)
 		}
 	}
 	if len(missing) == 0 {
 		return f.lists, nil
+	}
+	wanted := map[int64]bool{}
+	for _, l := range lists {
+		wanted[l.id] = true
 	}
 	next := map[int64]string{} // readers have the old one
 	for id, names := range f.lists {

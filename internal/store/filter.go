@@ -191,7 +191,7 @@ func (w *where) digest(project, value string) {
 	if d, err := image.ParseDigest(value); err == nil {
 		value = string(d)
 	}
-	w.add("(c.config_digest = ? OR i.id IN (SELECT d.image_id FROM image_digest d WHERE d.project_id = ? AND d.digest = ?))", value, project, value)
+	w.add("i.id IN (SELECT d.image_id FROM image_digest d WHERE d.project_id = ? AND d.digest = ? UNION ALL SELECT e.id FROM content o CROSS JOIN image e WHERE o.project_id = ? AND o.config_digest = ? AND e.content_id = o.id)", project, value, project, value)
 }
 
 // in selects one of some numbers; none of them selects nothing.

@@ -142,6 +142,12 @@ type Vulnerability struct {
 
 // Vulnerabilities lists what was found over all images, worst first.
 func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter, p Page) (out []Vulnerability, total int64, err error) {
+	if s.inMemory(f) {
+		if out, total, err = s.vulnerabilitiesHeld(ctx, project, f, p); err != nil {
+			return nil, 0, fmt.Errorf("list vulnerabilities: %w", err)
+		}
+		return out, total, nil
+	}
 	w := vulnerabilitiesWhere(project, f)
 	err = s.inView(ctx, func(tx *sql.Tx) error {
 		q, args := w.query(sqlCountVuls)
@@ -233,6 +239,12 @@ type AffectedFilter struct {
 
 // Affected lists the images that one vulnerability concerns.
 func (s *Store) Affected(ctx context.Context, project, advisory string, f AffectedFilter, p Page) (out []Affected, total int64, err error) {
+	if s.inMemory(VulFilter{}) {
+		if out, total, err = s.affectedHeld(ctx, project, advisory, f, p); err != nil {
+			return nil, 0, fmt.Errorf("list affected images: %w", err)
+		}
+		return out, total, nil
+	}
 	w := &where{}
 	w.add("i.project_id = ? AND v.advisory = ?", project, advisory)
 	VulFilter{Type: f.Type, Severities: f.Severities}.add(w)

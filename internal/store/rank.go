@@ -76,6 +76,8 @@ type ranks struct {
 	parts      map[int64]bool    // that were read
 	revision   int64             // of the index when they were
 	lists      map[string]*rankList
+	held       map[string]*heldVuls
+	changes    int64 // of what is above
 }
 
 // A matchState is different after every batch of a re-match: a batch takes the
@@ -103,7 +105,7 @@ const (
 	sqlRankHeld   = `SELECT pt.id FROM part pt`
 	sqlPartsHeld  = `SELECT pt.id FROM part pt WHERE pt.id IN {in}`
 	sqlPartCounts = `SELECT DISTINCT pp.package_id, pp.part_id FROM part_package pp WHERE pp.part_id IN {in} AND pp.counted = 1`
-	sqlVulsIn     = `SELECT f.vul_id, f.package_id, f.severity, f.fix_state FROM finding f WHERE f.package_id IN {in}`
+	sqlVulsIn     = `SELECT f.vul_id, f.package_id, f.severity, f.fix_state, f.vul_type, f.first_seen FROM finding f WHERE f.package_id IN {in}`
 )
 
 // Ranked lists the advisories that concern something in a project. total is of
@@ -277,13 +279,24 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) erro
 		if r.revision == revision {
 			return nil
 		}
+		// The index may be ahead of this view: its newest parts come with the
+		// next one.
+		var seen int64
+		if err := tx.QueryRowContext(ctx, sqlRevision).Scan(&seen); err != nil {
+			return fmt.Errorf("read revision: %w", err)
+		}
 		if err := r.addParts(ctx, tx, g, parts); err != nil {
 			return err
 		}
-		r.revision = revision
+		r.revision = min(revision, seen)
+		r.changes++
 		return nil
 	}
-	revision := s.index.now()
+	var revision int64
+	if err := tx.QueryRowContext(ctx, sqlRevision).Scan(&revision); err != nil {
+		return fmt.Errorf("read revision: %w", err)
+	}
+	revision = min(revision, s.index.now())
 	vuls, err := readVulFacts(ctx, tx, nil, g)
 	if err != nil {
 		return err
@@ -304,6 +317,7 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) erro
 	}
 	r.vuls, r.partsOf, r.parts, r.lists = vuls, partsOf, held, map[string]*rankList{}
 	r.state, r.generation, r.revision = now, g.ID, revision
+	r.changes++
 	return nil
 }
 

@@ -29,7 +29,9 @@ type vulFact struct {
 type findingFact struct {
 	pkg      int64
 	severity int64 // report.SeverityRank
+	seen     int64 // first_seen, Unix milliseconds
 	fixed    bool
+	app      bool // VulApp, not VulLinux
 }
 
 // finding is v without a package.
@@ -62,7 +64,7 @@ func (v *vulFact) enrich(g Generation) {
 const (
 	sqlVulFacts     = `SELECT v.id, v.advisory, v.severity_from, v.score, v.summary, v.url, v.aliases FROM vulnerability v {which}`
 	sqlVulFactCVEs  = `SELECT e.vul_id, e.cve_id FROM vulnerability_cve e {which}`
-	sqlFindingFacts = `SELECT f.vul_id, f.package_id, f.severity, f.fix_state FROM finding f {which}`
+	sqlFindingFacts = `SELECT f.vul_id, f.package_id, f.severity, f.fix_state, f.vul_type, f.first_seen FROM finding f {which}`
 )
 
 // readVulFacts reads vulnerabilities with their CVEs and findings: some, or all
@@ -123,8 +125,8 @@ func readVulFacts(ctx context.Context, tx *sql.Tx, ids []int64, g Generation) (m
 }
 
 func scanFindingFact(r *sql.Rows) (vul int64, f findingFact, err error) {
-	var state string
-	err = r.Scan(&vul, &f.pkg, &f.severity, &state)
-	f.fixed = state == report.FixAvailable
+	var state, typ string
+	err = r.Scan(&vul, &f.pkg, &f.severity, &state, &typ, &f.seen)
+	f.fixed, f.app = state == report.FixAvailable, typ == VulApp
 	return vul, f, err
 }
