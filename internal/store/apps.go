@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -44,19 +45,19 @@ WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = 
 
 	sqlPlacedImages = `SELECT i.content_id, i.id, i.name, i.version, c.latest_scan_time FROM image i JOIN content c ON c.id = i.content_id WHERE i.content_id IN {in}
 ORDER BY i.content_id, i.name, i.version, i.id`
-	sqlPlacedApps = `SELECT p.type, p.name, p.version, pp.path, pt.layer, pt.policy,
+	sqlPlacedApps = `SELECT cp.content_id, p.type, p.name, p.version, pp.path, pt.layer, pt.policy,
 CASE pp.counted WHEN 1 THEN (SELECT COUNT(*) FROM finding f WHERE f.package_id = p.id) ELSE 0 END,
 (SELECT COUNT(*) FROM non_compliant d WHERE d.part_id = pp.part_id AND d.n = pp.n)
 FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN package p
 WHERE pt.id = cp.part_id AND pp.part_id = pt.id AND pp.declared = 0 AND p.id = pp.package_id AND {where}
-ORDER BY p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
+ORDER BY cp.content_id, p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
 )
 
-// of is the query of some places of one content, all of which lie in the parts
+// of is the query of some places of contents, all of which lie in the parts
 // named if there are any.
-func (f AppFilter) of(content int64, parts []int64, limit, offset int64) (query string, args []any) {
+func (f AppFilter) of(contents, parts []int64, limit, offset int64) (query string, args []any) {
 	w := &where{}
-	w.add("cp.content_id = ?", content)
+	w.add("cp.content_id IN " + numbers(contents))
 	if len(parts) > 0 {
 		w.add("cp.part_id IN " + numbers(parts))
 	}
@@ -98,8 +99,30 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 		if places != nil {
 			parts = s.index.partsOf(idsOf(page))
 		}
+		for group := range slices.Chunk(page, maxTogether) {
+			if places == nil {
+				break // each has many
+			}
+			// Few rows of each: they are read whole, for many at a time.
+			rows, err := f.readTogether(ctx, tx, group, parts, places, version)
+			if err != nil {
+				return err
+			}
+			for _, c := range group {
+				for i, im := range images[c.id] {
+					from := max(0, p.Offset-c.before-int64(i)*c.apps)
+					list, _ := PageOf(rows[c.id], Page{Offset: from, Limit: p.Limit - int64(len(out))})
+					for _, a := range list {
+						a.ImageID, a.ImageName, a.ImageVersion, a.ScanTime = im.ImageID, im.ImageName, im.ImageVersion, im.ScanTime
+						out = append(out, a)
+					}
+				}
+			}
+		}
+		if places != nil {
+			return nil
+		}
 		for _, c := range page {
-			with := slices.DeleteFunc(slices.Clone(parts[c.id]), func(p int64) bool { return places[p] == 0 })
 			for i, im := range images[c.id] {
 				// The rows of this image are numbered from c.before + i*c.apps.
 				from := max(0, p.Offset-c.before-int64(i)*c.apps)
@@ -107,10 +130,10 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 				if n <= 0 {
 					continue
 				}
-				query, args := f.of(c.id, with, n, from)
+				query, args := f.of([]int64{c.id}, nil, n, from)
 				err := each(ctx, tx, query, args, func(r *sql.Rows) error {
-					a := im
-					err := a.scan(r, version)
+					_, a, err := scanAppPlace(r, version)
+					a.ImageID, a.ImageName, a.ImageVersion, a.ScanTime = im.ImageID, im.ImageName, im.ImageVersion, im.ScanTime
 					out = append(out, a)
 					return err
 				})
@@ -125,6 +148,42 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 		return nil, 0, fmt.Errorf("list software of all images: %w", err)
 	}
 	return out, total, nil
+}
+
+// maxTogether is how many contents one statement is asked for the software of.
+const maxTogether = 64
+
+// readTogether reads the places that the filter selects of some contents, in the
+// order of lists.
+func (f AppFilter) readTogether(ctx context.Context, tx *sql.Tx, group []piled, parts map[int64][]int64, places map[int64]int64, version string) (map[int64][]AppPlace, error) {
+	with := map[int64]bool{}
+	for _, c := range group {
+		for _, p := range parts[c.id] {
+			if places[p] > 0 {
+				with[p] = true
+			}
+		}
+	}
+	out := map[int64][]AppPlace{}
+	query, args := f.of(idsOf(group), slices.Sorted(maps.Keys(with)), math.MaxInt64, 0)
+	err := each(ctx, tx, query, args, func(r *sql.Rows) error {
+		content, a, err := scanAppPlace(r, version)
+		out[content] = append(out[content], a)
+		return err
+	})
+	return out, err
+}
+
+// scanAppPlace reads a row of sqlPlacedApps; version is that of the deny list in
+// use.
+func scanAppPlace(r *sql.Rows, version string) (content int64, a AppPlace, err error) {
+	var policy string
+	var denied int64
+	err = r.Scan(&content, &a.Type, &a.Name, &a.Version, &a.Path, &a.Layer, &policy, &a.VulNum, &denied)
+	if denied > 0 || version != "" && policy == version {
+		a.Compliant = new(denied == 0)
+	}
+	return content, a, err
 }
 
 // denied is the query of the places that the deny list denies.
@@ -172,17 +231,6 @@ func readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, 
 		}
 	}
 	return places, nil
-}
-
-// scan reads a row of sqlPlacedApps; policy is the version of the deny list in use.
-func (a *AppPlace) scan(r *sql.Rows, policy string) error {
-	var judgedBy string
-	var denied int64
-	err := r.Scan(&a.Type, &a.Name, &a.Version, &a.Path, &a.Layer, &judgedBy, &a.VulNum, &denied)
-	if denied > 0 || policy != "" && judgedBy == policy {
-		a.Compliant = new(denied == 0)
-	}
-	return err
 }
 
 // readPlacedImages are the images of some contents, as rows without software.

@@ -42,13 +42,7 @@ type BaselineFilter struct {
 
 const (
 	sqlKnownBaseline = `SELECT 1 FROM baseline WHERE check_name = $1 LIMIT 1`
-	sqlRuleBaselines = `SELECT r.baseline_id, r.failed FROM baseline_rule r CROSS JOIN baseline b WHERE b.id = r.baseline_id AND r.rule_id = $1 AND b.check_name = $2 AND b.standard = $3`
 	sqlPageCovered   = `SELECT i.id, i.name, i.version, c.config_digest, i.size, c.latest_scan_time FROM image i CROSS JOIN content c WHERE c.id = i.content_id AND i.id IN {in}`
-	// Cross joins as in findings.go.
-	sqlFailedFirst = `SELECT i.content_id
-FROM baseline_rule r CROSS JOIN baseline b CROSS JOIN content_baseline h CROSS JOIN image i
-WHERE b.id = r.baseline_id AND h.baseline_id = b.id AND i.content_id = h.content_id AND {where}
-ORDER BY r.failed DESC, i.name, i.version, i.id LIMIT 1`
 )
 
 // baselineRules are the rules that images of some projects were asked, by
@@ -244,16 +238,6 @@ func (s *Store) ruleOf(ctx context.Context, k RuleKey) (*baseline.Rule, error) {
 	return r, s.knownBaseline(ctx, k.CheckName)
 }
 
-func (k RuleKey) where(project string, f ImageSelector) *where {
-	w := &where{}
-	w.add("r.rule_id = ?", k.Rule)
-	w.add("b.check_name = ?", k.CheckName)
-	w.add("b.standard = ?", k.Standard)
-	of := f.where(project)
-	w.add(of.text(), of.args...)
-	return w
-}
-
 // A RuleImage is an image that a rule was asked about.
 type RuleImage struct {
 	ImageID, Name, Version string
@@ -270,29 +254,11 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 		return nil, 0, err
 	}
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
-		answers := make([]int8, len(s.index.baselines.all())) // of each baseline: 0 none, 1 passed, 2 failed
-		err := each(ctx, tx, sqlRuleBaselines, []any{k.Rule, text(k.CheckName), k.Standard}, func(r *sql.Rows) error {
-			var id int64
-			var is bool
-			err := r.Scan(&id, &is)
-			if n := s.index.baselines.find(id); n >= 0 && int(n) < len(answers) && (failed == nil || *failed == is) {
-				answers[n] = 1 + int8(boolInt(is))
-			}
-			return err
-		})
+		answer, err := s.answerTo(ctx, tx, k, failed)
 		if err != nil {
 			return err
 		}
-		// An image has one set of answers for each baseline and standard.
-		answer := func(s *slot) int8 {
-			for _, n := range s.baselines {
-				if int(n) < len(answers) && answers[n] != 0 {
-					return answers[n]
-				}
-			}
-			return 0
-		}
-		page, n, err := s.index.images(project, revision, p, func(_ *picture, s *slot) bool { return answer(s) != 0 })
+		page, n, err := s.index.images(project, revision, p, func(_ *picture, s *slot) bool { return answer(s) != notAsked })
 		if err != nil {
 			return err
 		}
@@ -300,7 +266,7 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 		state := map[string]bool{}
 		err = s.index.view(revision, func() {
 			for _, m := range page {
-				state[m.id] = answer(&s.index.slots[s.index.byID[m.content]]) == 2
+				state[m.id] = answer(&s.index.slots[s.index.byID[m.content]]) == ruleFailed
 			}
 		})
 		if err != nil {
@@ -333,13 +299,28 @@ func (s *Store) RuleDetail(ctx context.Context, project string, k RuleKey, f Ima
 		return rule, nil, err
 	}
 	var content int64
-	q, args := k.where(project, f).query(sqlFailedFirst)
-	err = s.read.QueryRowContext(ctx, q, args...).Scan(&content)
-	if errors.Is(err, sql.ErrNoRows) {
-		return rule, nil, nil
-	}
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		answer, err := s.answerTo(ctx, tx, k, nil)
+		if err != nil {
+			return err
+		}
+		keep, best := f.keep(), notAsked
+		return s.index.view(revision, func() {
+			s.index.walk(project, func(m *picture, s *slot) {
+				if best == ruleFailed || !keep(m, s) {
+					return
+				}
+				if a := answer(s); a > best {
+					best, content = a, s.content
+				}
+			})
+		})
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("find image of a rule: %w", err)
+	}
+	if content == 0 {
+		return rule, nil, nil
 	}
 	im, err := s.keptBaseline(ctx, content)
 	if fault.CodeOf(err) == fault.Conflict {

@@ -87,3 +87,36 @@ type knownAnswers struct {
 	mu   sync.Mutex
 	byID map[int64]*answers
 }
+
+// What a content answers to a rule.
+const (
+	notAsked int8 = iota
+	rulePassed
+	ruleFailed
+)
+
+const sqlRuleBaselines = `SELECT r.baseline_id, r.failed FROM baseline_rule r CROSS JOIN baseline b WHERE b.id = r.baseline_id AND r.rule_id = $1 AND b.check_name = $2 AND b.standard = $3`
+
+// answerTo returns what contents answer to a rule; only those that failed or
+// passed if that is asked, the others as if they were not asked.
+func (s *Store) answerTo(ctx context.Context, tx *sql.Tx, k RuleKey, failed *bool) (func(*slot) int8, error) {
+	answers := make([]int8, len(s.index.baselines.all()))
+	err := each(ctx, tx, sqlRuleBaselines, []any{text(k.Rule), text(k.CheckName), k.Standard}, func(r *sql.Rows) error {
+		var id int64
+		var is bool
+		err := r.Scan(&id, &is)
+		if n := s.index.baselines.find(id); n >= 0 && int(n) < len(answers) && (failed == nil || *failed == is) {
+			answers[n] = rulePassed + int8(boolInt(is))
+		}
+		return err
+	})
+	// A content has one set of answers for each baseline and standard.
+	return func(s *slot) int8 {
+		for _, n := range s.baselines {
+			if int(n) < len(answers) && answers[n] != notAsked {
+				return answers[n]
+			}
+		}
+		return notAsked
+	}, err
+}

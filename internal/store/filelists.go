@@ -305,12 +305,12 @@ type fileLists struct {
 func (c *fileLists) of(ctx context.Context, tx *sql.Tx, x *index, project string) ([]fileList, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if lists, ok := c.projects[project]; ok && c.revision == x.now() {
+		return lists, nil
+	}
 	revision, parts := x.partsIn(project)
 	if c.projects == nil || c.revision != revision {
 		c.revision, c.projects = revision, map[string][]fileList{}
-	}
-	if lists, ok := c.projects[project]; ok {
-		return lists, nil
 	}
 	type seen struct {
 		all    int64

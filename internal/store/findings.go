@@ -41,6 +41,10 @@ const (
 	// for what they are, joins with conditions.
 	sqlCountFindings = `SELECT COUNT(*) FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f CROSS JOIN vulnerability v
 WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND v.id = f.vul_id AND {where}`
+	// The same where nothing is asked of the vulnerabilities: each finding has
+	// one.
+	sqlCountFindingsOf = `SELECT COUNT(*) FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
+WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND {where}`
 	sqlListFindings = `SELECT v.advisory, f.severity, v.summary, v.url, pt.layer, p.name, p.version, pp.path, f.vul_type, f.fix_state, f.fixed_version
 FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN finding f CROSS JOIN package p CROSS JOIN vulnerability v
 WHERE pt.id = cp.part_id AND pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND p.id = f.package_id AND v.id = f.vul_id AND {where}
@@ -106,7 +110,11 @@ func (s *Store) Findings(ctx context.Context, project, imageID string, f VulFilt
 	w := &where{}
 	w.add("cp.content_id = ?", content)
 	f.add(w)
-	total, err = s.list(ctx, w, sqlCountFindings, sqlListFindings, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
+	count := sqlCountFindings
+	if f.ID == "" && f.Name == "" {
+		count = sqlCountFindingsOf
+	}
+	total, err = s.list(ctx, w, count, sqlListFindings, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		var f Finding
 		err := r.Scan(&f.VulID, &f.Severity, &f.Summary, &f.URL, &f.Layer, &f.App, &f.Version, &f.Path, &f.Type, &f.FixState, &f.FixedVersion)
 		out = append(out, f)

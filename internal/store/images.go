@@ -139,6 +139,9 @@ type ImageKey struct {
 }
 
 func (k ImageKey) add(w *where, project, agentColumn string) {
+	if k != (ImageKey{AgentID: k.AgentID}) {
+		w.add("i.project_id = ?", project) // for the index of names
+	}
 	w.digest(project, k.Digest)
 	w.equal("i.name", k.Name)
 	w.equal("i.version", k.Version)

@@ -62,6 +62,9 @@ func plans(project string) map[string]struct {
 		f.add(w)
 		add("findings "+name, w, sqlListFindings, 10, 0)
 		add("count findings "+name, w, sqlCountFindings)
+		if f.ID == "" {
+			add("count findings of "+name, w, sqlCountFindingsOf)
+		}
 		w = vulnerabilitiesWhere(project, f)
 		text, all := listVuls(project, f, Page{Limit: 10})
 		out["vulnerabilities "+name] = q{text, all}
@@ -129,12 +132,9 @@ func plans(project string) map[string]struct {
 				text, all := f.named()
 				out["named packages "+name] = q{text, all}
 			}
-			text, all = f.of(1, []int64{1, 2}, 10, 0)
+			text, all = f.of([]int64{1, 2}, []int64{1, 2}, 10, 0)
 			out["software of one "+name] = q{text, all}
 		}
-	}
-	for name, f := range map[string]ImageSelector{"all": {}, "of one": {ID: "i"}, "named": {Name: "n", Version: "v"}} {
-		add("first that fails "+name, RuleKey{"r", "c", "s"}.where(project, f), sqlFailedFirst)
 	}
 	reportPlans(project, every, add, func(name, text string, args ...any) { out[name] = q{text, args} })
 	for i, statement := range dropChecks {
