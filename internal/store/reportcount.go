@@ -16,8 +16,8 @@ const (
 	// times as there are images.
 	reportedParts = `FROM (SELECT cp.part_id, COUNT(*) AS images ` + reportedImages + `CROSS JOIN content_part cp
 WHERE c.id = i.content_id AND cp.content_id = c.id AND {where} GROUP BY cp.part_id) t`
-	sqlReportedFindings = `SELECT COALESCE(CAST(SUM(t.images * (SELECT COUNT(*) FROM part_package pp CROSS JOIN finding f
-WHERE pp.part_id = t.part_id AND pp.counted = 1 AND f.package_id = pp.package_id {more})) AS BIGINT), 0) ` + reportedParts
+	sqlReportedFindings = `SELECT COALESCE(CAST(SUM(t.images) AS BIGINT), 0) ` + reportedParts + ` CROSS JOIN part_package pp CROSS JOIN finding f
+WHERE pp.part_id = t.part_id AND pp.counted = 1 AND f.package_id = pp.package_id {more}`
 	sqlReportedApps = `SELECT COALESCE(CAST(SUM(c.app_num) AS BIGINT), 0) ` + reportedImages + `WHERE c.id = i.content_id AND {where}`
 	// A part that was not counted yet has -1, which must not go into a sum.
 	sqlReportedFiles   = `SELECT COALESCE(CAST(SUM(t.images * fp.num) AS BIGINT), 0), COALESCE(MIN(fp.num), 0) ` + reportedParts + ` CROSS JOIN file_part fp WHERE fp.part_id = t.part_id`
@@ -74,11 +74,11 @@ func (s *Store) ReportNum(ctx context.Context, project string, q ReportQuery) (n
 	return n, nil
 }
 
-// reportedFindings counts findings: the conditions on them stand before those on
+// reportedFindings counts findings: the conditions on them stand after those on
 // images.
 func reportedFindings(project string, q ReportQuery) (string, []any) {
 	of, images := q.findings(), q.Images.where(project)
-	both := &where{parts: images.parts, args: slices.Concat(of.args, images.args)}
+	both := &where{parts: images.parts, args: slices.Concat(images.args, of.args)}
 	return both.query(strings.Replace(sqlReportedFindings, "{more}", of.more(), 1))
 }
 
