@@ -179,8 +179,8 @@ func (a *api) report(ctx context.Context, c call, kind string, b *BatchExportSwr
 		f.IDs = []string{id}
 	}
 	ids := listOf(b.ImageIdList)
-	if len(ids) > maxImageList {
-		return q, fault.New(fault.Invalid, "%d images are listed: the limit is %d", len(ids), maxImageList)
+	if n := max(len(ids), len(q.VulIDs), len(q.RiskIDs)); n > maxImageList {
+		return q, fault.New(fault.Invalid, "%d images, vulnerabilities or rules are listed: the limit is %d", n, maxImageList)
 	}
 	foreign := value(b.Namespace) != "" || value(b.InstanceName) != "" || value(b.InstanceId) != "" || value(b.CicdName) != ""
 	switch {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,6 +172,51 @@ func testExportIsMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.noExports()
+}
+
+func TestExportIsLeasedOnce(t *testing.T) { onEngines(t, testExportIsLeasedOnce) }
+
+// Two servers on one database never make the same file.
+func testExportIsLeasedOnce(t *testing.T) {
+	w := newWorld(t)
+	const tasks = 12
+	for range tasks {
+		w.addExport()
+	}
+	first, second := w.Store, (*Store)(nil)
+	w.open()
+	second, w.Store = w.Store, first
+	t.Cleanup(func() { _ = second.Close() })
+	ids := make(chan string, 2*tasks)
+	var servers sync.WaitGroup
+	for _, s := range []*Store{first, second} {
+		servers.Go(func() {
+			for {
+				e, err := s.LeaseExport(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				if err != nil || e == nil {
+					return
+				}
+				ids <- e.ID
+			}
+		})
+	}
+	servers.Wait()
+	close(ids)
+	leased := map[string]int{}
+	for id := range ids {
+		leased[id]++
+	}
+	for id, n := range leased {
+		if n != 1 {
+			t.Errorf("%s is leased %d times", id, n)
+		}
+	}
+	if len(leased) != tasks {
+		t.Errorf("%d of %d are leased", len(leased), tasks)
+	}
 }
 
 func TestExportThatKills(t *testing.T) { onEngines(t, testExportThatKills) }

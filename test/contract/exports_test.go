@@ -414,6 +414,10 @@ func TestExportErrors(t *testing.T) {
 		return err
 	}
 	all := new(true)
+	var long []string
+	for n := range 10_241 {
+		long = append(long, fmt.Sprint(n))
+	}
 	for name, tc := range map[string]struct {
 		err    error
 		status int
@@ -424,6 +428,8 @@ func TestExportErrors(t *testing.T) {
 		"less than nothing":        {vuls(-1, &model.BatchExportLocalVulInfoRequestInfo{OperateAll: all}), 400, "HSS.0001"},
 		"no such type":             {vuls(1, &model.BatchExportLocalVulInfoRequestInfo{OperateAll: all, VulType: new("x")}), 400, "HSS.0001"},
 		"no such handling":         {vuls(1, &model.BatchExportLocalVulInfoRequestInfo{OperateAll: all, HandleStatus: new("x")}), 400, "HSS.0001"},
+		"too many images":          {vuls(1, &model.BatchExportLocalVulInfoRequestInfo{ImageIdList: &long}), 400, "HSS.0001"},
+		"too many vulnerabilities": {vuls(1, &model.BatchExportLocalVulInfoRequestInfo{OperateAll: all, VulIdList: &long}), 400, "HSS.0001"},
 		"an unknown image":         {vuls(1, &model.BatchExportLocalVulInfoRequestInfo{ImageIdList: &[]string{s.imageID(web), "x"}}), 400, "HSS.0011"},
 		"no such report":           {report(model.ExportImageSecurityReportTaskRequestInfo{OperateAll: true, SecurityReportType: "x", ImageType: new("local_image")}), 400, "HSS.0001"},
 		"no report":                {report(model.ExportImageSecurityReportTaskRequestInfo{OperateAll: true, ImageType: new("local_image")}), 400, "HSS.0001"},
