@@ -17,7 +17,7 @@ const (
 	recentEnds = 50
 	// reachAge is how long it is remembered which hosts a task waits for:
 	// with many images that is the dear part of listing a task.
-	reachAge = 10 * time.Second
+	reachAge = 30 * time.Second
 	// maxReach is how many tasks are remembered.
 	maxReach = 1000
 	// maxReasons is how many reasons a task names why its images failed.
@@ -53,12 +53,21 @@ type reaches struct {
 	byTask map[string]reach
 }
 
-func (r *reaches) get(task string, now int64) (reach, bool) {
+// get is what is known of a task. ok is false for the one who is to find it out
+// anew; the others are content with what was known while he does.
+func (r *reaches) get(task string, now int64) (v reach, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v, ok := r.byTask[task]
+	if v, ok = r.byTask[task]; !ok {
+		return v, false
+	}
 	age := now - v.at
-	return v, ok && age >= 0 && age < reachAge.Milliseconds()
+	if age >= 0 && age < reachAge.Milliseconds() {
+		return v, true
+	}
+	v.at = now
+	r.byTask[task] = v
+	return v, false
 }
 
 func (r *reaches) put(task string, v reach) {

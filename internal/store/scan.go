@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,11 +52,12 @@ type ScanImage struct{ ID, Digest, Name, Version string }
 
 const (
 	sqlSelectImages = `SELECT i.id, i.content_id, i.name, i.version, i.non_scan_reason, c.scan_status FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id`
-	sqlActiveJob    = `SELECT COUNT(*) FROM scan_job WHERE content_id = $1 AND state IN ('waiting', 'leased')`
+	sqlActiveJobs   = `SELECT content_id FROM scan_job WHERE content_id IN {in} AND state IN ('waiting', 'leased')`
 	sqlInsertTask   = `INSERT INTO scan_task (id, project_id, name, task_type, state, scan_scope, rate_limit, is_all, total_num, success_num, failed_num, risky_num, failed_reason, created_at, ended_at, created_by, policy_id) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, 0, 0, 0, '', $9, 0, $10, $11)`
-	sqlInsertJob    = `INSERT INTO scan_job (id, task_id, project_id, content_id, state, agent_id, lease_until, attempts, not_before, failure, message, created_at, ended_at) VALUES ($1, $2, $3, $4, 'waiting', '', 0, 0, $5, '', '', $6, 0)`
-	sqlInsertImage  = `INSERT INTO task_image (task_id, image_id, job_id, name, version) VALUES ($1, $2, $3, $4, $5)`
-	sqlQueueContent = `UPDATE content SET prior_status = scan_status, scan_status = 'waiting' WHERE id = $1`
+	sqlInsertJob    = `INSERT INTO scan_job (id, task_id, project_id, content_id, state, agent_id, lease_until, attempts, not_before, failure, message, created_at, ended_at) VALUES`
+	sqlInsertImage  = `INSERT INTO task_image (task_id, image_id, job_id, name, version) VALUES`
+	sqlQueueContent = `UPDATE content SET prior_status = scan_status, scan_status = 'waiting' WHERE id IN {in}`
+	sqlHoldersOf    = `SELECT DISTINCT h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id WHERE i.content_id IN {in}`
 
 	sqlOldTasks       = `SELECT id FROM scan_task WHERE project_id = $1 AND state <> 'running' ORDER BY created_at DESC, id DESC LIMIT 1000 OFFSET $2`
 	sqlDropTaskImages = `DELETE FROM task_image WHERE task_id = $1`
@@ -63,8 +66,9 @@ const (
 	sqlDropTask       = `DELETE FROM scan_task WHERE id = $1`
 
 	sqlTaskState   = `SELECT state FROM scan_task WHERE id = $1 AND project_id = $2`
-	sqlTaskJobs    = `SELECT id, content_id, agent_id FROM scan_job WHERE task_id = $1 AND state IN ('waiting', 'leased')`
-	sqlUnqueue     = `UPDATE content SET scan_status = prior_status WHERE id = $1`
+	sqlTaskAgents  = `SELECT DISTINCT agent_id FROM scan_job WHERE task_id = $1 AND state = 'leased'`
+	sqlUnqueue     = `UPDATE content SET scan_status = prior_status WHERE id IN (SELECT j.content_id FROM scan_job j WHERE j.task_id = $1 AND j.state IN ('waiting', 'leased'))`
+	sqlStopJobs    = `UPDATE scan_job SET state = 'stopped', failure = '', message = '', agent_id = '', lease_until = 0, ended_at = $1 WHERE task_id = $2 AND state IN ('waiting', 'leased')`
 	sqlTaskStopped = `UPDATE scan_task SET state = 'stopped', ended_at = $1 WHERE id = $2`
 )
 
@@ -198,62 +202,64 @@ func readSelected(ctx context.Context, tx *sql.Tx, w *where) ([]selected, error)
 
 // idleImages leaves out the images whose content has a job already.
 func idleImages(ctx context.Context, tx *sql.Tx, images []selected) ([]selected, error) {
-	busy := map[int64]bool{}
-	var out []selected
-	for _, i := range images {
-		b, ok := busy[i.content]
-		if !ok {
-			var n int64
-			if err := tx.QueryRowContext(ctx, sqlActiveJob, i.content).Scan(&n); err != nil {
-				return nil, fmt.Errorf("look for jobs: %w", err)
-			}
-			b = n > 0
-			busy[i.content] = b
-		}
-		if !b {
-			out = append(out, i)
-		}
+	contents := make([]int64, len(images))
+	for n, i := range images {
+		contents[n] = i.content
 	}
-	return out, nil
+	slices.Sort(contents)
+	busy := map[int64]bool{}
+	err := eachIn(ctx, tx, sqlActiveJobs, slices.Compact(contents), func(r *sql.Rows) error {
+		var content int64
+		err := r.Scan(&content)
+		busy[content] = true
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for jobs: %w", err)
+	}
+	return slices.DeleteFunc(images, func(i selected) bool { return busy[i.content] }), nil
 }
 
 // queue makes one job for each content and returns the agents that can take
 // one. A rate limit spreads the jobs over time.
 func queue(ctx context.Context, tx *sql.Tx, task, project string, images []selected, rate, now int64) ([]string, error) {
-	jobs := map[int64]string{}
-	var wake []string
-	seen := map[string]bool{}
+	ids := map[int64]string{}
+	var contents []int64
+	var jobs, rows [][]any
 	for _, i := range images {
-		job, ok := jobs[i.content]
+		job, ok := ids[i.content]
 		if !ok {
 			job = uuid.NewString()
 			notBefore := now
 			if rate > 0 {
 				notBefore += int64(len(jobs)) * msPerHour / rate
 			}
-			jobs[i.content] = job
-			if _, err := tx.ExecContext(ctx, sqlInsertJob, job, task, project, i.content, notBefore, now); err != nil {
-				return nil, fmt.Errorf("create job: %w", err)
-			}
-			if _, err := tx.ExecContext(ctx, sqlQueueContent, i.content); err != nil {
-				return nil, fmt.Errorf("set scan status: %w", err)
-			}
-			holders, err := readStrings(ctx, tx, sqlContentHolders, i.content)
-			if err != nil {
-				return nil, err
-			}
-			for _, h := range holders {
-				if !seen[h] {
-					seen[h] = true
-					wake = append(wake, h)
-				}
-			}
+			ids[i.content] = job
+			contents = append(contents, i.content)
+			jobs = append(jobs, []any{job, task, project, i.content, jobWaiting, "", 0, 0, notBefore, "", "", now, 0})
 		}
-		if _, err := tx.ExecContext(ctx, sqlInsertImage, task, i.id, job, i.name, i.version); err != nil {
-			return nil, fmt.Errorf("store image of task: %w", err)
-		}
+		rows = append(rows, []any{task, i.id, job, i.name, i.version})
 	}
-	return wake, nil
+	if err := putRows(ctx, tx, sqlInsertJob, "", jobs); err != nil {
+		return nil, fmt.Errorf("create jobs: %w", err)
+	}
+	if err := putRows(ctx, tx, sqlInsertImage, "", rows); err != nil {
+		return nil, fmt.Errorf("store images of task: %w", err)
+	}
+	if err := execIn(ctx, tx, sqlQueueContent, contents); err != nil {
+		return nil, fmt.Errorf("set scan status: %w", err)
+	}
+	seen := map[string]bool{}
+	err := eachIn(ctx, tx, sqlHoldersOf, contents, func(r *sql.Rows) error {
+		var agent string
+		err := r.Scan(&agent)
+		seen[agent] = true
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read hosts: %w", err)
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
 // trimTasks forgets the oldest tasks that have ended, beyond as many as are to
@@ -286,34 +292,24 @@ func (s *Store) StopTask(ctx context.Context, project, taskID string, by Actor) 
 		if err != nil {
 			return nil, fmt.Errorf("read task: %w", err)
 		}
-		type active struct {
-			id, agent string
-			content   int64
+		if wake, err = readStrings(ctx, tx, sqlTaskAgents, taskID); err != nil {
+			return nil, err
 		}
-		var jobs []active
-		err = each(ctx, tx, sqlTaskJobs, []any{taskID}, func(r *sql.Rows) error {
-			var a active
-			err := r.Scan(&a.id, &a.content, &a.agent)
-			jobs = append(jobs, a)
-			return err
-		})
+		// All at once: a task may have 100,000 jobs, and others wait.
+		if _, err := tx.ExecContext(ctx, sqlUnqueue, taskID); err != nil {
+			return nil, fmt.Errorf("set scan status: %w", err)
+		}
+		res, err := tx.ExecContext(ctx, sqlStopJobs, now, taskID)
 		if err != nil {
-			return nil, fmt.Errorf("read task's jobs: %w", err)
+			return nil, fmt.Errorf("stop jobs: %w", err)
 		}
-		for _, j := range jobs {
-			if err := endJob(ctx, tx, j.id, taskID, jobStopped, "", "", false, now); err != nil {
-				return nil, err
-			}
-			if _, err := tx.ExecContext(ctx, sqlUnqueue, j.content); err != nil {
-				return nil, fmt.Errorf("set scan status: %w", err)
-			}
-			if j.agent != "" {
-				wake = append(wake, j.agent)
-			}
+		stopped, err := res.RowsAffected()
+		if err != nil {
+			return nil, fmt.Errorf("stop jobs: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, sqlTaskStopped, now, taskID); err != nil {
 			return nil, fmt.Errorf("stop task: %w", err)
 		}
-		return wake, logStopped(ctx, tx, project, taskID, by, len(jobs), now)
+		return wake, logStopped(ctx, tx, project, taskID, by, int(stopped), now)
 	})
 }
