@@ -61,6 +61,7 @@ const (
 	sqlCountLog = `SELECT COUNT(*) FROM image_log l WHERE {where}`
 	sqlListLog  = `SELECT l.project_id, l.id, l.at, l.event_type, l.event_name, l.resource_type, l.resource_name, l.source_ip, l.user_name, l.content
 FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?`
+	sqlFirstLog  = `SELECT COALESCE(MIN(id), 1) FROM image_log WHERE project_id = $1`
 	sqlLastLog   = `SELECT COALESCE(MAX(id), 0) FROM image_log WHERE project_id = $1`
 	sqlPutLog    = `INSERT INTO image_log (project_id, id, at, event_type, event_name, resource_type, resource_name, source_ip, user_name, content) VALUES`
 	sqlForgetLog = `DELETE FROM image_log WHERE project_id = $1 AND id <= $2`
@@ -68,18 +69,40 @@ FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?`
 
 // ImageLog lists what happened to the images of a project, newest first.
 func (s *Store) ImageLog(ctx context.Context, project string, f LogFilter, p Page) (out []LogEntry, total int64, err error) {
-	total, err = s.list(ctx, f.where(project), sqlCountLog, sqlListLog, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var e LogEntry
-		var of string
-		err := r.Scan(&of, &e.N, &e.At, &e.Type, &e.Name, &e.ResourceType, &e.Resource, &e.By.IP, &e.By.Name, &e.Content)
-		e.ID = fmt.Sprintf("%016x", rowID("image_log", of, strconv.FormatInt(e.N, 10)))
-		out = append(out, e)
-		return err
+	err = s.inView(ctx, func(tx *sql.Tx) (err error) {
+		if total, err = countLog(ctx, tx, project, f); err != nil {
+			return err
+		}
+		q, args := f.where(project).query(sqlListLog, p.Limit, p.Offset)
+		return each(ctx, tx, q, args, func(r *sql.Rows) error {
+			var e LogEntry
+			var of string
+			err := r.Scan(&of, &e.N, &e.At, &e.Type, &e.Name, &e.ResourceType, &e.Resource, &e.By.IP, &e.By.Name, &e.Content)
+			e.ID = fmt.Sprintf("%016x", rowID("image_log", of, strconv.FormatInt(e.N, 10)))
+			out = append(out, e)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list image log: %w", err)
 	}
 	return out, total, nil
+}
+
+// countLog counts entries. Without a filter they need not be read: the numbers of
+// a project have no gaps.
+func countLog(ctx context.Context, tx *sql.Tx, project string, f LogFilter) (n int64, err error) {
+	if f != (LogFilter{}) {
+		q, args := f.where(project).query(sqlCountLog)
+		err := tx.QueryRowContext(ctx, q, args...).Scan(&n)
+		return n, err
+	}
+	var first int64
+	if err := tx.QueryRowContext(ctx, sqlFirstLog, project).Scan(&first); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRowContext(ctx, sqlLastLog, project).Scan(&n)
+	return n - first + 1, err
 }
 
 func (f LogFilter) where(project string) *where {

@@ -239,6 +239,7 @@ func plans(project string) map[string]struct {
 		"named weak":        {sqlNamedWeak, []any{"u"}},
 		"baselines of rule": {sqlRuleBaselines, []any{"r", "c", "s"}},
 		"risk totals":       {sqlRiskTotals, []any{project}},
+		"start of log":      {sqlFirstLog, []any{project}},
 		"end of log":        {sqlLastLog, []any{project}},
 		"forget log":        {sqlForgetLog, []any{project, 1}},
 		"names of job":      {sqlJobNames, []any{"j"}},
