@@ -176,9 +176,12 @@ func value(p hss.Param, values map[string]string, rng *rand.Rand) string {
 // values are those of one image, host, vulnerability and rule, drawn anew for
 // each request.
 func (a *asker) values() map[string]string {
-	i := a.rng.IntN(len(a.fleet.Images))
-	m := a.fleet.Images[i]
 	h := a.rng.IntN(len(a.fleet.Hosts))
+	i := a.rng.IntN(len(a.fleet.Images))
+	if held := a.fleet.Hosts[h].Images; len(held) > 0 {
+		i = int(held[a.rng.IntN(len(held))]) // some keys name an image and a host that has it
+	}
+	m := a.fleet.Images[i]
 	n := a.rng.IntN(12)
 	v := a.vuls[a.rng.IntN(len(a.vuls))]
 	r := a.rules[a.rng.IntN(len(a.rules))]
@@ -195,6 +198,6 @@ func (a *asker) values() map[string]string {
 		"check_name": r.check, "check_type": r.check, "standard": r.standard, "check_rule_id": r.rule, "rule_id": buildRiskIDs[a.rng.IntN(len(buildRiskIDs))],
 		"task_id": fmt.Sprintf("%08x-0000-8000-8000-000000000000", task), "task_name": fmt.Sprintf("_%d", task),
 		"file_path": fmt.Sprintf("app-%d/", n), "file_name": fmt.Sprintf("tool-%d-", task), "malware_name": "miner", "user_name": fmt.Sprintf("user%d", n),
-		"handle_status": "unhandled", "is_handled": "false",
+		"handle_status": "unhandled", "is_handled": "false", "resource_name": m.Name, "event_name": "scan_succeeded", "event_type": "scan", "source_ip": "192.0.2.1",
 	}
 }

@@ -67,5 +67,25 @@ func taskTables(f *fleetmodel.Fleet) []table {
 			m := f.Images[t.first+n]
 			return []any{t.id, imageID(t.first + n), jobID(t, n), m.Name, m.Tag}
 		})},
+		logTable(f),
 	}
+}
+
+// loggedEvents is as much as the log of a project keeps.
+const loggedEvents = 20_000
+
+// logTable is a full image log: what agents report, and requests of clients now
+// and then.
+func logTable(f *fleetmodel.Fleet) table {
+	return table{"image_log", "project_id, id, at, event_type, event_name, resource_type, resource_name, source_ip, user_name, content", each(loggedEvents, func(i int) []any {
+		h, m := i%len(f.Hosts), f.Images[i*7%len(f.Images)]
+		kind, name, ip, user := "scan", "scan_succeeded", fmt.Sprintf("10.%d.%d.%d", h>>16, h>>8&255, h&255), fmt.Sprintf("agent node-%05d", h)
+		switch {
+		case i%20 == 0:
+			name, ip, user = "scan_requested", "192.0.2.1", fmt.Sprintf("user%d", i%12)
+		case i%3 == 0:
+			kind, name = "image", "image_appeared"
+		}
+		return []any{benchProject, int64(i + 1), loadedAt - int64(loggedEvents-i)*12_000, kind, name, "image", m.Name + ":" + m.Tag, ip, user, "About " + m.Name + "."}
+	})}
 }
