@@ -42,6 +42,7 @@ func (x *index) share(s *slot, pictures []*picture) {
 		}
 	}
 	one(&s.status)
+	one(&s.level)
 	for _, p := range pictures {
 		one(&p.name)
 		one(&p.version)

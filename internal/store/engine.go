@@ -42,11 +42,12 @@ type engine struct {
 // A trigger sees to it, since most of these statements change the state of few
 // of the contents that they write. It belongs to the program and not to the
 // migrations, because the two engines have no word of it in common.
-const stateChanges = `OLD.scan_status <> NEW.scan_status OR OLD.latest_scan_time <> NEW.latest_scan_time OR (OLD.vul_num > 0) <> (NEW.vul_num > 0)`
+const stateChanges = `OLD.scan_status <> NEW.scan_status OR OLD.latest_scan_time <> NEW.latest_scan_time OR OLD.severity_level <> NEW.severity_level OR (OLD.vul_num > 0) <> (NEW.vul_num > 0)`
 
 var sqliteEngine = engine{
 	name: "sqlite", dialect: goose.DialectSQLite3,
-	tune: `CREATE TRIGGER IF NOT EXISTS content_revised AFTER UPDATE OF scan_status, latest_scan_time, vul_num ON content WHEN ` + stateChanges + `
+	tune: `DROP TRIGGER IF EXISTS content_revised;
+CREATE TRIGGER content_revised AFTER UPDATE OF scan_status, latest_scan_time, severity_level, vul_num ON content WHEN ` + stateChanges + `
 BEGIN
 UPDATE matching SET revision = revision + 1 WHERE id = 1;
 UPDATE content SET revision = (SELECT revision FROM matching WHERE id = 1) WHERE id = NEW.id;
@@ -64,6 +65,8 @@ var postgresEngine = engine{
 	// indexes: a third of the time.
 	//
 	// A transaction counts the revision once: each time would leave a dead row.
+	// A trigger that is there is left alone, for to make it waits for all who
+	// read. One that follows more has another name.
 	tune: `ALTER TABLE content SET (fillfactor = 50);
 CREATE OR REPLACE FUNCTION content_revised() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -75,8 +78,9 @@ END IF;
 RETURN NEW;
 END $$;
 DO $$ BEGIN
-IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'content_revised' AND tgrelid = 'content'::regclass) THEN
-CREATE TRIGGER content_revised BEFORE UPDATE OF scan_status, latest_scan_time, vul_num ON content FOR EACH ROW WHEN (` + stateChanges + `) EXECUTE FUNCTION content_revised();
+IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'content_state' AND tgrelid = 'content'::regclass) THEN
+DROP TRIGGER IF EXISTS content_revised ON content; -- of a program that followed less
+CREATE TRIGGER content_state BEFORE UPDATE OF scan_status, latest_scan_time, severity_level, vul_num ON content FOR EACH ROW WHEN (` + stateChanges + `) EXECUTE FUNCTION content_revised();
 END IF;
 END $$`,
 	size:    `SELECT pg_database_size(current_database())`,

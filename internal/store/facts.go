@@ -11,6 +11,7 @@ import (
 // checks have found.
 type facts struct {
 	status  string // scan_status
+	level   string // severity_level
 	hasVul  bool
 	scanned int64 // latest_scan_time
 	// baselines are the sets of answers that the content gave, risks the rules

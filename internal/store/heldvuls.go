@@ -85,6 +85,15 @@ func (s *Store) heldVuls(ctx context.Context, tx *sql.Tx, project string, revisi
 	return h, nil
 }
 
+// find is an advisory by its id, nil if it concerns nothing.
+func (h *heldVuls) find(advisory string) *heldVul {
+	i, ok := slices.BinarySearchFunc(h.list, text(advisory), func(v heldVul, id string) int { return strings.Compare(v.advisory, id) })
+	if !ok {
+		return nil
+	}
+	return &h.list[i]
+}
+
 // findingHolds reports whether a finding is of the type and the severities.
 func (f VulFilter) findingHolds(x findingFact) bool {
 	return (f.Type == "" || x.app == (f.Type == VulApp) && (f.Type == VulApp || f.Type == VulLinux)) &&
@@ -252,11 +261,10 @@ func (s *Store) affectedHeld(ctx context.Context, project, advisory string, f Af
 		if err != nil {
 			return err
 		}
-		i, ok := slices.BinarySearchFunc(h.list, text(advisory), func(v heldVul, id string) int { return strings.Compare(v.advisory, id) })
-		if !ok {
+		v := h.find(advisory)
+		if v == nil {
 			return nil
 		}
-		v := &h.list[i]
 		concerned := newBitmap(0)
 		err = s.index.view(revision, func() {
 			concerned = newBitmap(len(s.index.slots))
@@ -290,6 +298,25 @@ func (s *Store) affectedHeld(ctx context.Context, project, advisory string, f Af
 		return err
 	})
 	return out, total, err
+}
+
+// worstOfParts is the worst severity and the first sight of the findings in each
+// part.
+func (v *heldVul) worstOfParts(f VulFilter) map[int64]findingFact {
+	out := map[int64]findingFact{}
+	for i, x := range v.findings {
+		if !f.findingHolds(x) {
+			continue
+		}
+		for _, p := range v.parts[i] {
+			worst := x
+			if w, ok := out[p]; ok {
+				worst.severity, worst.seen = max(w.severity, x.severity), min(w.seen, x.seen)
+			}
+			out[p] = worst
+		}
+	}
+	return out
 }
 
 // worstIn is the worst severity and the first sight of the findings in some

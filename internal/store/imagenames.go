@@ -17,8 +17,6 @@ type ImageName struct {
 
 const (
 	sqlImageHeldBy = `SELECT COUNT(*) FROM image i JOIN content c ON c.id = i.content_id JOIN image_host h ON h.image_id = i.id WHERE {where}`
-	sqlRiskTotals  = `SELECT COUNT(*), COUNT(CASE c.severity_level WHEN 'High' THEN 1 END), COUNT(CASE WHEN c.severity_level IN ('High', 'Medium', 'Low') THEN 1 END),
-COUNT(CASE c.latest_scan_time WHEN 0 THEN 1 END) FROM image i JOIN content c ON c.id = i.content_id WHERE i.project_id = $1`
 )
 
 // ImageNames lists images by name and version; keyword is a part of
@@ -91,7 +89,17 @@ type RiskTotals struct{ All, High, Risky, Unscanned int64 }
 // RiskTotals counts the images of a project: all, those with high risk, those
 // with any, and those of which no scan has succeeded yet.
 func (s *Store) RiskTotals(ctx context.Context, project string) (out RiskTotals, err error) {
-	err = s.read.QueryRowContext(ctx, sqlRiskTotals, project).Scan(&out.All, &out.High, &out.Risky, &out.Unscanned)
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
+		out = RiskTotals{}
+		return s.index.view(revision, func() {
+			s.index.walk(project, func(_ *picture, c *slot) {
+				out.All++
+				out.High += boolInt(c.level == "High")
+				out.Risky += boolInt(c.level == "High" || c.level == "Medium" || c.level == "Low")
+				out.Unscanned += boolInt(c.scanned == 0)
+			})
+		})
+	})
 	if err != nil {
 		return RiskTotals{}, fmt.Errorf("count images at risk: %w", err)
 	}

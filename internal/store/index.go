@@ -60,8 +60,8 @@ type slot struct {
 
 const (
 	sqlRevision       = `SELECT revision FROM matching WHERE id = 1`
-	sqlRevised        = `SELECT c.id, c.project_id, c.files, c.app_num, c.scan_status, c.latest_scan_time, c.vul_num FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
-	sqlIndexContents  = `SELECT id, project_id, files, app_num, scan_status, latest_scan_time, vul_num FROM content`
+	sqlRevised        = `SELECT c.id, c.project_id, c.files, c.app_num, c.scan_status, c.severity_level, c.latest_scan_time, c.vul_num FROM content c WHERE c.revision > $1 ORDER BY c.revision LIMIT $2`
+	sqlIndexContents  = `SELECT id, project_id, files, app_num, scan_status, severity_level, latest_scan_time, vul_num FROM content`
 	sqlIndexParts     = `SELECT content_id, part_id FROM content_part {which}`
 	sqlIndexHosts     = `SELECT DISTINCT content_id, h.agent_id FROM image i JOIN image_host h ON h.image_id = i.id {which}`
 	sqlIndexContainer = `SELECT t.content_id, COUNT(*) FROM (SELECT DISTINCT content_id, k.agent_id, k.engine, k.container_id FROM image i JOIN container k ON k.image_id = i.id AND k.running = 1 {which}) t GROUP BY t.content_id`
@@ -134,7 +134,7 @@ func scanContent(to *[]slot, projects *[]string) func(*sql.Rows) error {
 		s := slot{facts: noFacts}
 		var project string
 		var vuls int64
-		err := r.Scan(&s.content, &project, &s.files, &s.apps, &s.status, &s.scanned, &vuls)
+		err := r.Scan(&s.content, &project, &s.files, &s.apps, &s.status, &s.level, &s.scanned, &vuls)
 		s.hasVul = vuls > 0
 		*to, *projects = append(*to, s), append(*projects, project)
 		return err

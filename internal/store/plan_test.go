@@ -86,9 +86,6 @@ func plans(project string) map[string]struct {
 		w.add("k.project_id = ?", project)
 		add("images of containers "+name, w, sqlContainerImages)
 	}
-	for name, typ := range map[string]string{"all": "", "of a type": VulApp} {
-		add("concerned parts "+name, exposedWhere("v", typ), sqlConcernedParts)
-	}
 	add("affected places", affectedPlacesWhere([]int64{1, 2}, "v"), sqlAffectedPlaces)
 	add("image held by", heldByWhere(project, "i", key), sqlImageHeldBy)
 	add("containers of image", containersOfWhere(project, "i", "a"), sqlListContainers, 10, 0)
@@ -238,7 +235,6 @@ func plans(project string) map[string]struct {
 		"forget events":     {sqlForgetEvents, []any{1}},
 		"named weak":        {sqlNamedWeak, []any{"u"}},
 		"baselines of rule": {sqlRuleBaselines, []any{"r", "c", "s"}},
-		"risk totals":       {sqlRiskTotals, []any{project}},
 		"start of log":      {sqlFirstLog, []any{project}},
 		"end of log":        {sqlLastLog, []any{project}},
 		"forget log":        {sqlForgetLog, []any{project, 1}},
