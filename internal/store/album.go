@@ -172,6 +172,44 @@ func (x *index) images(project string, revision int64, p Page, keep func(*pictur
 	return page, total, err
 }
 
+// imagesOf is index.images with the set that a filter selects kept for who asks again:
+// key stands for the filter and for the project. A nil key keeps nothing.
+func (s *Store) imagesOf(project string, revision int64, p Page, key any, keep func(*picture, *slot) bool) (page []picked, total int64, err error) {
+	x := &s.index
+	if key == nil || keep == nil {
+		return x.images(project, revision, p, keep)
+	}
+	set, err := remember(&s.sets, revision, key, func() (set bitmap, err error) {
+		err = x.view(revision, func() {
+			n := int32(0)
+			set = newBitmap(len(x.albums[x.projects[project]]))
+			x.walk(project, func(m *picture, s *slot) {
+				if keep(m, s) {
+					set.set(n)
+				}
+				n++
+			})
+		})
+		return set, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	err = x.view(revision, func() {
+		number, ok := x.projects[project]
+		if !ok {
+			return
+		}
+		var found []int
+		found, total = set.cut(p)
+		for _, at := range found {
+			m := x.albums[number][at]
+			page = append(page, picked{m.id, x.slots[m.slot].content})
+		}
+	})
+	return page, total, err
+}
+
 // cut is a page of all images of a project. The caller holds the lock.
 func (x *index) cut(project string, p Page) (page []picked, total int64) {
 	number, ok := x.projects[project]

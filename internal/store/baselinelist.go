@@ -258,7 +258,8 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 		if err != nil {
 			return err
 		}
-		page, n, err := s.index.images(project, revision, p, func(_ *picture, s *slot) bool { return answer(s) != notAsked })
+		key := [2]any{project, fmt.Sprint(k, failed == nil, failed != nil && *failed)}
+		page, n, err := s.imagesOf(project, revision, p, key, func(_ *picture, s *slot) bool { return answer(s) != notAsked })
 		if err != nil {
 			return err
 		}
@@ -354,29 +355,13 @@ func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (ou
 	if err := s.known(ctx, []string{project}, f); err != nil {
 		return Unsafe{}, err
 	}
-	keep := f.keep()
-	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
-		var rules, weak, complexity int64
-		baselines, passwords := false, false
-		err := s.index.view(revision, func() {
-			s.index.walk(project, func(m *picture, s *slot) {
-				if !keep(m, s) {
-					return
-				}
-				baselines, passwords = baselines || s.unsafe >= 0, passwords || s.weakNum >= 0
-				rules += int64(max(s.unsafe, 0))
-				weak += int64(max(s.weakNum, 0))
-				if s.rules == 0 {
-					complexity++
-				}
-			})
-		})
-		if baselines {
-			out.Rules, out.Complexity = &rules, &complexity
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
+		count := func() (Unsafe, error) { return s.index.unsafe(project, revision, f) }
+		if f != (ImageSelector{}) {
+			out, err = count()
+			return err
 		}
-		if passwords {
-			out.WeakPasswords = &weak
-		}
+		out, err = remember(&s.remembered, revision, "unsafe "+project, count)
 		return err
 	})
 	if err != nil {

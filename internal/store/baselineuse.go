@@ -120,3 +120,28 @@ func (s *Store) answerTo(ctx context.Context, tx *sql.Tx, k RuleKey, failed *boo
 		return notAsked
 	}, err
 }
+
+// unsafe is Store.Unsafe of the selected images.
+func (x *index) unsafe(project string, revision int64, f ImageSelector) (out Unsafe, err error) {
+	var rules, weak, complexity int64
+	keep := f.keep()
+	baselines, passwords := false, false
+	err = x.view(revision, func() {
+		x.walk(project, func(m *picture, s *slot) {
+			if !keep(m, s) {
+				return
+			}
+			baselines, passwords = baselines || s.unsafe >= 0, passwords || s.weakNum >= 0
+			rules += int64(max(s.unsafe, 0))
+			weak += int64(max(s.weakNum, 0))
+			complexity += boolInt(s.rules == 0)
+		})
+	})
+	if baselines {
+		out.Rules, out.Complexity = &rules, &complexity
+	}
+	if passwords {
+		out.WeakPasswords = &weak
+	}
+	return out, err
+}

@@ -192,23 +192,15 @@ func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFi
 	if err := s.known(ctx, projects, ImageSelector{ID: f.ImageID}); err != nil {
 		return nil, 0, err
 	}
-	keep := ImageSelector{ID: f.ImageID}.keep()
 	var uses []use
-	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
-		return s.index.view(revision, func() {
-			uses = make([]use, len(s.index.risks.all()))
-			for _, project := range projects {
-				s.index.walk(project, func(m *picture, s *slot) {
-					if !keep(m, s) {
-						return
-					}
-					for _, n := range s.risks {
-						u := &uses[n]
-						u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
-					}
-				})
-			}
-		})
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
+		count := func() ([]use, error) { return s.index.riskUses(projects, revision, ImageSelector{ID: f.ImageID}) }
+		if f.ImageID != "" {
+			uses, err = count()
+			return err
+		}
+		uses, err = remember(&s.remembered, revision, "build risks "+strings.Join(projects, " "), count)
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list build risks: %w", err)
@@ -224,6 +216,26 @@ func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFi
 	})
 	out, total = PageOf(out, p)
 	return out, total, nil
+}
+
+// riskUses are, by their numbers, the rules that the selected images break.
+func (x *index) riskUses(projects []string, revision int64, f ImageSelector) (uses []use, err error) {
+	keep := f.keep()
+	err = x.view(revision, func() {
+		uses = make([]use, len(x.risks.all()))
+		for _, project := range projects {
+			x.walk(project, func(m *picture, s *slot) {
+				if !keep(m, s) {
+					return
+				}
+				for _, n := range s.risks {
+					u := &uses[n]
+					u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
+				}
+			})
+		}
+	})
+	return uses, err
 }
 
 // A BuildRiskImage is an image whose build commands break a rule.
@@ -252,7 +264,7 @@ func (s *Store) BuildRiskImages(ctx context.Context, project, rule, imageID stri
 	selected := ImageSelector{ID: imageID}.keep()
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		number := s.index.risks.find(rule)
-		page, n, err := s.index.images(project, revision, p, func(m *picture, s *slot) bool { return selected(m, s) && slices.Contains(s.risks, number) })
+		page, n, err := s.imagesOf(project, revision, p, [3]string{project, rule, imageID}, func(m *picture, s *slot) bool { return selected(m, s) && slices.Contains(s.risks, number) })
 		if err != nil {
 			return err
 		}

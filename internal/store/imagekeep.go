@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strconv"
 )
 
 // keep is the filter as the index is asked by it, nil if it selects all. What the index does not know,
@@ -61,6 +62,27 @@ func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project str
 		}
 		return true
 	}, nil
+}
+
+// key stands for the filter in the sets that are kept; nil if it asks for what
+// may change without the index.
+func (f ImageFilter) key(project string) any {
+	if len(f.host().parts)+len(f.container().parts) > 0 || f.AppName != "" {
+		return nil
+	}
+	n := func(p *int64) string {
+		if p == nil {
+			return "-"
+		}
+		return strconv.FormatInt(*p, 10)
+	}
+	is := func(p *bool) string {
+		if p == nil {
+			return "-"
+		}
+		return strconv.FormatBool(*p)
+	}
+	return [12]string{project, f.Name, f.Version, f.Status, f.LocalType, n(f.Size), n(f.UpdatedFrom), n(f.UpdatedTo), n(f.ScannedFrom), n(f.ScannedTo), is(f.HasVul), is(f.HasContainer)}
 }
 
 // withParts are the contents of a project that have one of some parts.

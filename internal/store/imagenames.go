@@ -89,16 +89,19 @@ type RiskTotals struct{ All, High, Risky, Unscanned int64 }
 // RiskTotals counts the images of a project: all, those with high risk, those
 // with any, and those of which no scan has succeeded yet.
 func (s *Store) RiskTotals(ctx context.Context, project string) (out RiskTotals, err error) {
-	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
-		out = RiskTotals{}
-		return s.index.view(revision, func() {
-			s.index.walk(project, func(_ *picture, c *slot) {
-				out.All++
-				out.High += boolInt(c.level == "High")
-				out.Risky += boolInt(c.level == "High" || c.level == "Medium" || c.level == "Low")
-				out.Unscanned += boolInt(c.scanned == 0)
+	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
+		out, err = remember(&s.remembered, revision, "risk totals "+project, func() (n RiskTotals, err error) {
+			err = s.index.view(revision, func() {
+				s.index.walk(project, func(_ *picture, c *slot) {
+					n.All++
+					n.High += boolInt(c.level == "High")
+					n.Risky += boolInt(c.level == "High" || c.level == "Medium" || c.level == "Low")
+					n.Unscanned += boolInt(c.scanned == 0)
+				})
 			})
+			return n, err
 		})
+		return err
 	})
 	if err != nil {
 		return RiskTotals{}, fmt.Errorf("count images at risk: %w", err)

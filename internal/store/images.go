@@ -73,7 +73,7 @@ func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Pag
 		if err != nil {
 			return err
 		}
-		page, n, err := s.index.images(project, revision, p, keep)
+		page, n, err := s.imagesOf(project, revision, p, f.key(project), keep)
 		if err != nil {
 			return err
 		}

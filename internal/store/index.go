@@ -356,6 +356,22 @@ func (b bitmap) set(n int32) bool {
 
 func (b bitmap) has(n int32) bool { return b[n/64]&(1<<(n%64)) != 0 }
 
+// cut is a page of the numbers in the set, and how many there are.
+func (b bitmap) cut(p Page) (page []int, total int64) {
+	for i, w := range b {
+		n := int64(bits.OnesCount64(w))
+		for ; w != 0 && total+n > p.Offset && int64(len(page)) < p.Limit; w &= w - 1 {
+			if total >= p.Offset {
+				page = append(page, i*64+bits.TrailingZeros64(w))
+			}
+			total++
+			n--
+		}
+		total += n
+	}
+	return page, total
+}
+
 func (b bitmap) each(do func(n int)) {
 	for i, w := range b {
 		for ; w != 0; w &= w - 1 {

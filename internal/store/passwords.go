@@ -231,7 +231,8 @@ func (s *Store) Complexities(ctx context.Context, project string, f ImageSelecto
 	}
 	keep := f.keep()
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
-		page, n, err := s.index.images(project, revision, p, func(m *picture, s *slot) bool { return s.rules >= 0 && keep(m, s) })
+		key := [2]any{project, fmt.Sprint("complexity ", f)}
+		page, n, err := s.imagesOf(project, revision, p, key, func(m *picture, s *slot) bool { return s.rules >= 0 && keep(m, s) })
 		if err != nil {
 			return err
 		}

@@ -1,14 +1,22 @@
 package store
 
-import "sync"
+import (
+	"cmp"
+	"sync"
+)
 
-// maxRemembered is how many answers are kept of one state of the fleet. The
-// largest have a few megabytes, at 100,000 images.
-const maxRemembered = 32
+// How many answers are kept of one state of the fleet. At 100,000 images the
+// largest of an ordinary kind have a few megabytes, and a set of images 12
+// kilobytes.
+const (
+	maxRemembered = 32
+	maxSets       = 1024
+)
 
 // remembered keeps what was worked out of a state of the fleet until that
 // changes. The zero value is empty; it is safe for concurrent use.
 type remembered struct {
+	most     int // maxRemembered if it is 0
 	mu       sync.Mutex
 	revision int64
 	answers  map[any]*answer
@@ -46,7 +54,7 @@ func (m *remembered) at(revision int64, key any) *answer {
 	if m.answers != nil && revision < m.revision {
 		return nil
 	}
-	if m.answers == nil || revision > m.revision || len(m.answers) == maxRemembered && m.answers[key] == nil {
+	if m.answers == nil || revision > m.revision || len(m.answers) == cmp.Or(m.most, maxRemembered) && m.answers[key] == nil {
 		m.revision, m.answers = revision, map[any]*answer{}
 	}
 	a := m.answers[key]

@@ -84,9 +84,10 @@ type Store struct {
 	rulesChanged chan struct{}
 	fileLists    fileLists
 	knownAnswers knownAnswers
-	// remembered are answers over the whole fleet, fileNames the names of its
-	// files.
+	// remembered are answers over the whole fleet, sets the images that
+	// filters select, fileNames the names of files.
 	remembered remembered
+	sets       remembered
 	fileNames  fileNames
 	// secretRules are those for image configurations, nil for those of the
 	// program.
@@ -112,6 +113,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine,
+		sets:         remembered{most: maxSets},
 		rulesChanged: make(chan struct{}, 1), policyChanged: make(chan struct{}, 1), exportAdded: make(chan struct{}, 1),
 	}
 	if s.log == nil {
