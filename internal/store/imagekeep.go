@@ -10,23 +10,24 @@ import (
 // of hosts, containers and software, is looked up first.
 func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project string) (func(*picture, *slot) bool, error) {
 	var among []map[string]bool // images
-	for _, of := range []struct {
-		query, project string
-		w              *where
-	}{{sqlHostImages, "a.project_id = ?", f.host()}, {sqlContainerImages, "k.project_id = ?", f.container()}} {
-		if len(of.w.parts) == 0 {
-			continue
-		}
-		of.w.add(of.project, project)
-		q, args := of.w.query(of.query)
-		set := map[string]bool{}
-		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-			var id string
-			err := r.Scan(&id)
-			set[id] = true
-			return err
-		})
+	if w := f.host(); len(w.parts) > 0 {
+		w.add("a.project_id = ?", project)
+		q, args := w.query(sqlHostAgents)
+		agents, err := readStrings(ctx, tx, q, args...)
 		if err != nil {
+			return nil, err
+		}
+		set := map[string]bool{}
+		if err := eachIn(ctx, tx, sqlHostImages, agents, scanInto(set)); err != nil {
+			return nil, err
+		}
+		among = append(among, set)
+	}
+	if w := f.container(); len(w.parts) > 0 {
+		w.add("k.project_id = ?", project)
+		q, args := w.query(sqlContainerImages)
+		set := map[string]bool{}
+		if err := each(ctx, tx, q, args, scanInto(set)); err != nil {
 			return nil, err
 		}
 		among = append(among, set)
@@ -62,6 +63,15 @@ func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project str
 		}
 		return true
 	}, nil
+}
+
+func scanInto(set map[string]bool) func(*sql.Rows) error {
+	return func(r *sql.Rows) error {
+		var v string
+		err := r.Scan(&v)
+		set[v] = true
+		return err
+	}
 }
 
 // key stands for the filter in the sets that are kept; nil if it asks for what

@@ -47,7 +47,8 @@ FROM (SELECT i.id, i.content_id, c.config_digest, i.name, i.version, i.local_typ
 FROM image i JOIN content c ON c.id = i.content_id WHERE i.id IN {in}) t
 LEFT JOIN agent a ON a.id = (SELECT MIN(h.agent_id) FROM image_host h WHERE h.image_id = t.id)`
 	// From what is few to the images.
-	sqlHostImages      = `SELECT h.image_id FROM agent a CROSS JOIN image_host h WHERE h.agent_id = a.id AND {where}`
+	sqlHostAgents      = `SELECT a.id FROM agent a WHERE {where}`
+	sqlHostImages      = `SELECT h.image_id FROM image_host h WHERE h.agent_id IN {in}`
 	sqlContainerImages = `SELECT k.image_id FROM container k WHERE {where}`
 	sqlFindImage       = `SELECT content_id FROM image WHERE id = $1 AND project_id = $2`
 	sqlCountHosts      = `SELECT COUNT(*) FROM (SELECT DISTINCT h.agent_id, h.engine FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id WHERE {where}) t`

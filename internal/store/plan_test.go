@@ -80,7 +80,7 @@ func plans(project string) map[string]struct {
 	add("count affected", affected, sqlCountAffected)
 	host := every.host()
 	host.add("a.project_id = ?", project)
-	add("images of hosts", host, sqlHostImages)
+	add("agents of hosts", host, sqlHostAgents)
 	for name, f := range map[string]ImageFilter{"one": {ContainerID: "c"}, "named": {ContainerName: "c"}, "of pod": {PodID: "p"}, "of pods": {PodName: "p"}} {
 		w := f.container()
 		w.add("k.project_id = ?", project)
@@ -242,7 +242,6 @@ func plans(project string) map[string]struct {
 		"counts of checks":  {sqlLogCounts, []any{1}},
 		"container's image": {sqlContainerContents, []any{project, "c"}},
 		"running of":        {strings.Replace(sqlRunningOf, "{these}", "(3, 4)", 1), []any{10, 0}},
-		"running named":     {sqlRunningNamed, []any{project, "n"}},
 		"running rows":      {strings.Replace(sqlRunningRows, "{keys}", tuples(2, 4), 1), []any{"i", "a", "e", "c", "i", "a", "e", "c"}},
 		"agent's jobs":      {sqlAgentJobs, []any{"a"}},
 		"lapsed":            {sqlLapsed, []any{1}},

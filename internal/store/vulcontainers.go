@@ -37,9 +37,8 @@ WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND {w
 	sqlRunningOf = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM image i CROSS JOIN container k
 WHERE i.content_id IN {these} AND k.image_id = i.id AND k.running = 1
 GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id LIMIT $1 OFFSET $2`
-	sqlRunningNamed = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM container k CROSS JOIN image i
-WHERE k.project_id = $1 AND k.running = 1 AND instr(k.name, $2) > 0 AND i.id = k.image_id
-GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id`
+	sqlRunningNamed = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, k.image_id, k.name FROM container k CROSS JOIN image i
+WHERE k.image_id IN {in} AND k.running = 1 AND i.id = k.image_id`
 	sqlRunningRows = `SELECT k.image_id, k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point, i.name, i.version
 FROM container k JOIN image i ON i.id = k.image_id JOIN agent a ON a.id = k.agent_id WHERE (k.image_id, k.agent_id, k.engine, k.container_id) IN (VALUES {keys})`
 )
@@ -86,9 +85,12 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 			ids, skip := h.slice(p, func(c weighed) int64 { return c.running })
 			err = each(ctx, tx, strings.Replace(sqlRunningOf, "{these}", numbers(ids), 1), []any{p.Limit, skip}, add)
 		} else {
-			err = each(ctx, tx, sqlRunningNamed, []any{project, text(f.Name)}, add)
-			contents, total = PageOf(contents, p)
-			keys, _ = PageOf(keys, p)
+			var found []contentRunning
+			found, err = s.runningNamed(ctx, tx, project, text(f.Name), byID)
+			found, total = PageOf(found, p)
+			for _, c := range found {
+				keys, contents = append(keys, c.runningKey), append(contents, c.content)
+			}
 		}
 		if err != nil {
 			return err
@@ -109,6 +111,46 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 		return nil, 0, fmt.Errorf("list containers of vulnerability: %w", err)
 	}
 	return out, total, nil
+}
+
+// contentRunning is a row of the table of containers with the content of its image.
+type contentRunning struct {
+	content int64
+	runningKey
+}
+
+// runningNamed are the running containers of some contents with a part of a name,
+// each under one name of its image. Names are looked for first, side by side in
+// an index.
+func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, project, name string, of map[int64]*exposed) (out []contentRunning, err error) {
+	w := VulContainerFilter{Name: name}.where(project)
+	q, args := w.query(sqlContainerImages)
+	images, err := readStrings(ctx, tx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(images)
+	err = eachIn(ctx, tx, sqlRunningNamed, slices.Compact(images), func(r *sql.Rows) error {
+		var c contentRunning
+		var called string
+		err := r.Scan(&c.content, &c.agent, &c.engine, &c.container, &c.image, &called)
+		if of[c.content] != nil && strings.Contains(called, name) {
+			out = append(out, c)
+		}
+		return err
+	})
+	order := func(a, b contentRunning) int {
+		return cmp.Or(cmp.Compare(a.content, b.content), cmp.Compare(a.agent, b.agent), cmp.Compare(a.engine, b.engine), cmp.Compare(a.container, b.container))
+	}
+	slices.SortFunc(out, func(a, b contentRunning) int { return cmp.Or(order(a, b), cmp.Compare(a.image, b.image)) })
+	return slices.CompactFunc(out, func(a, b contentRunning) bool { return order(a, b) == 0 }), err
+}
+
+func (f VulContainerFilter) where(project string) *where {
+	w := &where{}
+	w.add("k.project_id = ?", project)
+	w.contains("k.name", f.Name)
+	return w
 }
 
 // exposed are the contents with running containers that a vulnerability

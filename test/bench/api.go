@@ -37,6 +37,7 @@ type apiSettings struct {
 	paced    time.Duration
 	check    bool
 	keep     bool
+	plans    bool
 }
 
 // maxList is what -check holds the slowest list against, at p99.
@@ -57,6 +58,7 @@ func apiBench(ctx context.Context, args []string, out io.Writer) error {
 	f.DurationVar(&s.together, "together", 40*time.Second, "how long all clients ask as fast as they are answered")
 	f.DurationVar(&s.paced, "paced", 40*time.Second, "how long each client asks once a second")
 	f.BoolVar(&s.check, "check", false, "fail above the limits")
+	f.BoolVar(&s.plans, "plans", true, "have PostgreSQL explain the statements of all lists at the end, and fail if one reads a large table whole")
 	f.BoolVar(&s.keep, "keep", false, "leave the fleet in DIR, and use the one that was left there")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -134,7 +136,7 @@ func (r *apiRun) run(ctx context.Context) error {
 	if r.s.engine == "postgresql" {
 		pg, err := postgres.Start(postgres.Config{Dir: filepath.Join(r.work, "pg"), Keep: r.s.keep, Settings: []string{
 			"fsync=on", "synchronous_commit=on", "shared_buffers=2GB", "work_mem=64MB", "maintenance_work_mem=512MB",
-			"effective_cache_size=8GB", "max_wal_size=8GB", "random_page_cost=1.1", "autovacuum_naptime=60s"}})
+			"effective_cache_size=8GB", "max_wal_size=8GB", "random_page_cost=1.1", "autovacuum_naptime=60s", "session_preload_libraries=auto_explain"}})
 		if err != nil {
 			return err
 		}

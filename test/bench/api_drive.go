@@ -103,6 +103,11 @@ func (r *apiRun) drive(ctx context.Context) error {
 		fmt.Fprintf(r.out, "together: %.0f requests a second, %.2f ms of CPU time of the server and %.2f ms of the database for each; peak memory of the server %d MB\n",
 			float64(n)/r.s.together.Seconds(), ms(after[0]-before[0])/float64(n), ms(after[1]-before[1])/float64(n), memory>>20)
 	}
+	if r.s.plans && r.url != "" {
+		if err := r.plans(ctx, d); err != nil {
+			return err
+		}
+	}
 	if r.s.check {
 		return d.judge()
 	}
