@@ -291,19 +291,6 @@ type ImageSelector struct {
 	Name, Version string
 }
 
-func (f ImageSelector) where(project string) *where {
-	w := &where{}
-	w.add("i.project_id = ?", project)
-	switch {
-	case f.ID != "":
-		w.equal("i.id", f.ID)
-	case f.Name != "":
-		w.contains("i.name", f.Name)
-		w.equal("i.version", f.Version)
-	}
-	return w
-}
-
 // known is fault.NotFound for the id of no image.
 func (s *Store) known(ctx context.Context, projects []string, f ImageSelector) (err error) {
 	if f.ID == "" {

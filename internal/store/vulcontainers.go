@@ -30,8 +30,6 @@ type VulContainerFilter struct {
 }
 
 const (
-	sqlConcernedParts = `SELECT pp.part_id, MAX(f.severity), MIN(f.first_seen) FROM vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp
-WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND {where} GROUP BY pp.part_id`
 	sqlFirstScans = `SELECT c.id, c.first_scan_time, c.latest_scan_time FROM content c WHERE c.id IN {in}`
 	// A container stands in the table once for each name of its image.
 	sqlRunningOf = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM image i CROSS JOIN container k
@@ -156,26 +154,22 @@ func (f VulContainerFilter) where(project string) *where {
 // exposed are the contents with running containers that a vulnerability
 // concerns, by id.
 func (s *Store) exposed(ctx context.Context, tx *sql.Tx, revision int64, project, advisory string, f VulContainerFilter) ([]exposed, error) {
-	type worst struct{ severity, firstSeen int64 }
-	parts := map[int64]worst{}
-	q, args := exposedWhere(advisory, f.Type).query(sqlConcernedParts)
-	err := each(ctx, tx, q, args, func(r *sql.Rows) error {
-		var part int64
-		var w worst
-		err := r.Scan(&part, &w.severity, &w.firstSeen)
-		parts[part] = w
-		return err
-	})
+	h, err := s.heldVuls(ctx, tx, project, revision)
 	if err != nil {
 		return nil, err
 	}
+	v := h.find(advisory)
+	if v == nil {
+		return nil, nil
+	}
+	parts := v.worstOfParts(VulFilter{Type: f.Type})
 	var out []exposed
 	err = s.index.running(project, revision, maps.Keys(parts), func(sl *slot) {
 		c := exposed{weighed: weighed{sl.content, int64(sl.images), int64(sl.running)}, severity: -1}
 		for _, part := range sl.parts {
 			if w, ok := parts[part]; ok {
-				if c.severity < 0 || w.firstSeen < c.firstSeen {
-					c.firstSeen = w.firstSeen
+				if c.severity < 0 || w.seen < c.firstSeen {
+					c.firstSeen = w.seen
 				}
 				c.severity = max(c.severity, w.severity)
 			}
@@ -212,13 +206,6 @@ func readSeen(ctx context.Context, tx *sql.Tx, byID map[int64]*exposed, ids []in
 		c.firstSeen, c.scanTime = max(c.firstSeen, first), latest
 		return err
 	})
-}
-
-func exposedWhere(advisory, vulType string) *where {
-	w := &where{}
-	w.add("v.advisory = ?", advisory)
-	w.equal("f.vul_type", vulType)
-	return w
 }
 
 // readRunning reads the rows of some containers, in the order of their keys.
