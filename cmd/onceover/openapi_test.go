@@ -76,7 +76,7 @@ func apiDescription(t *testing.T) *openapi3.T {
 func TestEveryRouteIsDescribed(t *testing.T) {
 	w := newWatched(t)
 	want := []string{
-		"GET " + pathDescription, "GET " + query.ExplainPath, "POST " + auth.PathTokens, "GET " + auth.PathProjects,
+		"GET " + pathDescription, "GET " + query.ExplainPath, "POST " + auth.PathTokens, "POST " + auth.PathSecurityTokens, "GET " + auth.PathProjects,
 		"GET " + pathHealth, "GET " + pathReady, "GET " + pathVersion, "GET " + pathMetrics,
 		"GET " + advisory.ServedPath + "/status", "GET " + advisory.ServedPath + "/" + advisory.IndexName, "GET " + advisory.ServedPath + "/{bundle}",
 	}
@@ -218,6 +218,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET " + vex, "", 401, func(*http.Request) {}},
 		{"POST /v3/auth/tokens", token, 201, func(*http.Request) {}},
 		{"POST /v3/auth/tokens", strings.ReplaceAll(token, w.first.Key.Secret, "x"), 401, func(*http.Request) {}},
+		{"POST " + auth.PathSecurityTokens, `{"auth":{"identity":{"methods":["token"]}}}`, 201, nil},
+		{"POST " + auth.PathSecurityTokens, `{"auth":{"identity":{"methods":["token"],"token":{"duration_seconds":1}}}}`, 400, nil},
 		{"GET /v3/projects", "", 200, nil},
 		{"GET /v3/projects", "", 401, func(*http.Request) {}},
 		{"GET /healthz", "", 200, func(*http.Request) {}},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/onceover/onceover/internal/advisory"
 	"github.com/onceover/onceover/internal/agent"
+	"github.com/onceover/onceover/internal/audit"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/cache"
 	"github.com/onceover/onceover/internal/fleet"
@@ -30,14 +31,16 @@ import (
 
 // serverCmd is "onceover server".
 type serverCmd struct {
-	Listen        string `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
-	Data          string `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
-	Database      string `help:"Keep what the server knows in this PostgreSQL database instead of a file in the data directory." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
-	DB            string `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
-	TLSCert       string `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
-	TLSKey        string `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
-	MetricsListen string `name:"metrics-listen" help:"Serve /metrics, /healthz and /readyz on this address too, in plain HTTP and to everyone who reaches it. Without it metrics are shown to this machine only." placeholder:"HOST:PORT" env:"ONCEOVER_METRICS_LISTEN"`
-	InsecureHTTP  bool   `name:"insecure-http" help:"Serve plain HTTP beyond this machine: for a proxy that does TLS." env:"ONCEOVER_INSECURE_HTTP"`
+	Listen        string        `help:"Address to serve on; default ${default}. One beyond this machine needs TLS." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"ONCEOVER_LISTEN"`
+	Data          string        `help:"Keep everything in DIR. Default: /var/lib/onceover as root, else onceover in the user's state directory." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
+	Database      string        `help:"Keep what the server knows in this PostgreSQL database instead of a file in the data directory." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
+	DB            string        `name:"db" help:"Advisory database. Default: advisories.db in the data directory, else ${database_file}, else the starter that is built in." placeholder:"FILE" type:"path" env:"ONCEOVER_DB"`
+	TLSCert       string        `name:"tls-cert" help:"Serve HTTPS with this certificate chain (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_CERT"`
+	TLSKey        string        `name:"tls-key" help:"Private key of the certificate (PEM)." placeholder:"FILE" type:"path" env:"ONCEOVER_TLS_KEY"`
+	MetricsListen string        `name:"metrics-listen" help:"Serve /metrics, /healthz and /readyz on this address too, in plain HTTP and to everyone who reaches it. Without it metrics are shown to this machine only." placeholder:"HOST:PORT" env:"ONCEOVER_METRICS_LISTEN"`
+	RateLimit     int           `help:"How many requests a second one access key may make; twice as many at once. 0 for no limit. Agents have none." default:"100" placeholder:"N" env:"ONCEOVER_RATE_LIMIT"`
+	AuditKeep     time.Duration `help:"How long the audit log is kept." default:"2160h" placeholder:"DURATION" env:"ONCEOVER_AUDIT_KEEP"`
+	InsecureHTTP  bool          `name:"insecure-http" help:"Serve plain HTTP beyond this machine: for a proxy that does TLS." env:"ONCEOVER_INSECURE_HTTP"`
 
 	NoAgent bool   `help:"Run no agent for this host in the server." env:"ONCEOVER_NO_AGENT"`
 	Jobs    int    `help:"How many images the agent for this host scans at once." default:"1" env:"ONCEOVER_JOBS"`
@@ -55,6 +58,9 @@ type serverCmd struct {
 	Advisories advisoryFlags `embed:""`
 	Seal       sealFlag      `embed:""`
 }
+
+// maxRateLimit is beyond what a server answers.
+const maxRateLimit = 1_000_000
 
 // logFlags are shared by the commands that run on.
 type logFlags struct {
@@ -102,6 +108,12 @@ func (c *serverCmd) Validate() error {
 			return fmt.Errorf("--metrics-listen %s: want HOST:PORT", c.MetricsListen)
 		}
 	}
+	if c.RateLimit < 0 || c.RateLimit > maxRateLimit {
+		return fmt.Errorf("--rate-limit: want a number from 0 to %d", maxRateLimit)
+	}
+	if c.AuditKeep < time.Hour {
+		return errors.New("--audit-keep: want at least 1h")
+	}
 	if c.Jobs < 1 || c.Jobs > fleet.MaxHolds {
 		return fmt.Errorf("--jobs: want a number from 1 to %d", fleet.MaxHolds)
 	}
@@ -143,7 +155,7 @@ func (c *serverCmd) Run(ctx context.Context, std streams) error {
 	}
 	st, err := store.Open(ctx, store.Config{
 		URL: c.Database, DataDir: c.Data, SealKey: seal.key,
-		Advisories: advisories,
+		Advisories: advisories, AuditKeep: c.AuditKeep,
 	})
 	if err != nil {
 		return err
@@ -190,7 +202,8 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 		return errors.Join(err, listener.Close())
 	}
 
-	authenticator := auth.New(auth.Config{Keys: st, Projects: st})
+	trail := audit.New(st, nil)
+	authenticator := auth.New(auth.Config{Keys: st, Projects: st, Accounts: st, Used: st.UsedKey, Rate: c.RateLimit})
 	fleetServer := fleet.NewServer(fleet.ServerConfig{Auth: authenticator, Enroller: st, Work: st, Reports: st})
 	ending := make(chan struct{})
 	// What runs beside ends before the server drains: a parked agent has
@@ -200,13 +213,13 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 	requests, show := newMetrics(st, advisories)
 	health := &health{store: st, advisories: advisories, ending: beside.Done()}
 	server := &http.Server{
-		Handler: wire.WithRequestID(requests.Watch(&router{
+		Handler: wire.WithRequestID(requests.Watch(trail.Watch(&router{
 			health: health, version: health.version(authenticator), metrics: forThisMachine(show), agents: fleetServer.Handler(),
-			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()),
+			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()), temporary: authenticator.SecurityTokens(),
 			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
 			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending, Version: programVersion()}),
-			explain: query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
-		})),
+			explain: query.Explain(query.ExplainConfig{Images: st, Tenants: st.Tenants, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
+		}))),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
@@ -234,6 +247,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 	var running sync.WaitGroup
 	running.Go(func() { st.Run(beside) })
 	running.Go(func() { sheet.New(st, slog.Default()).Run(beside) })
+	running.Go(func() { trail.Run(beside) })
 	running.Go(func() { advisories.watch(beside) })
 	running.Go(func() { watch.run(beside) })
 	running.Go(func() { advisories.refresh(beside) })
@@ -258,6 +272,7 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 		slog.Warn("requests were cut off", "error", serr)
 		_ = server.Close()
 	}
+	trail.Flush(drain) // what was refused while it ended
 	stopMetrics(drain) // the last that answers: it tells that the server ends
 	slog.Info("server stopped")
 	return err
@@ -407,6 +422,7 @@ type router struct {
 	health                        *health
 	version, metrics              http.Handler
 	agents, tokens, projects, api http.Handler
+	temporary                     http.Handler
 	advisories                    *advisories
 	own, explain                  http.Handler // beside what HSS has
 }
@@ -427,6 +443,8 @@ func (h *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.tokens.ServeHTTP(w, r)
 	case path == auth.PathProjects && r.Method == http.MethodGet:
 		h.projects.ServeHTTP(w, r)
+	case path == auth.PathSecurityTokens && r.Method == http.MethodPost:
+		h.temporary.ServeHTTP(w, r)
 	case strings.HasPrefix(path, advisory.ServedPath+"/"):
 		h.advisories.ServeHTTP(w, r)
 	case path == pathMetrics && r.Method == http.MethodGet:

@@ -56,7 +56,7 @@ func newWatched(t *testing.T) *watched {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	w.end = cancel
-	a := auth.New(auth.Config{Keys: w.store, Projects: w.store, Log: quiet})
+	a := auth.New(auth.Config{Keys: w.store, Projects: w.store, Accounts: w.store, Log: quiet})
 	requests, show := newMetrics(w.store, w.advisories)
 	w.show = show
 	w.health = &health{store: w.store, advisories: w.advisories, ending: ctx.Done()}
@@ -65,8 +65,8 @@ func newWatched(t *testing.T) *watched {
 		health: w.health, version: w.health.version(a), metrics: forThisMachine(show), advisories: w.advisories,
 		api:    hss.New(hss.Config{Store: w.store, Authenticate: a.Users, Log: quiet}),
 		own:    w.own,
-		tokens: a.Tokens(), projects: a.Users(a.ListProjects()),
-		explain: query.Explain(query.ExplainConfig{Images: w.store, Judged: w.store.Judged, Matcher: w.advisories.matcher, Authenticate: a.Users, Log: quiet}),
+		tokens: a.Tokens(), projects: a.Users(a.ListProjects()), temporary: a.SecurityTokens(),
+		explain: query.Explain(query.ExplainConfig{Images: w.store, Tenants: w.store.Tenants, Judged: w.store.Judged, Matcher: w.advisories.matcher, Authenticate: a.Users, Log: quiet}),
 	}))
 	return w
 }

@@ -35,6 +35,13 @@ const (
 type Config struct {
 	Keys     Keys
 	Projects Projects
+	// Accounts may be nil: there are no passwords and no temporary keys then.
+	Accounts Accounts
+	// Used is told of keys that were let in, if it is not nil.
+	Used func(ak string, now time.Time)
+	// Rate is how many requests a second a key of a user may make, and as
+	// many again twice over at once; 0 for no limit. Agents have none.
+	Rate int
 	// MaxBody is the largest body in bytes; 0 means DefaultMaxBody.
 	MaxBody int64
 	// Now is time.Now if nil.
@@ -47,6 +54,8 @@ type Config struct {
 type Authenticator struct {
 	keys     Keys
 	projects Projects
+	accounts Accounts
+	used     func(ak string, now time.Time)
 	maxBody  int64
 	now      func() time.Time
 	log      *slog.Logger
@@ -54,14 +63,26 @@ type Authenticator struct {
 	replays  replayCache
 	failures throttle
 	issued   throttle
+	// requests is nil without a limit.
+	requests *throttle
+
+	hasher                  hasher
+	guesses, names, origins throttle // failed passwords
 }
 
 // New makes an Authenticator.
 func New(cfg Config) *Authenticator {
 	a := &Authenticator{
-		keys: cfg.Keys, projects: cfg.Projects, maxBody: cfg.MaxBody, now: cfg.Now, log: cfg.Log,
+		keys: cfg.Keys, projects: cfg.Projects, accounts: cfg.Accounts, used: cfg.Used, maxBody: cfg.MaxBody, now: cfg.Now, log: cfg.Log,
 		failures: throttle{burst: failureBurst, interval: failureInterval},
 		issued:   throttle{burst: tokenBurst, interval: tokenInterval},
+		hasher:   make(hasher, maxHashing),
+		guesses:  throttle{burst: guessBurst, interval: guessInterval},
+		names:    throttle{burst: nameBurst, interval: nameInterval},
+		origins:  throttle{burst: addressBurst, interval: addressInterval},
+	}
+	if cfg.Rate > 0 {
+		a.requests = &throttle{burst: float64(2 * cfg.Rate), interval: time.Second / time.Duration(cfg.Rate)}
 	}
 	if a.maxBody <= 0 {
 		a.maxBody = DefaultMaxBody
@@ -82,6 +103,11 @@ type principal struct {
 	token bool
 	// unsigned says that the body is not covered by the signature.
 	unsigned bool
+	// temporary says that it is a temporary key.
+	temporary bool
+	// until is when it ends, in Unix milliseconds, 0 for never: of the key
+	// and the token the earlier.
+	until int64
 }
 
 type principalKey struct{}
@@ -106,6 +132,11 @@ func (a *Authenticator) Users(next http.Handler) http.Handler {
 	return a.guard(next, a.maxBody, func(p principal) *refusal {
 		if p.key.AgentID != "" {
 			return forbidden("the key of an agent opens the agent protocol only")
+		}
+		if a.requests != nil {
+			if wait := a.requests.take(p.key.account(), a.now()); wait > 0 {
+				return throttled("too many requests with this access key", wait)
+			}
 		}
 		return nil
 	})
@@ -135,7 +166,10 @@ func (a *Authenticator) guard(next http.Handler, maxBody int64, allow func(princ
 			a.refuse(w, r, no)
 			return
 		}
-		p.key.Secret = ""
+		if a.used != nil && p.key.AK != "" {
+			a.used(p.key.AK, a.now())
+		}
+		p.key.Secret, p.key.TokenHash = "", ""
 		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		r.ContentLength = int64(len(body))

@@ -1,13 +1,16 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/onceover/onceover/internal/audit"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/wire"
 )
@@ -39,6 +42,10 @@ type tokenRequest struct {
 				User struct {
 					Name     string `json:"name"`
 					Password string `json:"password"`
+					Domain   struct {
+						ID   string `json:"id"`
+						Name string `json:"name"`
+					} `json:"domain"`
 				} `json:"user"`
 			} `json:"password"`
 			AKSK struct {
@@ -80,9 +87,10 @@ type tokenBody struct {
 	} `json:"token"`
 }
 
-// Tokens serves POST /v3/auth/tokens. The methods are "password", with the
-// access key as user name and the secret key as password, and "hw_ak_sk". A
-// key has one project: a scope may be absent, may name that project's id, or
+// Tokens serves POST /v3/auth/tokens. The methods are "password", of a user, or
+// with the access key as user name and the secret key as password, and
+// "hw_ak_sk". The domain of a user names the project, by id or name; it may be
+// absent where one user bears the name. A key has one project: a scope may be absent, may name that project's id, or
 // any project name, since clients put the name of a region there.
 func (a *Authenticator) Tokens() http.Handler {
 	return wire.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,31 +116,22 @@ func (a *Authenticator) issueToken(w http.ResponseWriter, r *http.Request) (toke
 	if err := json.Unmarshal(raw, &req); err != nil {
 		return out, "", badRequest("the token request is not the JSON it should be")
 	}
-	id := req.Auth.Identity
-	if len(id.Methods) != 1 {
-		return out, "", badRequest(`auth.identity.methods must be ["password"] or ["hw_ak_sk"]`)
-	}
-	var ak, sk string
-	switch id.Methods[0] {
-	case "password":
-		ak, sk = id.Password.User.Name, id.Password.User.Password
-	case "hw_ak_sk":
-		ak, sk = id.AKSK.Access.Key, id.AKSK.Secret.Key
-	default:
-		return out, "", badRequest(`auth.identity.methods must be ["password"] or ["hw_ak_sk"]`)
-	}
-
-	key, no := a.checkSecret(r, ak, sk, now)
+	key, no := a.identify(r, req, now)
 	if no != nil {
 		return out, "", no
 	}
+	note := audit.From(r.Context())
+	note.Who(key.User, key.AK)
 	if id := req.Auth.Scope.Project.ID; id != "" && id != key.ProjectID {
 		return out, "", forbidden("project %s is not a project of this access key", printable(id))
 	}
-	if wait := a.issued.wait(key.AK, now); wait > 0 {
+	if wait := a.issued.take(key.account(), now); wait > 0 {
 		return out, "", throttled("too many tokens were issued for this access key", wait)
 	}
-	a.issued.spend(key.AK, now)
+	note.What("CreateToken", key.ProjectID, "")
+	if err := note.Begin(r.Context()); err != nil {
+		return out, "", internal(err)
+	}
 	project, err := a.projects.Project(r.Context(), key.ProjectID)
 	if err != nil {
 		return out, "", internal(err)
@@ -144,7 +143,7 @@ func (a *Authenticator) issueToken(w http.ResponseWriter, r *http.Request) (toke
 		expires = time.UnixMilli(key.ExpiresAt)
 	}
 	err = a.keys.PutToken(r.Context(), Token{
-		Hash: hexSHA256([]byte(text)), AK: key.AK, ProjectID: key.ProjectID,
+		Hash: hexSHA256([]byte(text)), AK: key.AK, UserID: key.UserID, ProjectID: key.ProjectID,
 		IssuedAt: now.UnixMilli(), ExpiresAt: expires.UnixMilli(),
 	})
 	if err != nil {
@@ -153,11 +152,33 @@ func (a *Authenticator) issueToken(w http.ResponseWriter, r *http.Request) (toke
 	domain := iamName{ID: project.ID, Name: project.Name}
 	out.Token.IssuedAt = now.UTC().Format(iamTime)
 	out.Token.ExpiresAt = expires.UTC().Format(iamTime)
-	out.Token.Methods = id.Methods
+	out.Token.Methods = req.Auth.Identity.Methods
 	out.Token.Project = iamScoped{iamName: iamName{ID: project.ID, Name: project.Name}, Domain: domain}
-	out.Token.User = iamScoped{iamName: iamName{ID: key.AK, Name: key.AK}, Domain: domain}
+	out.Token.User = iamScoped{iamName: iamName{ID: cmp.Or(key.UserID, key.AK), Name: cmp.Or(key.User, key.AK)}, Domain: domain}
 	out.Token.Roles, out.Token.Catalog = []iamName{}, []iamName{}
+	if key.Role != "" {
+		out.Token.Roles = []iamName{{ID: string(key.Role), Name: string(key.Role)}}
+	}
 	return out, text, nil
+}
+
+// identify finds whose secret a token request holds.
+func (a *Authenticator) identify(r *http.Request, req tokenRequest, now time.Time) (Key, *refusal) {
+	id := req.Auth.Identity
+	wrong := badRequest(`auth.identity.methods must be ["password"] or ["hw_ak_sk"]`)
+	if len(id.Methods) != 1 {
+		return Key{}, wrong
+	}
+	switch user := id.Password.User; {
+	case id.Methods[0] == "hw_ak_sk":
+		return a.checkSecret(r, id.AKSK.Access.Key, id.AKSK.Secret.Key, now)
+	case id.Methods[0] != "password":
+		return Key{}, wrong
+	case a.accounts == nil || looksLikeKey(user.Name):
+		return a.checkSecret(r, user.Name, user.Password, now)
+	default:
+		return a.checkPassword(r, user.Name, cmp.Or(user.Domain.ID, user.Domain.Name), user.Password, now)
+	}
 }
 
 // checkSecret finds the user's key that ak and sk are.
@@ -170,6 +191,9 @@ func (a *Authenticator) checkSecret(r *http.Request, ak, sk string, now time.Tim
 	if !known && fault.CodeOf(err) != fault.NotFound {
 		return Key{}, internal(err)
 	}
+	if known {
+		audit.From(r.Context()).Who(key.User, key.AK)
+	}
 	guess := throttleName(ak, r, known)
 	if wait := a.failures.wait(guess, now); wait > 0 {
 		return Key{}, throttled("too many failed attempts", wait)
@@ -180,6 +204,57 @@ func (a *Authenticator) checkSecret(r *http.Request, ak, sk string, now time.Tim
 	}
 	if no := usable(key, now); no != nil {
 		return Key{}, no
+	}
+	return key, nil
+}
+
+// looksLikeKey reports whether a name has the form of an access key, which no
+// user's name has.
+func looksLikeKey(name string) bool {
+	return len(name) == 20 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+}
+
+// checkPassword finds the user whose password it is. A name that nobody has
+// takes as long and is counted in the same way as a wrong password.
+func (a *Authenticator) checkPassword(r *http.Request, name, project, password string, now time.Time) (Key, *refusal) {
+	if name == "" || len(name) > maxAccessKeyBytes || len(password) > MaxPassword {
+		return Key{}, badPassword()
+	}
+	// Each attempt is counted before it is made, or many at once would all be
+	// let through; a right password takes it back.
+	origin := clientIP(r)
+	guess := name + "\x00" + origin
+	for _, b := range []struct {
+		t    *throttle
+		name string
+	}{{&a.origins, origin}, {&a.guesses, guess}, {&a.names, name}} {
+		if wait := b.t.take(b.name, now); wait > 0 {
+			return Key{}, throttled("too many failed attempts", wait)
+		}
+	}
+	key, hash, err := a.accounts.Login(r.Context(), name, project)
+	known := err == nil
+	if !known {
+		if fault.CodeOf(err) != fault.NotFound {
+			return Key{}, internal(err)
+		}
+		hash = nobody
+	}
+	ok, err := a.hasher.holds(r.Context(), hash, password)
+	if err != nil {
+		return Key{}, internal(err)
+	}
+	if known {
+		audit.From(r.Context()).Who(key.User, "")
+	}
+	if !ok || !known {
+		return Key{}, badPassword()
+	}
+	a.origins.give(origin, now)
+	a.guesses.give(guess, now)
+	a.names.give(name, now)
+	if key.Disabled {
+		return Key{}, unauthenticated("the user is disabled")
 	}
 	return key, nil
 }

@@ -48,6 +48,12 @@ func badSignature() *refusal {
 	return r
 }
 
+// badPassword is one text for an unknown user, one without a password, and a
+// wrong one.
+func badPassword() *refusal {
+	return unauthenticated("the user is unknown or the password is wrong")
+}
+
 func forbidden(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusForbidden, code: codeForbidden, message: fmt.Sprintf(format, args...)}
 }

@@ -44,10 +44,36 @@ func (t *throttle) wait(name string, now time.Time) time.Duration {
 	return time.Duration((1 - e.tokens) * float64(t.interval))
 }
 
+// take counts one event unless name has to wait, and then says how long.
+func (t *throttle) take(name string, now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entry(name, now)
+	if e.tokens < 1 {
+		return time.Duration((1 - e.tokens) * float64(t.interval))
+	}
+	e.tokens--
+	return 0
+}
+
+// give takes one event back.
+func (t *throttle) give(name string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entry(name, now)
+	e.tokens = min(t.burst, e.tokens+1)
+}
+
 // spend counts one event.
 func (t *throttle) spend(name string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	e := t.entry(name, now)
+	e.tokens = max(0, e.tokens-1)
+}
+
+// entry is the bucket of name, filled up to now.
+func (t *throttle) entry(name string, now time.Time) *throttleEntry {
 	el, ok := t.entries[name]
 	if !ok {
 		if t.entries == nil {
@@ -64,7 +90,7 @@ func (t *throttle) spend(name string, now time.Time) {
 	t.order.MoveToFront(el)
 	e := el.Value.(*throttleEntry)
 	t.refill(e, now)
-	e.tokens = max(0, e.tokens-1)
+	return e
 }
 
 func (t *throttle) refill(e *throttleEntry, now time.Time) {

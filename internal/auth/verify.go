@@ -2,12 +2,14 @@ package auth
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/onceover/onceover/internal/audit"
 	"github.com/onceover/onceover/internal/fault"
 )
 
@@ -27,8 +29,11 @@ func (a *Authenticator) verify(w http.ResponseWriter, r *http.Request, header st
 		return none, nil, badRequest("the query string is malformed")
 	}
 
-	key, err := a.keys.Key(r.Context(), c.ak)
+	key, err := a.signer(r, c.ak)
 	known := err == nil
+	if known {
+		audit.From(r.Context()).Who(key.User, key.AK)
+	}
 	if !known && fault.CodeOf(err) != fault.NotFound {
 		return none, nil, internal(err)
 	}
@@ -52,6 +57,10 @@ func (a *Authenticator) verify(w http.ResponseWriter, r *http.Request, header st
 	if err != nil {
 		return none, nil, internal(err)
 	}
+	// A wrong token answers as a wrong signature: it tells nobody which
+	// temporary keys there are.
+	token := hexSHA256([]byte(r.Header.Get(headerSecurityToken)))
+	ok = ok && (key.TokenHash == "" || subtle.ConstantTimeCompare([]byte(token), []byte(key.TokenHash)) == 1)
 	if !ok || !known || key.Secret == "" {
 		a.failures.spend(guess, now)
 		return none, nil, badSignature()
@@ -72,7 +81,19 @@ func (a *Authenticator) verify(w http.ResponseWriter, r *http.Request, header st
 			return none, nil, throttled("too many writes", time.Minute)
 		}
 	}
-	return principal{key: key, unsigned: unsigned}, body, nil
+	return principal{key: key, unsigned: unsigned, temporary: key.TokenHash != "", until: key.ExpiresAt}, body, nil
+}
+
+// signer finds the key that a signature names. With a token it is a temporary
+// one, without it is not.
+func (a *Authenticator) signer(r *http.Request, ak string) (Key, error) {
+	if r.Header.Get(headerSecurityToken) == "" {
+		return a.keys.Key(r.Context(), ak)
+	}
+	if a.accounts == nil {
+		return Key{}, fault.New(fault.NotFound, "there are no temporary keys")
+	}
+	return a.accounts.TemporaryKey(r.Context(), ak)
 }
 
 func (a *Authenticator) verifyToken(w http.ResponseWriter, r *http.Request, maxBody int64) (principal, []byte, *refusal) {
@@ -86,7 +107,7 @@ func (a *Authenticator) verifyToken(w http.ResponseWriter, r *http.Request, maxB
 	if wait := a.failures.wait(guess, now); wait > 0 {
 		return none, nil, throttled("too many failed attempts", wait)
 	}
-	token, err := a.keys.Token(r.Context(), hexSHA256([]byte(text)), now.UnixMilli())
+	token, key, err := a.keys.Token(r.Context(), hexSHA256([]byte(text)), now.UnixMilli())
 	if fault.CodeOf(err) == fault.NotFound && err != nil {
 		a.failures.spend(guess, now)
 		return none, nil, unauthenticated("the token is unknown or has expired")
@@ -94,13 +115,7 @@ func (a *Authenticator) verifyToken(w http.ResponseWriter, r *http.Request, maxB
 	if err != nil {
 		return none, nil, internal(err)
 	}
-	key, err := a.keys.Key(r.Context(), token.AK)
-	if err != nil {
-		if fault.CodeOf(err) == fault.NotFound {
-			return none, nil, unauthenticated("the access key of the token is gone")
-		}
-		return none, nil, internal(err)
-	}
+	audit.From(r.Context()).Who(key.User, key.AK)
 	if no := usable(key, now); no != nil {
 		return none, nil, no
 	}
@@ -112,7 +127,11 @@ func (a *Authenticator) verifyToken(w http.ResponseWriter, r *http.Request, maxB
 		return none, nil, no
 	}
 	key.ProjectID = token.ProjectID
-	return principal{key: key, token: true}, body, nil
+	until := token.ExpiresAt
+	if key.ExpiresAt != 0 {
+		until = min(until, key.ExpiresAt)
+	}
+	return principal{key: key, token: true, until: until}, body, nil
 }
 
 // checkHeaders makes the checks that need no secret.
@@ -122,17 +141,14 @@ func checkHeaders(r *http.Request, c credential, now time.Time) (time.Time, *ref
 	if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
 		return zero, badRequest("a path must not contain %%2F")
 	}
-	if r.Header.Get(headerSecurityToken) != "" {
-		return zero, unauthenticated("X-Security-Token: this server issues no temporary access keys")
-	}
-	for _, name := range []string{headerDate, headerProject, headerContentHash, headerContentSM3} {
+	for _, name := range []string{headerDate, headerProject, headerSecurityToken, headerContentHash, headerContentSM3} {
 		if len(r.Header.Values(name)) > 1 {
 			return zero, unauthenticated("more than one %s header", name)
 		}
 	}
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		if (lower == "x-sdk-date" || lower == "x-project-id" || lower == "x-onceover-nonce" ||
+		if (lower == "x-sdk-date" || lower == "x-project-id" || lower == "x-security-token" || lower == "x-onceover-nonce" ||
 			strings.HasPrefix(lower, "x-sdk-content-")) && !slices.Contains(c.signed, lower) {
 			return zero, unauthenticated("%s must be among the signed headers", name)
 		}

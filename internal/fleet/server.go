@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onceover/onceover/internal/audit"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
@@ -109,6 +110,9 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	note := audit.From(r.Context())
+	note.What("EnrolAgent", resp.ProjectID, "", resp.AgentID, req.Host.ID)
+	note.Keep()
 	s.cfg.Log.InfoContext(r.Context(), "agent enrolled", "agent", resp.AgentID, "host", req.Host.Name)
 	w.Header().Set("Cache-Control", "no-store")
 	wire.WriteJSON(w, http.StatusOK, resp)

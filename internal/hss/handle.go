@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/onceover/onceover/internal/audit"
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
@@ -41,9 +42,11 @@ type endpoint func(r *http.Request, op *operation, c call) (any, error)
 // call is what every operation knows of a request.
 type call struct {
 	project string
+	// enterprise is the enterprise project that the request names, if it does.
+	enterprise string
 	// tenants are the enterprise projects that it acts in, one or more.
 	tenants []string
-	by      string // access key id
+	by      string // access key id, or name of a user who came with a password
 	ip      string // that the request came from
 	page    store.Page
 	// empty says that a parameter has a value that selects nothing.
@@ -78,6 +81,8 @@ type Operation struct {
 	ID, Method, Path, Tag, Summary string
 	// Built is false for those that answer 501.
 	Built bool
+	// Needs is the role that may do it.
+	Needs auth.Role
 	// Params are those of the query.
 	Params []Param
 }
@@ -98,7 +103,7 @@ func Operations() []Operation {
 	a.routes()
 	out := make([]Operation, len(operations))
 	for i, op := range operations {
-		out[i] = Operation{op.ID, op.Method, op.Path, op.Tag, op.Summary, a.built[op.ID] != nil, nil}
+		out[i] = Operation{op.ID, op.Method, op.Path, op.Tag, op.Summary, a.built[op.ID] != nil, needs[op.ID], nil}
 		for _, p := range op.Params {
 			if p.In == inQuery {
 				out[i].Params = append(out[i].Params, Param{p.Name, p.Required, p.Enum, p.Kind == kindInt, p.Kind == kindBool})
@@ -132,12 +137,15 @@ type none struct{}
 func (a *api) serve(op *operation) http.HandlerFunc {
 	run := a.built[op.ID]
 	return func(w http.ResponseWriter, r *http.Request) {
-		c, err := a.begin(r)
+		c, err := a.begin(r, op)
 		if err == nil && run == nil {
 			err = fault.New(fault.Unsupported, "%s (%s) is not built yet", op.ID, op.Summary)
 		}
 		if err == nil {
 			err = check(r, op, &c)
+		}
+		if err == nil && needs[op.ID] != auth.Viewer {
+			err = audited(r, op, c)
 		}
 		if err != nil {
 			a.fail(w, r, err)
@@ -160,8 +168,8 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 	}
 }
 
-// begin checks whose call it is.
-func (a *api) begin(r *http.Request) (call, error) {
+// begin checks whose call it is, and where it acts.
+func (a *api) begin(r *http.Request, op *operation) (call, error) {
 	key, ok := auth.FromContext(r.Context())
 	if !ok {
 		return call{}, fault.New(fault.Unauthenticated, "Incorrect IAM authentication information: none given")
@@ -175,14 +183,51 @@ func (a *api) begin(r *http.Request) (call, error) {
 		// placeholder.
 		return call{}, fault.New(fault.Invalid, "the client sends no project id: configure one")
 	}
+	enterprise := r.URL.Query().Get("enterprise_project_id")
+	audit.From(r.Context()).What(op.ID, project, enterprise)
 	if project != key.ProjectID {
 		return call{}, fault.New(fault.Forbidden, "no permission for project %s", project)
 	}
-	eps := r.URL.Query().Get("enterprise_project_id")
-	if !slices.Contains([]string{"", "0", "all_granted_eps"}, eps) {
-		return call{}, fault.New(fault.Forbidden, "no permission for enterprise project %s", eps)
+	if !key.Role.Allows(needs[op.ID]) {
+		return call{}, fault.New(fault.Forbidden, "%s needs the role %s, and the key's user is a %s", op.ID, needs[op.ID], key.Role)
 	}
-	return call{project: project, tenants: []string{project}, by: key.AK, ip: remoteIP(r)}, nil
+	tenants, err := a.tenants(r, op, key, enterprise)
+	if err != nil {
+		return call{}, err
+	}
+	return call{project: project, enterprise: enterprise, tenants: tenants, by: key.By(), ip: remoteIP(r)}, nil
+}
+
+// tenants are where a call acts. Without an enterprise project that is the
+// default one, except where the contract has no parameter for it: such a read is
+// of all that are granted, and such a write of the only one if the default one is
+// not granted.
+func (a *api) tenants(r *http.Request, op *operation, key auth.Key, enterprise string) ([]string, error) {
+	if n := len(r.URL.Query()["enterprise_project_id"]); n > 1 {
+		return nil, fault.New(fault.Invalid, "enterprise_project_id is given %d times", n)
+	}
+	if enterprise != "" {
+		return a.store.Tenants(r.Context(), key, enterprise)
+	}
+	takes := slices.ContainsFunc(op.Params, func(p param) bool { return p.Name == "enterprise_project_id" })
+	if !takes && op.Method == http.MethodGet {
+		return a.store.Tenants(r.Context(), key, auth.AllEnterpriseProjects)
+	}
+	tenants, err := a.store.Tenants(r.Context(), key, auth.DefaultEnterpriseProject)
+	if takes || fault.CodeOf(err) != fault.Forbidden {
+		return tenants, err
+	}
+	if all, aerr := a.store.Tenants(r.Context(), key, auth.AllEnterpriseProjects); aerr != nil || len(all) == 1 {
+		return all, aerr
+	}
+	return nil, err
+}
+
+// audited writes a call down before it is done.
+func audited(r *http.Request, op *operation, c call) error {
+	note := audit.From(r.Context())
+	note.What(op.ID, c.project, c.enterprise, namedIn(r)...)
+	return note.Begin(r.Context())
 }
 
 // remoteIP is the other end of the connection. A proxy in between hides the

@@ -36,6 +36,8 @@ type Merged interface {
 // ExplainConfig is what the question is answered with.
 type ExplainConfig struct {
 	Images Merged
+	// Tenants are those that a key may act in: store.Store's.
+	Tenants func(ctx context.Context, k auth.Key, enterprise string) ([]string, error)
 	// Judged returns what applies the VEX documents of a project to findings of
 	// the image, nil if it has none: store.Store's. Without it there are none.
 	Judged func(ctx context.Context, project, imageID string, inv report.Inventory) (func(*report.Finding), error)
@@ -78,18 +80,17 @@ func Explain(cfg ExplainConfig) http.Handler {
 type explainer struct{ cfg ExplainConfig }
 
 func (e explainer) explain(r *http.Request) (*match.Explanation, error) {
-	key, ok := auth.FromContext(r.Context())
-	if !ok {
-		return nil, fault.New(fault.Unauthenticated, "the request is not authenticated")
-	}
-	if project := chi.URLParam(r, "project_id"); project != key.ProjectID {
-		return nil, fault.New(fault.Forbidden, "no permission for project %s", project)
-	}
 	id := r.URL.Query().Get("id")
 	if id == "" || len(id) > maxIDBytes {
 		return nil, fault.New(fault.Invalid, "id: want the id of a CVE, an advisory or a record, of at most %d bytes", maxIDBytes)
 	}
-	img, err := e.cfg.Images.Merged(r.Context(), key.ProjectID, chi.URLParam(r, "image_id"))
+	var img *store.Merged
+	var project string
+	err := tenants(e.cfg.Tenants).found(r, func(tenant string) (err error) {
+		project = tenant
+		img, err = e.cfg.Images.Merged(r.Context(), tenant, chi.URLParam(r, "image_id"))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (e explainer) explain(r *http.Request) (*match.Explanation, error) {
 	if err != nil || e.cfg.Judged == nil {
 		return out, err
 	}
-	judge, err := e.cfg.Judged(r.Context(), key.ProjectID, chi.URLParam(r, "image_id"), img.Inventory)
+	judge, err := e.cfg.Judged(r.Context(), project, chi.URLParam(r, "image_id"), img.Inventory)
 	if err == nil && judge != nil {
 		out.Judge(judge)
 	}

@@ -74,7 +74,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := auth.New(auth.Config{Keys: st, Projects: st, Log: log})
-	handler := query.Explain(query.ExplainConfig{Images: st, Judged: st.Judged, Authenticate: a.Users, Log: log,
+	handler := query.Explain(query.ExplainConfig{Images: st, Tenants: st.Tenants, Judged: st.Judged, Authenticate: a.Users, Log: log,
 		Matcher: func() (*match.Matcher, func(), error) { return m, func() {}, nil }})
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == auth.PathTokens {

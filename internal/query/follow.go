@@ -75,11 +75,8 @@ func (l *listeners) enter(key string) (leave func()) {
 // each image that ends, and the end. The id of an event is how many images had
 // ended, so that it means the same to every server of the database.
 func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
-	project, err := projectOf(r)
-	var id, done string
-	if err == nil {
-		id, err = pathParam(r, "id")
-	}
+	var project, done string
+	id, err := pathParam(r, "id")
 	if err == nil {
 		err = known(r)
 	}
@@ -89,7 +86,11 @@ func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
 	}
 	var t store.Task
 	if err == nil {
-		t, _, err = a.store.Progress(r.Context(), project, id, f.done, 1)
+		err = a.tenants.found(r, func(tenant string) (err error) {
+			project = tenant
+			t, _, err = a.store.Progress(r.Context(), tenant, id, f.done, 1)
+			return err
+		})
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -100,7 +101,7 @@ func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key, _ := auth.FromContext(r.Context())
-	leave := a.listeners.enter(key.AK)
+	leave := a.listeners.enter(key.By())
 	if leave == nil {
 		w.Header().Set("Retry-After", "30")
 		wire.WriteError(w, r, http.StatusTooManyRequests, "Onceover.0429",

@@ -53,6 +53,7 @@ type Config struct {
 
 type api struct {
 	store     *store.Store
+	tenants   tenants
 	log       *slog.Logger
 	ending    <-chan struct{}
 	poll      time.Duration
@@ -63,7 +64,7 @@ type api struct {
 
 // New makes the handler for everything below Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{store: cfg.Store, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery), version: cfg.Version, bills: make(chan struct{}, maxBills)}
+	a := &api{store: cfg.Store, tenants: cfg.Store.Tenants, log: cfg.Log, ending: cfg.Ending, poll: cmp.Or(cfg.poll, pollEvery), version: cfg.Version, bills: make(chan struct{}, maxBills)}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -85,45 +86,51 @@ func New(cfg Config) http.Handler {
 		r.Get(Prefix+"{project_id}/fleet/"+path, a.serve(f))
 	}
 	r.Get(tasksPath+"latest", a.serve(a.latestTask))
-	r.Get(tasksPath+"{id}", a.serve(a.scanTask))
+	r.Get(tasksPath+"{id}", a.serveFound(a.scanTask))
 	r.Get(tasksPath+"{id}/events", a.followTask)
 	r.Get(sbomPath, a.sbom)
 	r.Get(vexPath, a.serve(a.listVEX))
 	r.Get(vexPath+"/{name}", a.getVEX)
-	r.Put(vexPath+"/{name}", a.serve(a.putVEX))
-	r.Delete(vexPath+"/{name}", a.serve(a.dropVEX))
+	r.Put(vexPath+"/{name}", a.serveFor(auth.Admin, a.putVEX))
+	r.Delete(vexPath+"/{name}", a.serveFor(auth.Admin, a.dropVEX))
 	return r
 }
 
-// serve checks whose call it is, and answers.
+// serve answers those who may read.
 func (a *api) serve(f func(*http.Request, string) (any, error)) http.HandlerFunc {
+	return a.serveFor(auth.Viewer, f)
+}
+
+// serveFor checks whose call it is, and answers.
+func (a *api) serveFor(need auth.Role, f func(r *http.Request, tenant string) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		project, err := projectOf(r)
+		tenant, err := a.tenants.one(r, need)
 		var out any
 		if err == nil {
-			out, err = f(r, project)
+			out, err = f(r, tenant)
 		}
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		wire.WriteJSON(w, http.StatusOK, out)
+		a.answer(w, r, out, err)
 	}
 }
 
-func projectOf(r *http.Request) (string, error) {
-	key, ok := auth.FromContext(r.Context())
-	if !ok {
-		return "", fault.New(fault.Unauthenticated, "the request is not authenticated")
+// serveFound is serve for a thing that one of several tenants has.
+func (a *api) serveFound(f func(r *http.Request, tenant string) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var out any
+		err := a.tenants.found(r, func(tenant string) (err error) {
+			out, err = f(r, tenant)
+			return err
+		})
+		a.answer(w, r, out, err)
 	}
-	project, err := pathParam(r, "project_id")
+}
+
+func (a *api) answer(w http.ResponseWriter, r *http.Request, out any, err error) {
 	if err != nil {
-		return "", err
+		a.fail(w, r, err)
+		return
 	}
-	if project != key.ProjectID {
-		return "", fault.New(fault.Forbidden, "no permission for project %s", project)
-	}
-	return project, nil
+	wire.WriteJSON(w, http.StatusOK, out)
 }
 
 // who is the answer to who has something.
@@ -391,7 +398,7 @@ func listParams(r *http.Request, names ...string) (store.Whose, store.Page, erro
 // typing error would answer something else than was asked.
 func known(r *http.Request, names ...string) error {
 	for name, values := range r.URL.Query() {
-		if !slices.Contains(names, name) {
+		if name != enterpriseParam && !slices.Contains(names, name) {
 			return fault.New(fault.Invalid, "there is no parameter %q", name)
 		}
 		if len(values) > 1 {

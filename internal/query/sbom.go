@@ -38,11 +38,7 @@ var sbomForms = map[string]sbomForm{
 
 // sbom answers with what an image contains, as its last scan saw it.
 func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
-	project, err := projectOf(r)
-	var id string
-	if err == nil {
-		id, err = pathParam(r, "image_id")
-	}
+	id, err := pathParam(r, "image_id")
 	if err == nil {
 		err = known(r, "format")
 	}
@@ -56,7 +52,10 @@ func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
 	}
 	var bill bill
 	if err == nil {
-		bill, err = a.bill(r.Context(), project, id, form)
+		err = a.tenants.found(r, func(tenant string) (err error) {
+			bill, err = a.bill(r.Context(), tenant, id, form)
+			return err
+		})
 	}
 	if err != nil {
 		a.fail(w, r, err)

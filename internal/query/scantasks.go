@@ -78,7 +78,7 @@ func (a *api) latestTask(r *http.Request, project string) (any, error) {
 	switch f.By {
 	case "", byMe:
 		key, _ := auth.FromContext(r.Context())
-		f.By = key.AK
+		f.By = key.By()
 	case byAny:
 		f.By = ""
 	}

@@ -78,7 +78,7 @@ func (a *api) dropVEX(r *http.Request, project string) (any, error) {
 
 // getVEX answers with the document as it was given.
 func (a *api) getVEX(w http.ResponseWriter, r *http.Request) {
-	project, err := projectOf(r)
+	project, err := a.tenants.one(r, auth.Viewer)
 	var name string
 	if err == nil {
 		name, _, err = vexParams(r)
@@ -104,5 +104,5 @@ func vexParams(r *http.Request) (name, by string, err error) {
 	}
 	key, _ := auth.FromContext(r.Context())
 	name, err = pathParam(r, "name")
-	return name, key.AK, err
+	return name, key.By(), err
 }

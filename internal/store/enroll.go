@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/fleet"
 )
@@ -53,7 +54,7 @@ func (s *Store) Enroll(ctx context.Context, req fleet.EnrollRequest, nowMS int64
 		if err != nil {
 			return err
 		}
-		key, err := s.createKey(ctx, tx, project, id, nowMS)
+		key, err := s.createKey(ctx, tx, auth.Key{ProjectID: project, AgentID: id}, 0, nowMS)
 		if err != nil {
 			return err
 		}

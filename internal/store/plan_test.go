@@ -34,6 +34,10 @@ func plans(project string) map[string]struct {
 	for name, f := range map[string]ImageFilter{"all": {}, "filtered": every} {
 		add("select images "+name, f.where(project), sqlSelectImages)
 	}
+	refused := true
+	for name, f := range map[string]AuditFilter{"all": {}, "user": {User: "u"}, "key": {AK: "k"}, "project": {Project: "p"}, "refused": {Refused: &refused}, "client": {Client: "c", Operation: "o"}} {
+		add("audit "+name, f.where(), sqlAudit, 10)
+	}
 	for name, k := range map[string]ScanImage{"id": {ID: "i"}, "digest": {Digest: "d", Name: "n", Version: "v"}, "name": {Name: "n", Version: "v"}} {
 		add("member by "+name, k.where(project), sqlSelectImages)
 	}
@@ -307,6 +311,16 @@ func plans(project string) map[string]struct {
 		"file at":           {sqlFileAt, []any{1, 1}},
 		"engines of agents": {sqlEnginesOf, []any{project}},
 		"containers of all": {sqlContainersInOrder, []any{project}},
+		"enterprises":       {sqlEnterprises, []any{project}},
+		"enterprise":        {sqlEnterprise, []any{project, "e"}},
+		"key":               {sqlKey, []any{"k"}},
+		"token":             {sqlToken, []any{"h", 1}},
+		"temporary key":     {sqlTemporary, []any{"k"}},
+		"login":             {sqlLogin, []any{"n", ""}},
+		"keys of users":     {sqlUserKeys, []any{project}},
+		"last refused":      {sqlLastRefused, []any{10}},
+		"many refused":      {sqlManyRefused, []any{1, 10}},
+		"old audit":         {sqlOldAudit, []any{1, 10}},
 		"no files":          {sqlNoFiles, []any{project}},
 		"uncounted":         {sqlUncounted, []any{10}},
 		"sizes":             {sqlSizes, []any{1}},

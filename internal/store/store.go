@@ -52,6 +52,8 @@ type Config struct {
 	// WaitTimeout is how long a job waits for a host that is offline.
 	// 0 means DefaultWaitTimeout.
 	WaitTimeout time.Duration
+	// AuditKeep is how long the audit log is kept; 0 means DefaultAuditKeep.
+	AuditKeep time.Duration
 	// Now is time.Now if nil. Methods that are given a time use that.
 	Now func() time.Time
 	// Log is slog.Default() if nil.
@@ -59,6 +61,7 @@ type Config struct {
 
 	rematchBatch int   // 0 means the constant; for tests
 	vexSteps     int64 // likewise
+	maxRefused   int64 // likewise
 }
 
 // A Store is an open database. It is safe for concurrent use.
@@ -103,6 +106,8 @@ type Store struct {
 	leading atomic.Bool
 	// exportAdded has a message when an export was accepted.
 	exportAdded chan struct{}
+	// used are the keys that were used since they were last written down.
+	used usedKeys
 }
 
 // Open opens the store, creates it if need be and brings its schema up to
@@ -110,6 +115,9 @@ type Store struct {
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.WaitTimeout == 0 {
 		cfg.WaitTimeout = DefaultWaitTimeout
+	}
+	if cfg.AuditKeep == 0 {
+		cfg.AuditKeep = DefaultAuditKeep
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine,

@@ -49,6 +49,7 @@ func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.recheck(ctx) })
 	running.Go(func() { s.listen(ctx) })
+	running.Go(func() { s.keepBooks(ctx) })
 	if s.cfg.Advisories != nil {
 		running.Go(func() { s.follow(ctx) })
 	}

@@ -136,14 +136,16 @@ func TestTokens(t *testing.T) { onEngines(t, testTokens) }
 
 func testTokens(t *testing.T) {
 	w := newWorld(t)
-	tok := auth.Token{Hash: hashSecret("a"), AK: w.first.Key.AK, ProjectID: w.project(), IssuedAt: w.ms(), ExpiresAt: w.ms() + 1000}
+	tok := auth.Token{Hash: hashSecret("a"), AK: w.first.Key.AK, UserID: w.first.Key.UserID, ProjectID: w.project(), IssuedAt: w.ms(), ExpiresAt: w.ms() + 1000}
 	if err := w.PutToken(t.Context(), tok); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := w.Token(t.Context(), tok.Hash, w.ms()); err != nil || got != tok {
-		t.Errorf("token %+v, %v", got, err)
+	whose := w.first.Key
+	whose.Secret = ""
+	if got, key, err := w.Token(t.Context(), tok.Hash, w.ms()); err != nil || got != tok || key != whose {
+		t.Errorf("token %+v of %+v, %v", got, key, err)
 	}
-	if _, err := w.Token(t.Context(), tok.Hash, tok.ExpiresAt); fault.CodeOf(err) != fault.NotFound {
+	if _, _, err := w.Token(t.Context(), tok.Hash, tok.ExpiresAt); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("expired: %v", err)
 	}
 	next := tok
@@ -151,7 +153,7 @@ func testTokens(t *testing.T) {
 	if err := w.PutToken(t.Context(), next); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Token(t.Context(), tok.Hash, w.ms()); fault.CodeOf(err) != fault.NotFound {
+	if _, _, err := w.Token(t.Context(), tok.Hash, w.ms()); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("an expired token is kept: %v", err)
 	}
 }
