@@ -3,23 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/auth"
 )
 
 // enrollKeyCmd is "onceover enroll-key".
 type enrollKeyCmd struct {
-	Data     string        `help:"Data directory of the server. Default: as for the server." placeholder:"DIR" type:"path" env:"ONCEOVER_DATA"`
-	Database string        `help:"PostgreSQL database of the server, if it has one." placeholder:"postgres://..." env:"ONCEOVER_DATABASE"`
-	Uses     int           `help:"How many agents the key enrols." default:"1"`
-	TTL      time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
-
-	Seal sealFlag `embed:""`
+	Uses        int           `help:"How many agents the key enrols." default:"1"`
+	TTL         time.Duration `name:"ttl" help:"How long the key is good; default ${default}, 0 for ever." default:"24h" placeholder:"DURATION"`
+	Enterprise  string        `name:"enterprise-project" help:"Name or id of the enterprise project that the hosts belong to. Default: the default one." placeholder:"NAME"`
+	projectFlag `embed:""`
+	booksFlags  `embed:""`
 }
 
 // Help is shown by --help.
@@ -29,54 +24,29 @@ func (*enrollKeyCmd) Help() string {
 Examples:
 
   onceover enroll-key
-  onceover enroll-key --uses 50 --ttl 1h`
+  onceover enroll-key --uses 50 --ttl 1h
+  onceover enroll-key --project shop --enterprise-project payments`
 }
 
-// Validate checks the flags.
-func (c *enrollKeyCmd) Validate() error {
+// AfterApply checks the flags.
+func (c *enrollKeyCmd) AfterApply() error {
 	if c.Uses < 1 {
 		return errors.New("--uses: want at least 1")
 	}
-	if c.TTL < 0 {
-		return errors.New("--ttl: want 0 or more")
-	}
-	return checkDatabase(c.Database)
+	return checkTTL("--ttl", c.TTL)
 }
 
 // Run prints the key.
 func (c *enrollKeyCmd) Run(ctx context.Context, std streams) error {
-	if c.Data == "" {
-		dir, err := defaultStateDir()
+	return c.inProject(ctx, c.projectFlag, func(b *books, p auth.Project) error {
+		ep, err := b.enterprise(ctx, p.ID, c.Enterprise)
 		if err != nil {
 			return err
 		}
-		c.Data = dir
-	}
-	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); c.Database == "" && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no server's database in %s: start the server once, or say --data DIR", c.Data)
-	}
-	seal, err := c.Seal.read(c.Data)
-	if err != nil {
-		return err
-	}
-	st, err := store.Open(ctx, store.Config{
-		URL: c.Database, DataDir: c.Data, SealKey: seal.key,
+		key, err := b.Admin.CreateEnrollKey(ctx, p.ID, ep, c.Uses, c.TTL)
+		if err != nil {
+			return err
+		}
+		return std.lines(key)
 	})
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	if err := seal.check(ctx, st); err != nil {
-		return err
-	}
-	p, err := st.FirstProject(ctx)
-	if err != nil {
-		return err
-	}
-	key, err := st.CreateEnrollKey(ctx, p.ID, c.Uses, c.TTL)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(std.Out, key)
-	return err
 }

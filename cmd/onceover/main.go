@@ -42,13 +42,18 @@ const (
 type cli struct {
 	Config string `help:"Read settings from FILE. Without this, ${config_file} is read if it is there." placeholder:"FILE" type:"path" env:"ONCEOVER_CONFIG"`
 
-	Server  serverCmd    `cmd:"" help:"Serve the API and the agents of a fleet, with an agent for this host."`
-	Agent   agentCmd     `cmd:"" help:"Run the agent of this host for a server."`
-	Enroll  enrollKeyCmd `cmd:"" name:"enroll-key" help:"Make a key with which agents of further hosts enrol."`
-	Scan    scanCmd      `cmd:"" help:"Scan images of this host or image files, without a server."`
-	Explain explainCmd   `cmd:"" help:"Tell why an image has a finding, or why it has none."`
-	DB      dbCmd        `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
-	Version versionCmd   `cmd:"" help:"Print the version."`
+	Server     serverCmd     `cmd:"" help:"Serve the API and the agents of a fleet, with an agent for this host."`
+	Agent      agentCmd      `cmd:"" help:"Run the agent of this host for a server."`
+	Enroll     enrollKeyCmd  `cmd:"" name:"enroll-key" help:"Make a key with which agents of further hosts enrol."`
+	Project    projectCmd    `cmd:"" help:"Make and list projects."`
+	Enterprise enterpriseCmd `cmd:"" name:"enterprise-project" help:"Make, list and rename enterprise projects."`
+	User       userCmd       `cmd:"" help:"Make users and say what they may do."`
+	Key        keyCmd        `cmd:"" help:"Make, rotate and close access keys of users."`
+	Audit      auditCmd      `cmd:"" help:"Show who did what, and what was refused."`
+	Scan       scanCmd       `cmd:"" help:"Scan images of this host or image files, without a server."`
+	Explain    explainCmd    `cmd:"" help:"Tell why an image has a finding, or why it has none."`
+	DB         dbCmd         `cmd:"" name:"db" help:"Build, update and inspect the advisory database."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 const description = `Onceover finds out what is inside the container images on your hosts, and what is wrong with it.
