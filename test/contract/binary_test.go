@@ -90,9 +90,22 @@ var program = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
+// A running server, with the data directory and the credentials that it left
+// there.
+type running struct {
+	*hss.HssClient
+	data string
+	env  map[string]string
+}
+
 // startBinary runs "onceover server" as a user would, and makes a client from
 // the credentials file that it leaves.
 func startBinary(t *testing.T, flags ...string) *hss.HssClient {
+	t.Helper()
+	return startServer(t, flags...).HssClient
+}
+
+func startServer(t *testing.T, flags ...string) *running {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
@@ -122,7 +135,7 @@ func startBinary(t *testing.T, flags ...string) *hss.HssClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return hss.NewHssClient(hc)
+	return &running{HssClient: hss.NewHssClient(hc), data: data, env: env}
 }
 
 // waitFor asks until an image is as wanted.

@@ -102,6 +102,17 @@ func newServer(t *testing.T) *server {
 
 func buildAdvisories(t *testing.T) *advisory.DB {
 	t.Helper()
+	db, err := advisory.Open(advisoryFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// advisoryFile is a database of osv.
+func advisoryFile(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	for name, records := range osv {
 		f, err := os.Create(filepath.Join(dir, name+".zip"))
@@ -130,12 +141,7 @@ func buildAdvisories(t *testing.T) *advisory.DB {
 		Problem: func(p advisory.Problem) { t.Errorf("advisory: %+v", p) }}); err != nil {
 		t.Fatal(err)
 	}
-	db, err := advisory.Open(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
+	return to
 }
 
 func nowMS() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,217 @@
+package contract
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/hss/v5/model"
+)
+
+// A conformRow says what an operation must answer or do. Of a request with
+// everything it knows, which selects less, only that it is answered is checked,
+// and that it lists no more.
+type conformRow struct {
+	// count is SQL; in it $name is a known value. It tells total_num, or for
+	// what writes how much more there must be afterwards.
+	count string
+	// more is what a write adds to count, if it is not a list.
+	more *int64
+	// member is the member to compare with count; total_num if it is empty.
+	member string
+	// absent says that the server has nothing of the kind.
+	absent bool
+	// says checks what is no number.
+	says func(c *conformer, answer map[string]any) bool
+	// before is done before each call.
+	before func(c *conformer)
+}
+
+// installed are the places of software of images; seen are the findings there.
+const (
+	installed = `(SELECT i.id AS image, i.name AS image_name, pp.part_id, pp.n, pp.package_id, pp.counted, p.type, p.name, p.version FROM image i JOIN content_part cp ON cp.content_id = i.content_id
+JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE pp.declared = 0)`
+	seen = `(SELECT x.*, v.advisory, f.vul_type FROM ` + installed + ` x JOIN finding f ON f.package_id = x.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE x.counted = 1)`
+	// asked are the rules that images were asked.
+	asked = `(SELECT i.id AS image, b.check_name, b.standard, r.rule_id, r.failed FROM image i JOIN content_baseline h ON h.content_id = i.content_id
+JOIN baseline b ON b.id = h.baseline_id JOIN baseline_rule r ON r.baseline_id = b.id)`
+)
+
+func one() *int64 { return new(int64(1)) }
+
+func conformTable() map[string]conformRow {
+	return map[string]conformRow{
+		"ListImageLocal":           {count: "SELECT COUNT(*) FROM image"},
+		"ListLocalImageAppInfo":    {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM " + installed + " WHERE image = $image_id AND counted = 1)"},
+		"ListImageApps":            {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM " + installed + " WHERE image = $image_id AND counted = 1)"},
+		"ListGlobalImageApps":      {count: "SELECT COUNT(*) FROM " + installed},
+		"ListLocalImageHosts":      {count: "SELECT COUNT(*) FROM (SELECT DISTINCT agent_id, engine FROM image_host)"},
+		"ListLocalImageContainers": {count: "SELECT COUNT(*) FROM container"},
+		"ListContainerImages":      {count: "SELECT COUNT(*) FROM image"},
+		"ListContainerImageLogs":   {count: "SELECT COUNT(*) FROM image_log"},
+		"ListImageScanTask":        {count: "SELECT COUNT(*) FROM scan_task"},
+		"ListImageScanPolicy": {says: func(c *conformer, a map[string]any) bool {
+			return a["enabled"] == (c.db.count("SELECT COUNT(*) FROM scan_policy WHERE enabled = 1") > 0)
+		}},
+		"ShowImageAssetStatistics":      {count: "SELECT COUNT(*) FROM image", member: "local_num"},
+		"ShowImagePayPerScanStatistics": {count: "SELECT COUNT(*) FROM image", member: "total.local"},
+
+		"ListImageVulnerabilities":     {count: "SELECT COUNT(*) FROM " + seen + " WHERE image = $image_id"},
+		"ListVulnerabilityCve":         {count: "SELECT COUNT(*) FROM vulnerability_cve e JOIN vulnerability v ON v.id = e.vul_id WHERE v.advisory = $vul_id"},
+		"ListGlobalVulnerabilities":    {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen},
+		"ListGeneralImageVuls":         {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen + " WHERE vul_type = $type"},
+		"ListVulAffectImages":          {count: "SELECT COUNT(DISTINCT image) FROM " + seen + " WHERE advisory = $vul_id"},
+		"ListVulAffectImageApps":       {count: "SELECT COUNT(DISTINCT name) FROM " + seen + " WHERE advisory = $vul_id AND image = $image_id"},
+		"ListVulRepoImage":             {count: "SELECT COUNT(*) FROM (SELECT DISTINCT image_name, name, version FROM " + seen + " WHERE advisory = $vul_id)"},
+		"ListVulAffectImageContainers": {count: "SELECT COUNT(*) FROM container WHERE image_id = $image_id"},
+		"ListVulContainers":            {count: "SELECT COUNT(DISTINCT k.container_id) FROM container k JOIN " + seen + " s ON s.image = k.image_id WHERE k.running = 1 AND s.advisory = $vul_id"},
+		// No container runs an image of an archive.
+		"ListVulContainerApps": {absent: true},
+
+		"ListImageMalware":  {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id WHERE i.id = $image_id"},
+		"ListGlobalMalware": {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id"},
+		"ListImageFiles":    {count: "SELECT COALESCE(SUM(f.num), 0) FROM file_part f JOIN content_part cp ON cp.part_id = f.part_id JOIN image i ON i.content_id = cp.content_id WHERE i.id = $image_id"},
+		"ShowImageFilesStat": {count: "SELECT COALESCE(SUM(f.num), 0) FROM file_part f JOIN content_part cp ON cp.part_id = f.part_id JOIN image i ON i.content_id = cp.content_id WHERE i.id = $image_id",
+			member: "total_files_num"},
+		"ListGlobalImageFiles":     {says: func(_ *conformer, a map[string]any) bool { return a["total_num"].(float64) > 0 }},
+		"ListImageSensitive":       {count: "SELECT COUNT(*) FROM content_secret s JOIN image i ON i.content_id = s.content_id WHERE i.id = $image_id"},
+		"ListImageSensitiveInfo":   {count: "SELECT COUNT(DISTINCT s.secret_id) FROM content_secret s JOIN image i ON i.content_id = s.content_id"},
+		"ListImageNonCompliantApp": {count: "SELECT COUNT(*) FROM (SELECT DISTINCT d.part_id, d.n FROM non_compliant d JOIN content_part cp ON cp.part_id = d.part_id JOIN image i ON i.content_id = cp.content_id WHERE i.id = $image_id)"},
+		"ListImageBasicImage":      {says: func(_ *conformer, a map[string]any) bool { return a["total_num"] == 1. }},
+
+		"ListImageRiskConfigs":     {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard FROM " + asked + ")"},
+		"ListImageRiskConfigRules": {count: "SELECT COUNT(DISTINCT rule_id) FROM " + asked + " WHERE check_name = $check_name AND standard = $standard"},
+		"ListCheckRulesInfo":       {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard, rule_id FROM " + asked + ")"},
+		"ListCheckRuleResources":   {count: "SELECT COUNT(*) FROM " + asked + " WHERE check_name = $check_name AND standard = $standard AND rule_id = $check_rule_id"},
+		"ShowImageCheckRuleDetail": {says: func(_ *conformer, a map[string]any) bool { return a["description"] != "" && a["remediation"] != "" }},
+		"ShowImageBaselineStatistic": {count: "SELECT COUNT(*) FROM image i JOIN password_account w ON w.content_id = i.content_id WHERE w.status IN ('weak', 'empty')",
+			member: "image_weak_pwd"},
+		"ListImageWeakPwdUsers":            {count: "SELECT COUNT(*) FROM image i JOIN password_account w ON w.content_id = i.content_id WHERE w.status IN ('weak', 'empty')"},
+		"ListImagePwdComplexity":           {count: "SELECT COUNT(*) FROM image i JOIN password_rules r ON r.content_id = i.content_id"},
+		"ListImageBuildCommandRisks":       {count: "SELECT COUNT(DISTINCT b.rule_id) FROM image i JOIN build_risk b ON b.content_id = i.content_id"},
+		"ListImageBuildCommandRisksImages": {count: "SELECT COUNT(*) FROM image i JOIN build_risk b ON b.content_id = i.content_id WHERE b.rule_id = $rule_id"},
+
+		"ShowExtendedWeakPassword": {says: func(c *conformer, a map[string]any) bool {
+			return words(a) == c.db.count("SELECT COUNT(*) FROM weak_words")
+		}},
+		"ShowFilePathWhiteLists": {says: func(c *conformer, a map[string]any) bool {
+			return paths(a) == c.db.count("SELECT COUNT(*) FROM path_whitelist")
+		}},
+		"ShowFilePathWhiteDetail": {says: func(c *conformer, a map[string]any) bool {
+			return paths(a) == c.db.count("SELECT COUNT(*) FROM path_whitelist")
+		}},
+
+		"BatchScanLocalImage":       {count: "SELECT COUNT(*) FROM scan_task", more: one(), before: (*conformer).rest},
+		"CreateManualImageScanTask": {count: "SELECT COUNT(*) FROM scan_task", more: one(), before: (*conformer).rest},
+		"StopImageScanTask":         {count: "SELECT COUNT(*) FROM scan_task WHERE state = 'stopped'", more: one(), before: (*conformer).longTask},
+		"ModifyImageScanPolicy": {says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM scan_policy WHERE enabled = 1 AND cycle = 3") == 1
+		}},
+		"ChangeExtendedWeakPassword": {says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM weak_words WHERE words LIKE '%a word of the test%'") == 1
+		}},
+		"ChangeFilePathWhiteLists": {says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM path_whitelist WHERE path = '/srv/none'") == 1
+		}},
+		"ChangeFilePathWhiteDetail": {says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM path_whitelist WHERE path = '/srv/none'") == 1
+		}},
+		"ChangeSensitiveInfo": {says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM secret_decision") == 1
+		}},
+	}
+}
+
+func words(a map[string]any) int64 { return size(a["extended_weak_password"]) }
+func paths(a map[string]any) int64 { return size(a["customized_path"]) }
+
+func size(v any) int64 {
+	list, _ := v.([]any)
+	return int64(len(list))
+}
+
+// check compares an answer with the database. before is count from before the
+// call.
+func (r conformRow) check(c *conformer, t *testing.T, all bool, before int64, answer map[string]any) {
+	t.Helper()
+	if r.says != nil && !r.says(c, answer) {
+		t.Errorf("all=%v: the database says otherwise: %.1500s", all, asJSON(answer))
+	}
+	if r.count == "" {
+		return
+	}
+	now := c.sql(r.count)
+	if r.more != nil {
+		if !all && now != before+*r.more {
+			t.Errorf("all=%v: %d after %d in the database", all, now, before)
+		}
+		return
+	}
+	member := r.member
+	if member == "" {
+		member = "total_num"
+	}
+	var v any = answer
+	for key := range strings.SplitSeq(member, ".") {
+		m, _ := v.(map[string]any)
+		v = m[key]
+	}
+	n, ok := v.(float64)
+	if !ok || int64(n) > now || !all && int64(n) != now {
+		t.Errorf("all=%v: %s is %v, %d in the database: %.1500s", all, member, v, now, asJSON(answer))
+	}
+	if list, ok := answer["data_list"].([]any); member == "total_num" && (!ok || int64(len(list)) != min(int64(n), pageOf(all))) {
+		t.Errorf("all=%v: total_num %v, %d rows", all, n, len(list))
+	}
+}
+
+// pageOf is how long the page is that conformer.call asks for.
+func pageOf(all bool) int64 {
+	if all {
+		return 200
+	}
+	return 10
+}
+
+// sql counts; $name is a known value.
+func (c *conformer) sql(query string) int64 {
+	c.t.Helper()
+	return c.db.count(os.Expand(query, func(name string) string {
+		v, _ := c.known[name].(string)
+		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
+	}))
+}
+
+// rest waits until nothing is left to scan.
+func (c *conformer) rest() {
+	c.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if c.db.count("SELECT COUNT(*) FROM scan_job WHERE state IN ('waiting', 'leased')") == 0 {
+			return
+		}
+	}
+	c.t.Fatal("scans do not end")
+}
+
+// longTask begins a task that lasts: it scans an image an hour.
+func (c *conformer) longTask() {
+	c.t.Helper()
+	c.rest()
+	if _, err := c.CreateManualImageScanTask(&model.CreateManualImageScanTaskRequest{GlobalImageType: new("local"),
+		Body: &model.CreateManualImageScanTaskReqInfo{IsAll: new(true), RateLimit: new(int32(1))}}); err != nil {
+		c.t.Fatal(err)
+	}
+	tasks, err := c.ListImageScanTask(&model.ListImageScanTaskRequest{Type: "image_scan", GlobalImageType: new("local"), TaskStatus: new("scanning")})
+	if err != nil || len(*tasks.DataList) == 0 {
+		c.t.Fatalf("no task runs: %v, %v", tasks, err)
+	}
+	var task struct {
+		ID string `json:"task_id"`
+	}
+	if err := json.Unmarshal(asJSON((*tasks.DataList)[0]), &task); err != nil {
+		c.t.Fatal(err)
+	}
+	c.known["task_id"] = task.ID
+}
