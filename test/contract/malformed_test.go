@@ -135,6 +135,9 @@ func (s *server) wellFormed(spec *spec, op specOperation) malformed {
 }
 
 func (s *server) value(name string, x *schema) string {
+	if v, ok := s.given[name]; ok {
+		return v
+	}
 	switch name {
 	case "project_id":
 		return s.first.Project.ID

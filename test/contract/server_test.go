@@ -58,6 +58,9 @@ type server struct {
 	store *store.Store
 	first store.First
 	agent auth.Key
+	// given are values that wellFormed takes for members and parameters of
+	// that name.
+	given map[string]string
 }
 
 func newServer(t *testing.T) *server {
