@@ -181,6 +181,8 @@ func plans(project string) map[string]struct {
 		"index rules":              which(sqlIndexRules, "WHERE content_id IN {in}"),
 		"index checks":             which(sqlIndexChecks, "WHERE content_id IN {in}"),
 		"named counted":            sqlNamedCounted, "named owned": sqlNamedOwned,
+		"page of hosts": sqlPageHosts, "page of secrets": sqlPageSecrets, "page of vulnerabilities": sqlPageVuls, "page of cves": sqlPageVulCVEs, "page of affected": sqlPageAffected,
+		"running named": sqlRunningNamed, "images of hosts": sqlHostImages, "names of files": sqlFileNames,
 		"page of images": sqlPageImages, "page of covered": sqlPageCovered, "page of complexity": sqlPageComplexity,
 		"page of build images": strings.Replace(sqlPageBuildImages, "{rule}", "'r'", 1),
 		"ignored secrets":      sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
