@@ -7,12 +7,6 @@ import (
 	"github.com/onceover/onceover/internal/store"
 )
 
-// wantsHandled reports whether a question is for findings in another state than
-// open. Nothing can be handled yet, so its answer is empty.
-func wantsHandled(handleStatus, status string) bool {
-	return handleStatus == handled || status != "" && status != statusOpen
-}
-
 type affectAppsIn struct {
 	ListVulAffectImageAppsParams
 	ImageID string `path:"image_id"`
@@ -24,20 +18,17 @@ func (a *api) listVulAffectImageApps(ctx context.Context, c call, in *affectApps
 	if isLocal(in.ImageType) {
 		var err error
 		rows, total, err = rowsOf(c, func(t string) ([]store.AffectedApp, int64, error) {
-			return a.store.AffectedApps(ctx, t, in.ImageID, in.VulId, c.page)
+			return a.store.AffectedApps(ctx, t, in.ImageID, in.VulId, in.IsHandled, c.page)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	if in.IsHandled {
-		rows, total = nil, 0
-	}
 	list := make([]VulAffectImageAppsResponseInfo, len(rows))
 	for i, r := range rows {
 		paths := make([]VulAffectImageAppPathResponseInfo, len(r.Places))
 		for j, p := range r.Places {
-			paths[j] = VulAffectImageAppPathResponseInfo{Status: new(statusOpen), AppVersion: &p.Version, AppPath: given(p.Path)}
+			paths[j] = VulAffectImageAppPathResponseInfo{Status: new(vulStatus(in.IsHandled)), AppVersion: &p.Version, AppPath: given(p.Path)}
 		}
 		list[i] = VulAffectImageAppsResponseInfo{AppName: &r.Name, Paths: &paths, Rule: given(strings.Join(r.Ranges, "; "))}
 	}
@@ -71,9 +62,11 @@ func (a *api) listVulContainers(ctx context.Context, c call, in *ListVulContaine
 	var rows []store.VulContainer
 	var total int64
 	// Containers of local images are in no cluster.
-	if !wantsHandled(value(in.HandleStatus), value(in.Status)) && value(in.ClusterId) == "" {
+	is, ok := whichHandled(value(in.HandleStatus), value(in.Status))
+	if ok && value(in.ClusterId) == "" {
 		f := store.VulContainerFilter{
-			Type: in.Type, Severities: ranks(value(in.SeverityLevel)), Name: value(in.ContainerName),
+			Handled: is,
+			Type:    in.Type, Severities: ranks(value(in.SeverityLevel)), Name: value(in.ContainerName),
 			SeenFrom: in.MinScanTime, SeenTo: in.MaxScanTime,
 		}
 		var err error
@@ -87,7 +80,7 @@ func (a *api) listVulContainers(ctx context.Context, c call, in *ListVulContaine
 	list := make([]VulContainerInfo, len(rows))
 	for i, r := range rows {
 		list[i] = VulContainerInfo{
-			ContainerId: &r.ID, ContainerName: &r.Name, SeverityLevel: new(severity(r.Severity)), Status: new(statusOpen),
+			ContainerId: &r.ID, ContainerName: &r.Name, SeverityLevel: new(severity(r.Severity)), Status: new(vulStatus(r.Handled)),
 			ImageId: &r.ImageID, ImageName: &r.ImageName, ImageVersion: &r.ImageVersion, ImageType: new("local_image"),
 			HostName: &r.HostName, HostIp: &r.PrivateIP, PrivateIp: &r.PrivateIP, FirstScanTime: &r.FirstSeen, ScanTime: &r.ScanTime,
 		}
@@ -96,20 +89,18 @@ func (a *api) listVulContainers(ctx context.Context, c call, in *ListVulContaine
 }
 
 func (a *api) listVulContainerApps(ctx context.Context, c call, in *ListVulContainerAppsParams) (*ListVulContainerAppsResponse, error) {
+	is := in.HandleStatus == handled
 	rows, total, err := rowsOf(c, func(t string) ([]store.AffectedApp, int64, error) {
-		return a.store.ContainerApps(ctx, t, in.ContainerId, in.VulId, c.page)
+		return a.store.ContainerApps(ctx, t, in.ContainerId, in.VulId, is, c.page)
 	})
 	if err != nil {
 		return nil, err
-	}
-	if wantsHandled(in.HandleStatus, "") {
-		rows, total = nil, 0
 	}
 	list := make([]VulAffectContainerAppInfo, len(rows))
 	for i, r := range rows {
 		paths := make([]VulAffectContainerAppPath, len(r.Places))
 		for j, p := range r.Places {
-			paths[j] = VulAffectContainerAppPath{Status: new(statusOpen), AppVersion: &p.Version, AppPath: given(p.Path)}
+			paths[j] = VulAffectContainerAppPath{Status: new(vulStatus(is)), AppVersion: &p.Version, AppPath: given(p.Path)}
 		}
 		list[i] = VulAffectContainerAppInfo{AppName: &r.Name, Paths: &paths, Rule: given(strings.Join(r.Ranges, "; "))}
 	}

@@ -36,9 +36,7 @@ func (a *api) batchExportLocalVulTask(ctx context.Context, c call, in *exportVul
 	if err != nil {
 		return nil, err
 	}
-	if value(b.HandleStatus) == handled {
-		q.VulIDs = []string{} // nothing can be handled yet
-	}
+	q.Handled, _ = whichHandled(value(b.HandleStatus), "")
 	id, n, err := a.export(ctx, c, q, in.ExportSize, in.FileFormat)
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// maxNamed is how many ids of a request are noted for the audit log.
-const maxNamed = 50
+// maxNoted is how many ids of a request are noted for the audit log.
+const maxNoted = 50
 
 // namedIn are the ids that a write names: in its path, and in members of its body
 // whose name ends in "id", "ids" or "id_list". Nothing else of a body is noted: it
@@ -49,7 +49,7 @@ type idWalker struct {
 // on. The depth of the recursion is bounded by the decoder (10,000).
 func (w *idWalker) value(name string) bool {
 	t, err := w.dec.Token()
-	if err != nil || len(w.out) >= maxNamed {
+	if err != nil || len(w.out) >= maxNoted {
 		return false
 	}
 	switch t := t.(type) {

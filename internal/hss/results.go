@@ -10,7 +10,7 @@ import (
 	"github.com/onceover/onceover/internal/store"
 )
 
-// Handling states. Nothing can be handled yet, so every finding is open.
+// Handling states.
 const (
 	handled       = "handled"
 	statusIgnored = "vul_status_ignored"
@@ -24,14 +24,12 @@ type imageVulsIn struct {
 
 func (a *api) listImageVulnerabilities(ctx context.Context, c call, in *imageVulsIn) (*ListImageVulnerabilitiesResponse, error) {
 	f := store.VulFilter{ID: value(in.VulId), App: value(in.AppName), Type: value(in.Type), Severities: urgency(value(in.RepairNecessity))}
+	f.Handled, _ = whichHandled(value(in.HandleStatus), "")
 	rows, total, err := rowsOf(c, func(t string) ([]store.Finding, int64, error) {
 		return a.store.Findings(ctx, t, in.ImageID, f, c.page)
 	})
 	if err != nil {
 		return nil, err
-	}
-	if value(in.HandleStatus) == handled {
-		rows, total = nil, 0
 	}
 	list := make([]ImageVulInfo, len(rows))
 	for i, r := range rows {
@@ -87,7 +85,7 @@ func (a *api) vulnerabilities(ctx context.Context, c call, f store.VulFilter) ([
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
 	}, func(v *store.Vulnerability) string { return v.ID }, func(into, v *store.Vulnerability) {
 		into.Severity, into.Fixable = max(into.Severity, v.Severity), into.Fixable || v.Fixable
-		into.ImageNum, into.ScanTime = into.ImageNum+v.ImageNum, max(into.ScanTime, v.ScanTime)
+		into.ImageNum, into.OpenNum, into.ScanTime = into.ImageNum+v.ImageNum, into.OpenNum+v.OpenNum, max(into.ScanTime, v.ScanTime)
 	})
 }
 
@@ -108,7 +106,7 @@ func (a *api) listGlobalVulnerabilities(ctx context.Context, c call, in *ListGlo
 		}
 		list[i] = GlobalVulInfo{
 			VulName: &r.ID, VulId: &r.ID, RepairNecessity: new(necessity(r.Severity)), Decription: &r.Summary,
-			Solution: new(advice(r)), Url: &r.URL, HistoryNumber: int32p(r.ImageNum), UndealNumber: int32p(r.ImageNum), DataList: &cves,
+			Solution: new(advice(r)), Url: &r.URL, HistoryNumber: int32p(r.ImageNum), UndealNumber: int32p(r.OpenNum), DataList: &cves,
 		}
 	}
 	return &ListGlobalVulnerabilitiesResponse{TotalNum: int32p(total), DataList: &list}, nil
@@ -117,12 +115,11 @@ func (a *api) listGlobalVulnerabilities(ctx context.Context, c call, in *ListGlo
 func (a *api) listGeneralImageVuls(ctx context.Context, c call, in *ListGeneralImageVulsParams) (*ListGeneralImageVulsResponse, error) {
 	var rows []store.Vulnerability
 	var total int64
-	// Local images have no clusters, and no labels or states other than
-	// open yet.
-	none := !isLocal(in.ImageType) || in.HandleStatus == handled || value(in.Status) == statusIgnored ||
-		value(in.ClusterId) != "" || len(value(in.LabelList)) > 0
+	// Local images have no clusters and no labels.
+	handled, ok := whichHandled(in.HandleStatus, value(in.Status))
+	none := !isLocal(in.ImageType) || !ok || value(in.ClusterId) != "" || len(value(in.LabelList)) > 0
 	// The name of a vulnerability is its id: both filters must hold.
-	filter := store.VulFilter{ID: value(in.VulId), Name: value(in.VulName), CVE: value(in.CveId), Type: in.Type, Severities: ranks(value(in.SeverityLevel))}
+	filter := store.VulFilter{ID: value(in.VulId), Name: value(in.VulName), CVE: value(in.CveId), Type: in.Type, Severities: ranks(value(in.SeverityLevel)), Handled: handled}
 	if !none {
 		var err error
 		if rows, total, err = a.vulnerabilities(ctx, c, filter); err != nil {
@@ -149,11 +146,11 @@ func (a *api) listGeneralImageVuls(ctx context.Context, c call, in *ListGeneralI
 func (a *api) listVulAffectImages(ctx context.Context, c call, in *ListVulAffectImagesParams) (*ListVulAffectImagesResponse, error) {
 	var rows []store.Affected
 	var total int64
-	none := !isLocal(in.ImageType) || in.IsHandled || value(in.Status) == statusIgnored ||
+	none := !isLocal(in.ImageType) || value(in.Status) != "" && value(in.Status) != vulStatus(in.IsHandled) ||
 		value(in.ClusterId) != "" || value(in.RegistryName) != "" || value(in.RegistryType) != ""
 	if !none {
 		var err error
-		f := store.AffectedFilter{Type: in.Type, Severities: ranks(value(in.RepairNecessity)), ImageID: value(in.ImageId), Name: value(in.ImageName)}
+		f := store.AffectedFilter{Type: in.Type, Severities: ranks(value(in.RepairNecessity)), ImageID: value(in.ImageId), Name: value(in.ImageName), Handled: &in.IsHandled}
 		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Affected, int64, error) {
 			return a.store.Affected(ctx, t, in.VulId, f, p)
 		})
@@ -166,7 +163,7 @@ func (a *api) listVulAffectImages(ctx context.Context, c call, in *ListVulAffect
 		list[i] = VulAffectImagesResponseInfo{
 			ImageId: &r.ImageID, ImageName: &r.Name, VulId: &in.VulId, RepairNecessity: new(severity(r.Severity)),
 			ContainerNum: int32p(r.ContainerNum), ImageDigest: &r.ConfigDigest, ImageVersion: &r.Version, AgentId: &r.AgentID,
-			Status: new(statusOpen), ImageType: new("local_image"),
+			Status: new(vulStatus(in.IsHandled)), ImageType: new("local_image"),
 			// This operation writes numbers and booleans as text.
 			FirstScanTime: text(r.FirstSeen), LatestScanTime: text(r.ScanTime), ImageSize: text(r.Size), IsMultiArch: new("false"),
 		}

@@ -31,6 +31,16 @@ func (a *api) routes() {
 	built["ListVulContainerApps"] = Handle(a.listVulContainerApps)
 	built["ListVulRepoImage"] = Handle(a.listVulRepoImage)
 
+	built["HandleImageVulnerability"] = Handle(a.handleImageVulnerability)
+	built["ListImageHandleAffectVulnerabilities"] = Handle(a.listImageHandleAffectVulnerabilities)
+	built["ListGeneralImageVulOperations"] = Handle(a.listGeneralImageVulOperations)
+	built["AddImageWhiteLists"] = Handle(a.addImageWhiteLists)
+	built["ChangeImageWhiteList"] = Handle(a.changeImageWhiteList)
+	built["DeleteImageWhiteLists"] = Handle(a.deleteImageWhiteLists)
+	built["ListImageWhiteLists"] = Handle(a.listImageWhiteLists)
+	built["ShowImageWhiteListDetail"] = Handle(a.showImageWhiteListDetail)
+	built["ListVulWhiteListVulOptions"] = Handle(a.listVulWhiteListVulOptions)
+
 	built["ListImageBuildCommandRisks"] = Handle(a.listImageBuildCommandRisks)
 	built["ListImageBuildCommandRisksImages"] = Handle(a.listImageBuildCommandRisksImages)
 

@@ -159,13 +159,13 @@ func testAffectedApps(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			for by, ask := range map[string]func() ([]AffectedApp, int64, error){
 				"image": func() ([]AffectedApp, int64, error) {
-					return w.AffectedApps(t.Context(), w.project(), id, tc.advisory, tc.page)
+					return w.AffectedApps(t.Context(), w.project(), id, tc.advisory, false, tc.page)
 				},
 				"container": func() ([]AffectedApp, int64, error) {
-					return w.ContainerApps(t.Context(), w.project(), "c1", tc.advisory, tc.page)
+					return w.ContainerApps(t.Context(), w.project(), "c1", tc.advisory, false, tc.page)
 				},
 				"stopped container": func() ([]AffectedApp, int64, error) {
-					return w.ContainerApps(t.Context(), w.project(), "c2", tc.advisory, tc.page)
+					return w.ContainerApps(t.Context(), w.project(), "c2", tc.advisory, false, tc.page)
 				},
 			} {
 				got, total, err := ask()
@@ -178,7 +178,7 @@ func testAffectedApps(t *testing.T) {
 			}
 		})
 	}
-	if got, _, err := w.ContainerApps(t.Context(), w.project(), "c3", rules[1].id, Page{Limit: 10}); len(got) != 0 || err != nil {
+	if got, _, err := w.ContainerApps(t.Context(), w.project(), "c3", rules[1].id, false, Page{Limit: 10}); len(got) != 0 || err != nil {
 		t.Errorf("a container that is not concerned: %v, %v", got, err)
 	}
 	p := Page{Limit: 10}
@@ -187,10 +187,10 @@ func testAffectedApps(t *testing.T) {
 		if project == w.project() {
 			ids = [2]string{"nope", "c"}
 		}
-		if _, _, err := w.AffectedApps(t.Context(), project, ids[0], rules[1].id, p); fault.CodeOf(err) != fault.NotFound {
+		if _, _, err := w.AffectedApps(t.Context(), project, ids[0], rules[1].id, false, p); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("image %s of %s: %v", ids[0], project, err)
 		}
-		if _, _, err := w.ContainerApps(t.Context(), project, ids[1], rules[1].id, p); fault.CodeOf(err) != fault.NotFound {
+		if _, _, err := w.ContainerApps(t.Context(), project, ids[1], rules[1].id, false, p); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("container %s of %s: %v", ids[1], project, err)
 		}
 	}

@@ -34,19 +34,19 @@ WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_i
 ORDER BY p.name, p.version, pp.path, p.id`
 )
 
-// AffectedApps lists what a vulnerability concerns in an image, by name. An
-// unknown image is fault.NotFound.
-func (s *Store) AffectedApps(ctx context.Context, project, imageID, advisory string, p Page) ([]AffectedApp, int64, error) {
+// AffectedApps lists what a vulnerability concerns in an image, by name, if it is
+// handled there or open, as is asked. An unknown image is fault.NotFound.
+func (s *Store) AffectedApps(ctx context.Context, project, imageID, advisory string, handled bool, p Page) ([]AffectedApp, int64, error) {
 	content, err := s.contentOf(ctx, project, imageID)
 	if err != nil {
 		return nil, 0, err
 	}
-	return s.affectedApps(ctx, []int64{content}, advisory, p)
+	return s.affectedApps(ctx, project, []int64{content}, advisory, handled, p)
 }
 
 // ContainerApps is AffectedApps for the image that a container was made from,
 // whether or not it runs.
-func (s *Store) ContainerApps(ctx context.Context, project, containerID, advisory string, p Page) ([]AffectedApp, int64, error) {
+func (s *Store) ContainerApps(ctx context.Context, project, containerID, advisory string, handled bool, p Page) ([]AffectedApp, int64, error) {
 	var contents []int64
 	err := s.inView(ctx, func(tx *sql.Tx) (err error) {
 		contents, err = readInts(ctx, tx, sqlContainerContents, project, text(containerID))
@@ -58,12 +58,12 @@ func (s *Store) ContainerApps(ctx context.Context, project, containerID, advisor
 	case len(contents) == 0:
 		return nil, 0, fault.New(fault.NotFound, "there is no container %s", containerID)
 	}
-	return s.affectedApps(ctx, contents, advisory, p)
+	return s.affectedApps(ctx, project, contents, advisory, handled, p)
 }
 
-func (s *Store) affectedApps(ctx context.Context, contents []int64, advisory string, p Page) ([]AffectedApp, int64, error) {
+func (s *Store) affectedApps(ctx context.Context, project string, contents []int64, advisory string, handled bool, p Page) ([]AffectedApp, int64, error) {
 	var all []AffectedApp
-	q, args := affectedPlacesWhere(contents, advisory).query(sqlAffectedPlaces)
+	q, args := affectedPlacesWhere(project, contents, advisory, handled).query(sqlAffectedPlaces)
 	err := s.inView(ctx, func(tx *sql.Tx) error {
 		return each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var name, vulType, evidence string
@@ -92,10 +92,11 @@ func (s *Store) affectedApps(ctx context.Context, contents []int64, advisory str
 	return out, total, nil
 }
 
-func affectedPlacesWhere(contents []int64, advisory string) *where {
+func affectedPlacesWhere(project string, contents []int64, advisory string, handled bool) *where {
 	w := &where{}
 	w.add("v.advisory = ?", advisory)
 	w.in("cp.content_id", contents)
+	w.handled(project, &handled)
 	return w
 }
 

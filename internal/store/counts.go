@@ -22,8 +22,8 @@ const (
 	levelSafe   = ` > 0 THEN 'Low' WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END`
 )
 
-// What is counted of the advisories of a content, each by its worst severity
-// in the table "worst", and where it goes.
+// What is counted of the open advisories of a content, each by its worst severity
+// in the table "worst", and where it goes. Handled ones do not count.
 const (
 	countWorst = `COUNT(CASE worst.severity WHEN 4 THEN 1 END) AS n4, COUNT(CASE worst.severity WHEN 3 THEN 1 END) AS n3,
 COUNT(CASE worst.severity WHEN 2 THEN 1 END) AS n2, COUNT(CASE worst.severity WHEN 1 THEN 1 END) AS n1, COUNT(CASE worst.severity WHEN 0 THEN 1 END) AS n0`
@@ -35,11 +35,13 @@ const (
 	// by its worst severity in the content.
 	sqlCountContent = setCounts + `
 FROM (SELECT COUNT(*) AS n, ` + countWorst + `
-FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
-WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND cp.content_id = $1 GROUP BY f.vul_id) worst) t
+FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content c CROSS JOIN content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
+WHERE c.id = $1 AND cp.content_id = c.id AND pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id
+AND NOT ` + handledHere + ` AND NOT ` + handledAll + `c.project_id) GROUP BY f.vul_id) worst) t
 WHERE content.id = $2`
 	// sqlCountContents does the same for many: those whose ids lie above one
-	// and not above another.
+	// and not above another. What is handled is read once, and not looked up
+	// for each.
 	sqlCountContents = setCounts + `,
 severity_level = ` + levelHigh + `t.n4 + t.n3` + levelMedium + `t.n2` + levelLow + `t.n1 + t.n0` + levelSafe + `
 FROM (SELECT c.id, COUNT(worst.vul_id) AS n, ` + countWorst + `
@@ -47,6 +49,8 @@ FROM content c LEFT JOIN (SELECT cp.content_id, s.vul_id, MAX(s.severity) AS sev
 FROM content_part cp JOIN (SELECT pp.part_id, f.vul_id, MAX(f.severity) AS severity FROM part_package pp JOIN finding f ON f.package_id = pp.package_id
 WHERE pp.counted = 1 AND pp.part_id IN (SELECT x.part_id FROM content_part x WHERE x.content_id > $1 AND x.content_id <= $2) GROUP BY pp.part_id, f.vul_id) s ON s.part_id = cp.part_id
 WHERE cp.content_id > $3 AND cp.content_id <= $4 GROUP BY cp.content_id, s.vul_id) worst ON worst.content_id = c.id
+AND (worst.content_id, worst.vul_id) NOT IN (SELECT h.content_id, h.vul_id FROM vul_handled h WHERE h.content_id > $7 AND h.content_id <= $8)
+AND (worst.vul_id, c.project_id) NOT IN (SELECT few.vul_id, few.project_id FROM whitelist few WHERE few.rule_type = 'all_images')
 WHERE c.id > $5 AND c.id <= $6 GROUP BY c.id) t
 WHERE content.id = t.id`
 	sqlLevelOfOne = `UPDATE content SET severity_level = ` + levelNow + ` WHERE id = $1`
@@ -54,7 +58,7 @@ WHERE content.id = t.id`
 )
 
 // countContent sets the counters of one content from its findings and returns
-// how many distinct advisories concern it.
+// how many distinct advisories are open in it.
 func countContent(ctx context.Context, tx *sql.Tx, content int64) (vulNum int64, err error) {
 	if _, err := tx.ExecContext(ctx, sqlCountContent, content, content); err != nil {
 		return 0, fmt.Errorf("count findings: %w", err)
@@ -132,6 +136,10 @@ func (s *Store) shiftCounts(ctx context.Context, tx *sql.Tx, changes []change) e
 		return fmt.Errorf("read contents with changes: %w", err)
 	}
 	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.content, b.content) })
+	handled, err := readHandled(ctx, tx, changedVuls(changes))
+	if err != nil {
+		return err
+	}
 	var shifts []shift
 	var cs []concern // of one content
 	for i := 0; i < len(pairs); {
@@ -140,7 +148,7 @@ func (s *Store) shiftCounts(ctx context.Context, tx *sql.Tx, changes []change) e
 		for ; i < len(pairs) && pairs[i].content == at; i++ {
 			cs = append(cs, byPart[pairs[i].part]...)
 		}
-		cs = worst(cs)
+		cs = slices.DeleteFunc(worst(cs), func(c concern) bool { return handled.has(at, c.vul) })
 		if sh := (shift{content: at}).add(cs); sh != (shift{content: at}) {
 			shifts = append(shifts, sh)
 		}
@@ -156,17 +164,15 @@ func (s *Store) shiftCounts(ctx context.Context, tx *sql.Tx, changes []change) e
 func concerned(ctx context.Context, tx *sql.Tx, changes []change) (map[int64][]concern, error) {
 	type key struct{ pkg, vul int64 }
 	changed := map[key]bool{}
-	vuls := map[int64]bool{}
 	out := map[int64][]concern{}
 	for _, c := range changes {
 		if c.was == c.isNow {
 			continue
 		}
 		changed[key{c.pkg, c.vul}] = true
-		vuls[c.vul] = true
 		out[c.pkg] = append(out[c.pkg], concern{c.vul, c.was, c.isNow})
 	}
-	err := eachIn(ctx, tx, sqlFindingsNamed, slices.Collect(maps.Keys(vuls)), func(r *sql.Rows) error {
+	err := eachIn(ctx, tx, sqlFindingsNamed, changedVuls(changes), func(r *sql.Rows) error {
 		var k key
 		var severity int64
 		err := r.Scan(&k.pkg, &k.vul, &severity)
@@ -176,6 +182,18 @@ func concerned(ctx context.Context, tx *sql.Tx, changes []change) (map[int64][]c
 		return err
 	})
 	return out, err
+}
+
+// changedVuls are the advisories that count otherwise than before.
+func changedVuls(changes []change) []int64 {
+	var out []int64
+	for _, c := range changes {
+		if c.was != c.isNow {
+			out = append(out, c.vul)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // worst leaves one concern for each advisory: the worst before and the worst

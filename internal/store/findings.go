@@ -33,6 +33,9 @@ type VulFilter struct {
 	Type string
 	// Severities are report.SeverityRanks; nil for all.
 	Severities []int64
+	// Handled selects what is handled, or open, in the images that are asked
+	// about; nil for both.
+	Handled *bool
 }
 
 const (
@@ -58,7 +61,7 @@ WHERE px.package_id = f.package_id AND px.counted = 1 AND cx.part_id = px.part_i
 WHERE f.package_id = pj.package_id AND v.id = f.vul_id AND {where}`
 	// Filters other than of the project hold for the findings that are
 	// summed up; the images are those of the same findings.
-	sqlListVuls = `SELECT v.advisory, t.vul_type, t.severity, t.fixed, COUNT(DISTINCT i.id), MAX(c.latest_scan_time), v.score, v.summary, v.url
+	sqlListVuls = `SELECT v.advisory, t.vul_type, t.severity, t.fixed, COUNT(DISTINCT i.id), COUNT(DISTINCT CASE WHEN ` + handledHere + ` OR ` + handledAll + `i.project_id) THEN NULL ELSE i.id END), MAX(c.latest_scan_time), v.score, v.summary, v.url
 FROM (SELECT f.vul_id, MIN(f.vul_type) AS vul_type, MAX(f.severity) AS severity, MAX(CASE f.fix_state WHEN 'fixed' THEN 1 ELSE 0 END) AS fixed
 FROM project_package pj CROSS JOIN finding f CROSS JOIN vulnerability v
 WHERE f.package_id = pj.package_id AND v.id = f.vul_id AND {where} GROUP BY f.vul_id, v.advisory ORDER BY 3 DESC, v.advisory LIMIT ? OFFSET ?) t
@@ -110,6 +113,7 @@ func (s *Store) Findings(ctx context.Context, project, imageID string, f VulFilt
 	w := &where{}
 	w.add("cp.content_id = ?", content)
 	f.add(w)
+	w.handled(project, f.Handled)
 	count := sqlCountFindings
 	if f.ID == "" && f.Name == "" {
 		count = sqlCountFindingsOf
@@ -141,7 +145,8 @@ type Vulnerability struct {
 	Severity int64 // the worst report.SeverityRank over all images
 	// Fixable is whether a fixed version is known for any package.
 	Fixable      bool
-	ImageNum     int64
+	ImageNum     int64 // where it is what the filter says
+	OpenNum      int64 // of these, where it is not handled
 	ScanTime     int64 // of the latest scan that found it
 	Score        float64
 	Summary, URL string
@@ -166,7 +171,7 @@ func (s *Store) Vulnerabilities(ctx context.Context, project string, f VulFilter
 		err := each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var v Vulnerability
 			var fixed, score int64
-			err := r.Scan(&v.ID, &v.Type, &v.Severity, &fixed, &v.ImageNum, &v.ScanTime, &score, &v.Summary, &v.URL)
+			err := r.Scan(&v.ID, &v.Type, &v.Severity, &fixed, &v.ImageNum, &v.OpenNum, &v.ScanTime, &score, &v.Summary, &v.URL)
 			v.Fixable, v.Score = fixed != 0, float64(score)/10
 			out = append(out, v)
 			return err
@@ -191,7 +196,7 @@ func vulnerabilitiesWhere(project string, f VulFilter) *where {
 	w := &where{}
 	w.add("pj.project_id = ?", project)
 	f.add(w)
-	w.add(hasImage, project)
+	w.anywhere(project, f.Handled)
 	return w
 }
 
@@ -199,6 +204,7 @@ func vulnerabilitiesWhere(project string, f VulFilter) *where {
 func listVuls(project string, f VulFilter, p Page) (string, []any) {
 	again := &where{}
 	f.add(again)
+	again.handled(project, f.Handled)
 	statement := strings.Replace(sqlListVuls, "{again}", again.more(), 1)
 	return vulnerabilitiesWhere(project, f).query(statement, append([]any{p.Limit, p.Offset, project}, again.args...)...)
 }
@@ -243,6 +249,7 @@ type AffectedFilter struct {
 	Type          string
 	Severities    []int64
 	ImageID, Name string
+	Handled       *bool // nil for both
 }
 
 // Affected lists the images that one vulnerability concerns.
@@ -258,6 +265,7 @@ func (s *Store) Affected(ctx context.Context, project, advisory string, f Affect
 	VulFilter{Type: f.Type, Severities: f.Severities}.add(w)
 	w.equal("i.id", f.ImageID)
 	w.contains("i.name", f.Name)
+	w.handled(project, f.Handled)
 	total, err = s.list(ctx, w, sqlCountAffected, sqlListAffected, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
 		var a Affected
 		err := r.Scan(&a.ImageID, &a.Name, &a.Version, &a.ConfigDigest, &a.Size, &a.ScanTime, &a.Severity, &a.FirstSeen, &a.ContainerNum, &a.AgentID)

@@ -284,7 +284,7 @@ distro = excluded.distro, chain = excluded.chain, steps = excluded.steps, system
 )
 
 // putOutcome replaces what is known of the job's content. It returns how many
-// advisories concern it.
+// advisories are open in it.
 func (s *Store) putOutcome(ctx context.Context, tx *sql.Tx, g Generation, job jobState, out *outcome, nowMS int64) (vulNum int64, err error) {
 	if err := putInventory(ctx, tx, job.project, job.content, out.packages, out.parts, out.files); err != nil {
 		return 0, err

@@ -14,8 +14,9 @@ import (
 type heldVuls struct {
 	revision, changes int64
 	list              []heldVul
+	handled           *handledSet
 	mu                sync.Mutex
-	uses              map[vulQuestion]use // what was counted
+	uses              map[vulQuestion]vulUse // what was counted
 }
 
 // A heldVul is an advisory with its findings of packages that images have.
@@ -23,6 +24,22 @@ type heldVul struct {
 	*vulFact
 	findings []findingFact
 	parts    [][]int64 // that have the package of each
+}
+
+// A vulUse counts the images that have an advisory, and those of them in which it
+// is open. The times are those of the latest scans of the open and the others.
+type vulUse struct{ images, open, scannedOpen, scannedHandled int64 }
+
+// is narrows a use to what is handled, or open; nil for both.
+func (u vulUse) is(handled *bool) (images, open, scanned int64) {
+	switch {
+	case handled == nil:
+		return u.images, u.open, max(u.scannedOpen, u.scannedHandled)
+	case *handled:
+		return u.images - u.open, 0, u.scannedHandled
+	default:
+		return u.open, u.open, u.scannedOpen
+	}
 }
 
 // A vulQuestion is which images have findings of some type and severities.
@@ -45,11 +62,19 @@ func (s *Store) heldVuls(ctx context.Context, tx *sql.Tx, project string, revisi
 	if err := s.refreshRanks(ctx, tx, g); err != nil {
 		return nil, err
 	}
+	handled, err := s.handledSet(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	h := r.held[project]
 	if h != nil && h.changes == r.changes && h.revision == r.revision && (revision == h.revision || revision == anyRevision) {
+		if h.handled != handled {
+			h = &heldVuls{revision: h.revision, changes: h.changes, list: h.list, handled: handled, uses: map[vulQuestion]vulUse{}}
+			r.held[project] = h
+		}
 		return h, nil
 	}
-	h = &heldVuls{revision: r.revision, changes: r.changes, uses: map[vulQuestion]use{}}
+	h = &heldVuls{revision: r.revision, changes: r.changes, handled: handled, uses: map[vulQuestion]vulUse{}}
 	err = s.index.view(revision, func() {
 		number, ok := s.index.projects[project]
 		if !ok {
@@ -141,6 +166,11 @@ func (h *heldVuls) page(x *index, project string, revision int64, f VulFilter, p
 			}
 			one.fact.Severity, one.fact.Fixable = max(one.fact.Severity, x.severity), one.fact.Fixable || x.fixed
 		}
+		if ok, err := h.somewhere(x, project, revision, v, f, one.fact.Severity); err != nil {
+			return nil, nil, 0, err
+		} else if !ok {
+			continue
+		}
 		if n := one.fact.Severity; n >= 0 {
 			bySeverity[n] = append(bySeverity[n], one)
 			worst = max(worst, n)
@@ -156,7 +186,7 @@ func (h *heldVuls) page(x *index, project string, revision int64, f VulFilter, p
 				if err != nil {
 					return nil, nil, 0, err
 				}
-				one.fact.ImageNum, one.fact.ScanTime = u.images, u.scanned
+				one.fact.ImageNum, one.fact.OpenNum, one.fact.ScanTime = u.is(f.Handled)
 				out, ids = append(out, one.fact), append(ids, v.id)
 			}
 			before++
@@ -165,8 +195,22 @@ func (h *heldVuls) page(x *index, project string, revision int64, f VulFilter, p
 	return out, ids, total, nil
 }
 
+// somewhere reports whether an advisory with findings of some severity is handled,
+// or open, in an image, as the filter asks. Most are handled nowhere.
+func (h *heldVuls) somewhere(x *index, project string, revision int64, v *heldVul, f VulFilter, severity int64) (bool, error) {
+	switch {
+	case severity < 0 || f.Handled == nil:
+		return severity >= 0, nil
+	case h.handled.nowhere(v.id):
+		return !*f.Handled, nil
+	}
+	u, err := h.use(x, project, revision, v, f)
+	images, _, _ := u.is(f.Handled)
+	return images > 0, err
+}
+
 // use counts the images with a finding that the filter selects, once.
-func (h *heldVuls) use(x *index, project string, revision int64, v *heldVul, f VulFilter) (u use, err error) {
+func (h *heldVuls) use(x *index, project string, revision int64, v *heldVul, f VulFilter) (u vulUse, err error) {
 	q := vulQuestion{v.id, f.Type, ""}
 	for _, n := range f.Severities {
 		q.severities += string(rune('0' + n))
@@ -180,7 +224,12 @@ func (h *heldVuls) use(x *index, project string, revision int64, v *heldVul, f V
 	err = x.view(revision, func() {
 		x.having(project, v.partsWith(f), nil, func(s *slot) {
 			u.images += int64(s.images)
-			u.scanned = max(u.scanned, s.scanned)
+			if h.handled.has(project, s.content, v.id) {
+				u.scannedHandled = max(u.scannedHandled, s.scanned)
+				return
+			}
+			u.open += int64(s.images)
+			u.scannedOpen = max(u.scannedOpen, s.scanned)
 		})
 	})
 	if err == nil {
@@ -268,7 +317,11 @@ func (s *Store) affectedHeld(ctx context.Context, project, advisory string, f Af
 		concerned := newBitmap(0)
 		err = s.index.view(revision, func() {
 			concerned = newBitmap(len(s.index.slots))
-			s.index.having(project, v.partsWith(of), nil, func(o *slot) { concerned.set(s.index.byID[o.content]) })
+			s.index.having(project, v.partsWith(of), nil, func(o *slot) {
+				if f.Handled == nil || *f.Handled == h.handled.has(project, o.content, v.id) {
+					concerned.set(s.index.byID[o.content])
+				}
+			})
 		})
 		if err != nil {
 			return err

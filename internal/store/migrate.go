@@ -109,6 +109,12 @@ FROM old_content_package o JOIN old_package p ON p.id = o.package_id WHERE o.con
 	sqlCarryLevel = `UPDATE content SET severity_level = CASE WHEN latest_scan_time = 0 THEN ''
 WHEN vul_critical + vul_high > 0 THEN 'High' WHEN vul_medium > 0 THEN 'Medium' WHEN vul_low + vul_unknown > 0 THEN 'Low'
 WHEN unread = 1 OR EXISTS (SELECT 1 FROM coverage w WHERE w.id = content.coverage_id AND w.warned = 1) THEN '' ELSE 'Security' END WHERE id = $1`
+	// sqlCarryCount is what sqlCountContent was when this migration was written.
+	sqlCarryCount = setCounts + `
+FROM (SELECT COUNT(*) AS n, ` + countWorst + `
+FROM (SELECT f.vul_id, MAX(f.severity) AS severity FROM content_part cp CROSS JOIN part_package pp CROSS JOIN finding f
+WHERE pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND cp.content_id = $1 GROUP BY f.vul_id) worst) t
+WHERE content.id = $2`
 	// sqlCarryFinding is what sqlPutFinding was when this migration was written.
 	sqlCarryFinding = `INSERT INTO finding (package_id, vul_id, vul_type, severity, fix_state, fixed_version, evidence, first_seen) VALUES`
 
@@ -264,7 +270,7 @@ func carryContent(ctx context.Context, tx *sql.Tx, content int64, project string
 	if _, err := tx.ExecContext(ctx, sqlKeepDoubt, content); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, sqlCountContent, content, content); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlCarryCount, content, content); err != nil {
 		return fmt.Errorf("count findings: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, sqlCarryLevel, content)

@@ -74,6 +74,28 @@ func plans(project string) map[string]struct {
 		out["vulnerabilities "+name] = q{text, all}
 		add("count vulnerabilities "+name, w, sqlCountVuls)
 	}
+	for name, is := range map[string]*bool{"open": new(false), "handled": new(true)} {
+		w := &where{}
+		w.add("cp.content_id = ?", 1)
+		w.handled(project, is)
+		add("findings "+name, w, sqlListFindings, 10, 0)
+		f := VulFilter{Type: VulApp, Handled: is}
+		add("count vulnerabilities "+name, vulnerabilitiesWhere(project, f), sqlCountVuls)
+		text, all := listVuls(project, f, Page{Limit: 10})
+		out["vulnerabilities "+name] = q{text, all}
+		w = &where{}
+		w.add("i.project_id = ? AND v.advisory = ?", project, "v")
+		w.handled(project, is)
+		add("affected "+name, w, sqlListAffected, 10, 0)
+		add("count affected "+name, w, sqlCountAffected)
+	}
+	history := historyWhere(project, "v", HistoryFilter{ImageID: "i", ImageName: "n", Action: VulIgnore, Handled: &yes, By: "b", Remark: "r", App: "a", AppVersion: "1"})
+	add("history", history, sqlListOperated, 10, 0)
+	add("count history", history, sqlCountOperated)
+	rules := WhitelistFilter{VulName: "v", VulType: VulApp}.where(project)
+	add("whitelist", rules, sqlListRules, 10, 0)
+	add("count whitelist", rules, sqlCountRules)
+	add("vulnerability choices", vulnerabilitiesWhere(project, vul), sqlListChoice, 10, 0)
 	cves := &where{}
 	cves.add("v.advisory = ?", "v")
 	add("cves", cves, sqlPageCVEs, 10, 0)
@@ -90,7 +112,7 @@ func plans(project string) map[string]struct {
 		w.add("k.project_id = ?", project)
 		add("images of containers "+name, w, sqlContainerImages)
 	}
-	add("affected places", affectedPlacesWhere([]int64{1, 2}, "v"), sqlAffectedPlaces)
+	add("affected places", affectedPlacesWhere(project, []int64{1, 2}, "v", true), sqlAffectedPlaces)
 	add("image held by", heldByWhere(project, "i", key), sqlImageHeldBy)
 	add("containers of image", containersOfWhere(project, "i", "a"), sqlListContainers, 10, 0)
 	add("count containers of image", containersOfWhere(project, "i", "a"), sqlCountContainers)
@@ -259,6 +281,30 @@ func plans(project string) map[string]struct {
 		"content's jobs":    {sqlContentJobs, []any{1}},
 		"holders":           {sqlContentHolders, []any{1}},
 		"drop parts":        {sqlDropParts, []any{1}},
+		"handled revision":  {sqlHandledRevision, nil},
+		"rules":             {sqlRulesWhole, nil},
+		"handled of":        {strings.Replace(sqlHandledOf, "{in}", "(3, 4)", 1), nil},
+		"handled in all":    {strings.Replace(sqlHandledAll, "{in}", "(3, 4)", 1), nil},
+		"contents in":       {sqlContentsIn, []any{project}},
+		"occurrences in":    {strings.Replace(sqlOccurrencesIn, "{in}", "(3, 4)", 1), nil},
+		"occurrences of":    {sqlOccurrencesOf, []any{1, project}},
+		"images named":      {strings.Replace(sqlImagesNamed, "{in}", "('a', 'b')", 1), nil},
+		"image names":       {strings.Replace(sqlImageNames, "{in}", "(3, 4)", 1), nil},
+		"all contents":      {sqlAllContents, []any{project}},
+		"advisories":        {strings.Replace(sqlAdvisories, "{in}", "(3, 4)", 1), nil},
+		"undecide contents": {strings.NewReplacer("{one}", "content_id", "{id}", "7", "{other}", "vul_id", "{in}", "(3, 4)").Replace(sqlUndecide), nil},
+		"undecide vuls":     {strings.NewReplacer("{one}", "vul_id", "{id}", "7", "{other}", "content_id", "{in}", "(3, 4)").Replace(sqlUndecide), nil},
+		"last operation":    {sqlLastOperation, []any{project}},
+		"old operations":    {sqlOldOperations, []any{project, 1}},
+		"forget operation":  {sqlForgetImages, []any{project, 1}},
+		"digests of images": {strings.Replace(sqlDigestsOf, "{in}", "(3, 4)", 1), nil},
+		"rule num":          {sqlRuleNum, []any{project}},
+		"type of vul":       {sqlTypeOf, []any{1}},
+		"own rule":          {sqlOwnRule, []any{project, 1}},
+		"drop listed":       {sqlDropListed, []any{1}},
+		"drop rows of rule": {sqlDropRows, []any{1}},
+		"one rule":          {sqlOneRule, []any{1, project}},
+		"page of listed":    {sqlPageListed, []any{1, 10, 0}},
 		"agent's images":    {sqlAgentImages, []any{"a"}},
 		"match state":       {sqlMatchState, nil},
 		"vex list":          {sqlVEXList, []any{project}},
@@ -367,6 +413,10 @@ func reportPlans(project string, every ImageFilter, add func(name string, w *whe
 		}
 		text, args := reportedFindings(project, q)
 		put("reported findings "+name, text, args...)
+		for what, statement := range map[string]string{"here": sqlReportedHere, "all": sqlReportedAll} {
+			text, args := reportedHandled(project, q, statement)
+			put("reported handled "+what+" "+name, text, args...)
+		}
 		add("report findings "+name, ofContent("cp.content_id", 1, q.findings()), sqlReportFindings)
 	}
 }

@@ -203,7 +203,7 @@ func (s *Store) countAll(ctx context.Context) error {
 		from := last
 		last = ids[len(ids)-1]
 		err = s.inTx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, sqlCountContents, from, last, from, last, from, last)
+			_, err := tx.ExecContext(ctx, sqlCountContents, from, last, from, last, from, last, from, last)
 			return err
 		})
 		if err != nil {

@@ -85,7 +85,13 @@ JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.pack
 		return err
 	})
 	want := map[int64]counters{}
+	handled := w.handledByHand()
 	for id, vuls := range worst {
+		for vul := range vuls {
+			if handled[id][vul] {
+				delete(vuls, vul)
+			}
+		}
 		c := counters{Num: int64(len(vuls)), Level: "Security"}
 		by := [5]int64{}
 		for _, rank := range vuls {

@@ -100,7 +100,7 @@ WHERE b.id = h.baseline_id AND r.baseline_id = b.id AND h.content_id = $1 ORDER 
 // with the number of records. An error of do ends it.
 func (s *Store) Report(ctx context.Context, project string, q ReportQuery, do func(ReportRow) error) error {
 	var err error
-	r := reporter{s: s, q: q, do: do}
+	r := reporter{s: s, project: project, q: q, do: do}
 	if r.rules, err = s.BaselineRules(); err != nil {
 		return err
 	}
@@ -155,11 +155,12 @@ func readReportImages(ctx context.Context, tx *sql.Tx, f ReportImages, project s
 
 // reporter reads the records of images.
 type reporter struct {
-	s      *Store
-	q      ReportQuery
-	rules  *baseline.RuleSet
-	policy string
-	do     func(ReportRow) error
+	s       *Store
+	project string
+	q       ReportQuery
+	rules   *baseline.RuleSet
+	policy  string
+	do      func(ReportRow) error
 }
 
 // kind is what reads the records of one image; nil for a kind that there is not.
@@ -181,7 +182,9 @@ func ofContent(column string, content int64, others *where) *where {
 }
 
 func (r *reporter) findings(ctx context.Context, tx *sql.Tx, i *ReportImage) error {
-	q, args := ofContent("cp.content_id", i.content, r.q.findings()).query(sqlReportFindings)
+	w := ofContent("cp.content_id", i.content, r.q.findings())
+	w.handled(r.project, r.q.Handled)
+	q, args := w.query(sqlReportFindings)
 	return each(ctx, tx, q, args, func(rows *sql.Rows) error {
 		var f ReportFinding
 		var score int64

@@ -18,6 +18,15 @@ const (
 WHERE c.id = i.content_id AND cp.content_id = c.id AND {where} GROUP BY cp.part_id) t`
 	sqlReportedFindings = `SELECT COALESCE(CAST(SUM(t.images) AS BIGINT), 0) ` + reportedParts + ` CROSS JOIN part_package pp CROSS JOIN finding f
 WHERE pp.part_id = t.part_id AND pp.counted = 1 AND f.package_id = pp.package_id {more}`
+	// What is handled in an image, each once whatever the reasons, but for what
+	// is handled in all images, which the second counts.
+	sqlReportedHere = `SELECT COUNT(*) FROM image i CROSS JOIN content c CROSS JOIN vul_handled h CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp
+WHERE c.id = i.content_id AND h.content_id = i.content_id AND f.vul_id = h.vul_id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.content_id = i.content_id AND cp.part_id = pp.part_id
+AND h.rule_id = (SELECT MIN(m.rule_id) FROM vul_handled m WHERE m.content_id = h.content_id AND m.vul_id = h.vul_id)
+AND NOT EXISTS (SELECT 1 FROM whitelist r WHERE r.vul_id = h.vul_id AND r.rule_type = 'all_images' AND r.project_id = i.project_id) AND {where}`
+	sqlReportedAll = `SELECT COUNT(*) FROM whitelist few CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN content c CROSS JOIN image i
+WHERE few.rule_type = 'all_images' AND few.id = (SELECT MIN(m.id) FROM whitelist m WHERE m.project_id = few.project_id AND m.vul_id = few.vul_id AND m.rule_type = 'all_images')
+AND f.vul_id = few.vul_id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id AND c.id = cp.content_id AND i.content_id = c.id AND i.project_id = few.project_id AND {where}`
 	sqlReportedApps = `SELECT COALESCE(CAST(SUM(c.app_num) AS BIGINT), 0) ` + reportedImages + `WHERE c.id = i.content_id AND {where}`
 	// A part that was not counted yet has -1, which must not go into a sum.
 	sqlReportedFiles   = `SELECT COALESCE(CAST(SUM(t.images * fp.num) AS BIGINT), 0), COALESCE(MIN(fp.num), 0) ` + reportedParts + ` CROSS JOIN file_part fp WHERE fp.part_id = t.part_id`
@@ -46,8 +55,8 @@ func (s *Store) ReportNum(ctx context.Context, project string, q ReportQuery) (n
 		}
 		switch q.Kind {
 		case ReportVulnerability:
-			query, args := reportedFindings(project, q)
-			return tx.QueryRowContext(ctx, query, args...).Scan(&n)
+			n, err = numReported(ctx, tx, project, q)
+			return err
 		case ReportApps:
 			return one(sqlReportedApps)
 		case ReportNonCompliant:
@@ -72,6 +81,39 @@ func (s *Store) ReportNum(ctx context.Context, project string, q ReportQuery) (n
 		return 0, fmt.Errorf("count records of a report: %w", err)
 	}
 	return n, nil
+}
+
+// numReported counts findings. What is handled is less than what is open: it is
+// counted from there, and what is open is the rest.
+func numReported(ctx context.Context, tx *sql.Tx, project string, q ReportQuery) (n int64, err error) {
+	if q.Handled == nil || !*q.Handled {
+		query, args := reportedFindings(project, q)
+		if err := tx.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
+			return 0, err
+		}
+	}
+	if q.Handled == nil {
+		return n, nil
+	}
+	var handled int64
+	for _, statement := range []string{sqlReportedHere, sqlReportedAll} {
+		var some int64
+		query, args := reportedHandled(project, q, statement)
+		if err := tx.QueryRowContext(ctx, query, args...).Scan(&some); err != nil {
+			return 0, err
+		}
+		handled += some
+	}
+	if *q.Handled {
+		return handled, nil
+	}
+	return n - handled, nil
+}
+
+func reportedHandled(project string, q ReportQuery, statement string) (string, []any) {
+	of, images := q.findings(), q.Images.where(project)
+	both := &where{parts: slices.Concat(images.parts, of.parts), args: slices.Concat(images.args, of.args)}
+	return both.query(statement)
 }
 
 // reportedFindings counts findings: the conditions on them stand after those on

@@ -28,9 +28,11 @@ type ReportQuery struct {
 	Kind   string
 	Images ReportImages
 
-	// Of vulnerabilities: VulLinux or VulApp, and ids, exactly.
+	// Of vulnerabilities: VulLinux or VulApp, ids, exactly, and whether they are
+	// handled in the image.
 	VulType string
 	VulIDs  []string
+	Handled *bool
 	// Of build commands: a severity of buildcmd, a part of the title, and ids
 	// of rules, exactly.
 	RiskLevel, RiskName string
@@ -51,7 +53,7 @@ type ReportImages struct {
 
 // IsZero reports whether q selects everything of its kind.
 func (q ReportQuery) IsZero() bool {
-	return q.Images.IsZero() && q.VulType == "" && q.VulIDs == nil && q.RiskLevel == "" && q.RiskName == "" && q.RiskIDs == nil
+	return q.Images.IsZero() && q.VulType == "" && q.VulIDs == nil && q.Handled == nil && q.RiskLevel == "" && q.RiskName == "" && q.RiskIDs == nil
 }
 
 // IsZero reports whether f selects everything.

@@ -76,9 +76,10 @@ type Store struct {
 	// engine is what differs between the two databases.
 	engine engine
 	index  index
-	// dockets and ranks keep what answers are made of between questions.
-	dockets dockets
-	ranks   ranks
+	// These keep what answers are made of between questions.
+	dockets     dockets
+	ranks       ranks
+	handledKeep handledKeep
 	// rematching is held by the one re-match that runs.
 	rematching sync.Mutex
 	// rulesInUse are those of baselines, nil for those of the program; rulesChanged

@@ -18,6 +18,7 @@ type VulContainer struct {
 	ImageID, ImageName, ImageVersion string
 	Severity                         int64 // the worst report.SeverityRank in the image
 	FirstSeen, ScanTime              int64 // Unix milliseconds
+	Handled                          bool
 }
 
 // VulContainerFilter narrows Store.VulContainers.
@@ -27,6 +28,7 @@ type VulContainerFilter struct {
 	Name       string  // substring
 	// SeenFrom and SeenTo bound FirstSeen, inclusive, each by itself.
 	SeenFrom, SeenTo *int64
+	Handled          *bool // nil for both
 }
 
 const (
@@ -45,6 +47,7 @@ FROM container k JOIN image i ON i.id = k.image_id JOIN agent a ON a.id = k.agen
 type exposed struct {
 	weighed
 	severity, firstSeen, scanTime int64
+	handled                       bool
 }
 
 // runningKey is a row of the table of containers.
@@ -102,6 +105,7 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 		for i := range out {
 			c := byID[contents[i]]
 			out[i].Severity, out[i].FirstSeen, out[i].ScanTime = c.severity, c.firstSeen, c.scanTime
+			out[i].Handled = c.handled
 		}
 		return nil
 	})
@@ -173,6 +177,10 @@ func (s *Store) exposed(ctx context.Context, tx *sql.Tx, revision int64, project
 				}
 				c.severity = max(c.severity, w.severity)
 			}
+		}
+		c.handled = h.handled.has(project, sl.content, v.id)
+		if f.Handled != nil && *f.Handled != c.handled {
+			return
 		}
 		if f.Severities == nil || slices.Contains(f.Severities, c.severity) {
 			out = append(out, c)

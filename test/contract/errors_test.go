@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 			})
 		}
 	}
-	if built != 49 {
+	if built != 68 {
 		t.Errorf("%d operations are built", built)
 	}
 }

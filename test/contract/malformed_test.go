@@ -40,7 +40,7 @@ var lenient = map[string]string{
 
 // telling are members that a body is not well-formed without, though the
 // contract does not require them.
-var telling = []string{"operate_all", "is_all", "extended_weak_password", "customized_path", "ids"}
+var telling = []string{"operate_all", "is_all", "extended_weak_password", "customized_path", "ids", "vul_ids", "description"}
 
 // TestMalformed sends each operation of the contract what no client should
 // send: it is refused with a code and a message, never with a server error,
