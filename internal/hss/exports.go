@@ -154,6 +154,9 @@ func (a *api) report(ctx context.Context, c call, kind string, b *BatchExportSwr
 		oneOf("vul_type", b.VulType, store.VulLinux, store.VulApp),
 		oneOf("severity_level", b.SeverityLevel, "Security", "Low", "Medium", "High"),
 		oneOf("build_command_risk_level", b.BuildCommandRiskLevel, "critical", "high", "medium", "low"),
+		notNegative("image_size", b.ImageSize),
+		notNegative("start_latest_update_time", b.StartLatestUpdateTime), notNegative("end_latest_update_time", b.EndLatestUpdateTime),
+		notNegative("start_latest_scan_time", b.StartLatestScanTime), notNegative("end_latest_scan_time", b.EndLatestScanTime),
 	} {
 		if e != nil {
 			return q, e
@@ -211,6 +214,14 @@ func oneOf(name string, v *string, values ...string) error {
 		return nil
 	}
 	return fault.New(fault.Invalid, "%s: %q is not one of %s", name, *v, strings.Join(values, ", "))
+}
+
+// notNegative checks a member as the table of parameters does in a query.
+func notNegative(name string, v *int64) error {
+	if value(v) >= 0 {
+		return nil
+	}
+	return fault.New(fault.Invalid, "%s: %d is less than 0", name, *v)
 }
 
 // recordNum counts the records of a report over all tenants of a call. That nothing

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	// The driver that the server uses.
 	_ "modernc.org/sqlite"
@@ -128,4 +129,15 @@ func (d *database) count(query string, args ...any) (n int64) {
 		d.t.Fatalf("%s: %v", query, err)
 	}
 	return n
+}
+
+// rest waits until no file is being made.
+func (d *database) rest() {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if d.count("SELECT COUNT(*) FROM export_task WHERE state IN ('waiting', 'running')") == 0 {
+			return
+		}
+	}
+	d.t.Fatal("exports do not end")
 }

@@ -40,7 +40,7 @@ var lenient = map[string]string{
 
 // telling are members that a body is not well-formed without, though the
 // contract does not require them.
-var telling = []string{"operate_all", "is_all", "extended_weak_password", "customized_path", "ids", "vul_ids", "description"}
+var telling = []string{"operate_all", "is_all", "extended_weak_password", "customized_path", "ids", "vul_ids", "description", "image_type"}
 
 // TestMalformed sends each operation of the contract what no client should
 // send: it is refused with a code and a message, never with a server error,
@@ -84,6 +84,7 @@ func TestMalformed(t *testing.T) {
 			if err != nil || op.built && status != 200 && !absent {
 				t.Errorf("well-formed: status %d, %v: %.300s", status, err, body)
 			}
+			db.rest()
 			db.changed()
 		})
 	}
