@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"strings"
@@ -19,7 +20,8 @@ type conformRow struct {
 	count string
 	// more is what a write adds to count, if it is not a list.
 	more *int64
-	// member is the member to compare with count; total_num if it is empty.
+	// member is the member to compare with count; if it is empty total_num,
+	// and the page must have as many rows.
 	member string
 	// absent says that the server has nothing of the kind.
 	absent bool
@@ -109,6 +111,15 @@ func conformTable() map[string]conformRow {
 		"ModifyImageScanPolicy": {says: func(c *conformer, _ map[string]any) bool {
 			return c.db.count("SELECT COUNT(*) FROM scan_policy WHERE enabled = 1 AND cycle = 3") == 1
 		}},
+
+		"ShowImageSecurityReportStatistic": {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id", member: "total_num"},
+		"BatchExportLocalVulTask":          {count: "SELECT COUNT(*) FROM " + seen, member: "record_total_num"},
+		"BatchExportBaselineTask":          {count: "SELECT COUNT(*) FROM " + asked, member: "record_total_num"},
+		"ExportImageSecurityReportTask":    {count: "SELECT COUNT(*) FROM export_task", more: one()},
+		"ListQueryExportTask":              {before: (*conformer).exported, says: exportTask},
+		"ShowLatestExportTaskByType":       {before: (*conformer).exported, says: exportTask},
+		"ListDownloadExportedFile":         {before: (*conformer).exported, count: "SELECT SUM(LENGTH(body)) FROM export_chunk WHERE file_id = $file_id", member: "bytes"},
+
 		"ChangeExtendedWeakPassword": {says: func(c *conformer, _ map[string]any) bool {
 			return c.db.count("SELECT COUNT(*) FROM weak_words WHERE words LIKE '%a word of the test%'") == 1
 		}},
@@ -149,10 +160,7 @@ func (r conformRow) check(c *conformer, t *testing.T, all bool, before int64, an
 		}
 		return
 	}
-	member := r.member
-	if member == "" {
-		member = "total_num"
-	}
+	member := cmp.Or(r.member, "total_num")
 	var v any = answer
 	for key := range strings.SplitSeq(member, ".") {
 		m, _ := v.(map[string]any)
@@ -162,7 +170,7 @@ func (r conformRow) check(c *conformer, t *testing.T, all bool, before int64, an
 	if !ok || int64(n) > now || !all && int64(n) != now {
 		t.Errorf("all=%v: %s is %v, %d in the database: %.1500s", all, member, v, now, asJSON(answer))
 	}
-	if list, ok := answer["data_list"].([]any); member == "total_num" && (!ok || int64(len(list)) != min(int64(n), pageOf(all))) {
+	if list, ok := answer["data_list"].([]any); r.member == "" && (!ok || int64(len(list)) != min(int64(n), pageOf(all))) {
 		t.Errorf("all=%v: total_num %v, %d rows", all, n, len(list))
 	}
 }
@@ -214,4 +222,22 @@ func (c *conformer) longTask() {
 		c.t.Fatal(err)
 	}
 	c.known["task_id"] = task.ID
+}
+
+// imagesToExport is a body that exports all there is.
+func imagesToExport(*conformer) map[string]any {
+	return map[string]any{"export_size": 1_000_000, "security_report_type": "malwares",
+		"body": map[string]any{"operate_all": true, "export_size": 1_000_000, "security_report_type": "malwares", "image_type": "local_image"}}
+}
+
+// exported waits until the files are made, and remembers one.
+func (c *conformer) exported() {
+	c.t.Helper()
+	c.db.rest()
+	c.known["task_id"] = c.db.strings("SELECT id FROM export_task WHERE state = 'success' ORDER BY id LIMIT 1")[0]
+	c.known["file_id"] = c.db.strings("SELECT file_id FROM export_task WHERE id = '" + c.known["task_id"].(string) + "'")[0]
+}
+
+func exportTask(c *conformer, a map[string]any) bool {
+	return a["task_id"] == c.known["task_id"] && a["file_id"] == c.known["file_id"] && a["task_status"] == "success"
 }
