@@ -120,6 +120,18 @@ func conformTable() map[string]conformRow {
 		"ShowLatestExportTaskByType":       {before: (*conformer).exported, says: exportTask},
 		"ListDownloadExportedFile":         {before: (*conformer).exported, count: "SELECT SUM(LENGTH(body)) FROM export_chunk WHERE file_id = $file_id", member: "bytes"},
 
+		"HandleImageVulnerability":             {count: "SELECT COUNT(*) FROM vul_operation", more: one()},
+		"ListImageHandleAffectVulnerabilities": {says: func(_ *conformer, a map[string]any) bool { return size(a["data_list"]) > 0 }},
+		"ListGeneralImageVulOperations":        {count: "SELECT COUNT(*) FROM vul_operation_image"},
+		"ListImageWhiteLists":                  {count: "SELECT COUNT(*) FROM whitelist"},
+		"ListVulWhiteListVulOptions":           {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen + " WHERE vul_type = $type"},
+		"AddImageWhiteLists":                   {says: whitelisted},
+		"ShowImageWhiteListDetail":             {before: (*conformer).whitelist, says: func(c *conformer, a map[string]any) bool { return a["id"] == c.known["id"] && a["vul_id"] == openssl }},
+		"ChangeImageWhiteList": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool {
+			return c.db.count("SELECT COUNT(*) FROM whitelist WHERE description = 'of the test'") > 0
+		}},
+		"DeleteImageWhiteLists": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool { return c.db.count("SELECT COUNT(*) FROM whitelist") == 0 }},
+
 		"ChangeExtendedWeakPassword": {says: func(c *conformer, _ map[string]any) bool {
 			return c.db.count("SELECT COUNT(*) FROM weak_words WHERE words LIKE '%a word of the test%'") == 1
 		}},
@@ -240,4 +252,22 @@ func (c *conformer) exported() {
 
 func exportTask(c *conformer, a map[string]any) bool {
 	return a["task_id"] == c.known["task_id"] && a["file_id"] == c.known["file_id"] && a["task_status"] == "success"
+}
+
+func whitelisted(c *conformer, _ map[string]any) bool {
+	return c.db.count("SELECT COUNT(*) FROM whitelist w JOIN vulnerability v ON v.id = w.vul_id WHERE v.advisory = '"+openssl+"'") > 0
+}
+
+// whitelist makes sure that there is a rule, and remembers it.
+func (c *conformer) whitelist() {
+	c.t.Helper()
+	if c.db.count("SELECT COUNT(*) FROM whitelist") == 0 {
+		if _, err := c.AddImageWhiteLists(&model.AddImageWhiteListsRequest{GlobalImageType: "local", Type: "vulnerability",
+			Body: &model.AddImageWhiteListsRequestBody{RuleType: "all_images", VulType: new("linux_vul"), VulIds: &[]string{openssl}}}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for r := range rowsOf(c.t, c.HssClient, "ListImageWhiteLists", members("global_image_type", "local", "type", "vulnerability")) {
+		c.known["id"] = r["id"]
+	}
 }

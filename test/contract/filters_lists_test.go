@@ -55,6 +55,7 @@ func resultLists(image string, vul string, types vulTypes) []listing {
 			exact("image_id", "image_id"), part("image_name", "image_name"),
 			word("repair_necessity", "repair_necessity", "Low", "Medium", "High", "Critical"), open("status", "vul_status_unfix", "vul_status_ignored")}},
 		{op: "ListVulRepoImage", base: members("vul_id", vul), filters: []filter{part("image_name", "image_name"), part("app_name", "app_name")}},
+		{op: "ListVulWhiteListVulOptions", base: members("image_type", "local", "category", "image"), filters: []filter{part("vul_name", "vul_name")}},
 		{op: "ListVulAffectImageApps", base: members("image_type", "local", "is_handled", false, "image_id", image, "vul_id", vul)},
 	}
 }
@@ -246,6 +247,7 @@ const (
 	ofRegistries = "local images have nothing of the kind"
 	idDecides    = "does not select: the id alone is the key"
 	ofSelected   = "which images are selected changes the rows, which do not tell: password_test.go, baseline_test.go and build_test.go ask"
+	ofDecisions  = "nothing is decided on this server: the tests of handling and whitelists ask"
 	ofKeys       = "what is asked for is a key, without which there is no list"
 )
 
@@ -268,6 +270,22 @@ var notAsked = map[string]string{
 	"ListCheckRulesInfo image_name": ofSelected, "ListCheckRulesInfo image_version": ofSelected, "ListCheckRuleResources scan_result": ofSelected,
 	"ListImageBuildCommandRisks image_id": ofSelected, "ListVulRepoImage image_id": ofSelected,
 	"ListImageWeakPwdUsers tag_name": ofSelected, "ListImagePwdComplexity image_version": ofSelected,
+
+	"ListImageWhiteLists global_image_type":     ofDecisions,
+	"ListImageWhiteLists type":                  ofDecisions,
+	"ListImageWhiteLists vul_name":              ofDecisions,
+	"ListImageWhiteLists vul_type":              ofDecisions,
+	"ListGeneralImageVulOperations vul_id":      ofDecisions,
+	"ListGeneralImageVulOperations image_id":    ofDecisions,
+	"ListGeneralImageVulOperations image_type":  ofDecisions,
+	"ListGeneralImageVulOperations image_name":  ofDecisions,
+	"ListGeneralImageVulOperations status":      ofDecisions,
+	"ListGeneralImageVulOperations user_name":   ofDecisions,
+	"ListGeneralImageVulOperations handle_type": ofDecisions,
+	"ListGeneralImageVulOperations app_name":    ofDecisions,
+	"ListGeneralImageVulOperations app_version": ofDecisions,
+	"ListGeneralImageVulOperations remark":      ofDecisions,
+	"ListVulWhiteListVulOptions vul_type":       ofKeys,
 
 	"ListCheckRuleResources type": ofKeys, "ListCheckRuleResources image_type": ofKeys, "ListCheckRuleResources check_rule_id": ofKeys,
 	"ListCheckRuleResources check_name": ofKeys, "ListCheckRuleResources standard": ofKeys,
