@@ -84,7 +84,7 @@ func newServer(t *testing.T) *server {
 	var makers sync.WaitGroup
 	makers.Go(func() { sheet.New(s.store, log).Run(making) })
 	t.Cleanup(func() { end(); makers.Wait() })
-	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Log: log})
+	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Accounts: s.store, Log: log})
 	api, projects, tokens := ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}), a.Users(a.ListProjects()), a.Tokens()
 	// As in the product, no http.ServeMux: it would redirect unclean paths.
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +93,8 @@ func newServer(t *testing.T) *server {
 			projects.ServeHTTP(w, r)
 		case "/v3/auth/tokens":
 			tokens.ServeHTTP(w, r)
+		case auth.PathSecurityTokens:
+			a.SecurityTokens().ServeHTTP(w, r)
 		default:
 			api.ServeHTTP(w, r)
 		}
