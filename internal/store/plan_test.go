@@ -106,6 +106,7 @@ func plans(project string) map[string]struct {
 	add("count affected", affected, sqlCountAffected)
 	host := every.host()
 	host.add("a.project_id = ?", project)
+	add("running named", VulContainerFilter{Name: "c"}.where(project), sqlRunningNamed)
 	add("agents of hosts", host, sqlHostAgents)
 	for name, f := range map[string]ImageFilter{"one": {ContainerID: "c"}, "named": {ContainerName: "c"}, "of pod": {PodID: "p"}, "of pods": {PodName: "p"}} {
 		w := f.container()
@@ -204,7 +205,7 @@ func plans(project string) map[string]struct {
 		"index checks":             which(sqlIndexChecks, "WHERE content_id IN {in}"),
 		"named counted":            sqlNamedCounted, "named owned": sqlNamedOwned,
 		"page of hosts": sqlPageHosts, "page of secrets": sqlPageSecrets, "page of vulnerabilities": sqlPageVuls, "page of cves": sqlPageVulCVEs, "page of affected": sqlPageAffected,
-		"running named": sqlRunningNamed, "images of hosts": sqlHostImages, "names of files": sqlFileNames,
+		"images of hosts": sqlHostImages, "names of files": sqlFileNames,
 		"page of images": sqlPageImages, "page of covered": sqlPageCovered, "page of complexity": sqlPageComplexity,
 		"page of build images": strings.Replace(sqlPageBuildImages, "{rule}", "'r'", 1),
 		"ignored secrets":      sqlIgnoredSecrets, "drop unheld secrets": sqlDropUnheld, "queue recount": sqlQueueRecount, "recount": sqlRecount,
@@ -275,6 +276,7 @@ func plans(project string) map[string]struct {
 		"lapsed":            {sqlLapsed, []any{1}},
 		"expired":           {sqlExpired, []any{1, 1}},
 		"gone":              {sqlGone, []any{1}},
+		"few failed":        {strings.Replace(sqlFewFailed, "{in}", "($1, $2)", 1), []any{"t", "u"}},
 		"task failed":       {sqlTaskFailed, []any{"t", 1}},
 		"task offline":      {sqlTaskOffline, []any{"t", 1}},
 		"old tasks":         {sqlOldTasks, []any{project, 1}},

@@ -37,9 +37,9 @@ const (
 	sqlRunningOf = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM image i CROSS JOIN container k
 WHERE i.content_id IN {these} AND k.image_id = i.id AND k.running = 1
 GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id LIMIT $1 OFFSET $2`
-	sqlRunningNamed = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, k.image_id, k.name FROM container k CROSS JOIN image i
-WHERE k.image_id IN {in} AND k.running = 1 AND i.id = k.image_id`
-	sqlRunningRows = `SELECT k.image_id, k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point, i.name, i.version
+	// Who looks for a part of a name looks through all names.
+	sqlRunningNamed = `SELECT k.image_id, k.agent_id, k.engine, k.container_id FROM container k WHERE k.running = 1 AND {where}`
+	sqlRunningRows  = `SELECT k.image_id, k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point, i.name, i.version
 FROM container k JOIN image i ON i.id = k.image_id JOIN agent a ON a.id = k.agent_id WHERE (k.image_id, k.agent_id, k.engine, k.container_id) IN (VALUES {keys})`
 )
 
@@ -87,7 +87,7 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 			err = each(ctx, tx, strings.Replace(sqlRunningOf, "{these}", numbers(ids), 1), []any{p.Limit, skip}, add)
 		} else {
 			var found []contentRunning
-			found, err = s.runningNamed(ctx, tx, project, text(f.Name), byID)
+			found, err = s.runningNamed(ctx, tx, revision, project, f, byID)
 			found, total = PageOf(found, p)
 			for _, c := range found {
 				keys, contents = append(keys, c.runningKey), append(contents, c.content)
@@ -122,24 +122,29 @@ type contentRunning struct {
 }
 
 // runningNamed are the running containers of some contents with a part of a name,
-// each under one name of its image. Names are looked for first, side by side in
-// an index.
-func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, project, name string, of map[int64]*exposed) (out []contentRunning, err error) {
-	w := VulContainerFilter{Name: name}.where(project)
-	q, args := w.query(sqlContainerImages)
-	images, err := readStrings(ctx, tx, q, args...)
+// each under one name of its image.
+func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, revision int64, project string, f VulContainerFilter, of map[int64]*exposed) (out []contentRunning, err error) {
+	byImage := map[string][]contentRunning{}
+	q, args := f.where(project).query(sqlRunningNamed)
+	err = each(ctx, tx, q, args, func(r *sql.Rows) error {
+		var c contentRunning
+		err := r.Scan(&c.image, &c.agent, &c.engine, &c.container)
+		byImage[c.image] = append(byImage[c.image], c)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(images)
-	err = eachIn(ctx, tx, sqlRunningNamed, slices.Compact(images), func(r *sql.Rows) error {
-		var c contentRunning
-		var called string
-		err := r.Scan(&c.content, &c.agent, &c.engine, &c.container, &c.image, &called)
-		if of[c.content] != nil && strings.Contains(called, name) {
-			out = append(out, c)
-		}
-		return err
+	err = s.index.view(revision, func() {
+		s.index.walk(project, func(m *picture, o *slot) {
+			if of[o.content] == nil {
+				return
+			}
+			for _, c := range byImage[m.id] {
+				c.content = o.content
+				out = append(out, c)
+			}
+		})
 	})
 	order := func(a, b contentRunning) int {
 		return cmp.Or(cmp.Compare(a.content, b.content), cmp.Compare(a.agent, b.agent), cmp.Compare(a.engine, b.engine), cmp.Compare(a.container, b.container))

@@ -25,9 +25,9 @@ const largeTable = 10_000
 // its log.
 const logWait = time.Second
 
-// allNames are tables whose names are looked through for a part of one: an index
-// has them side by side, and no index finds them.
-var allNames = []string{"package"}
+// allNames are tables whose names are looked through for a part of one, which no
+// index finds.
+var allNames = []string{"package", "container"}
 
 var seqScan = regexp.MustCompile(`Seq Scan on (\w+)`)
 
@@ -66,7 +66,7 @@ func (r *apiRun) plans(ctx context.Context, d *driver) error {
 	var bad []string
 	for query, plan := range found {
 		for _, m := range seqScan.FindAllStringSubmatch(plan, -1) {
-			if large[m[1]] && !slices.Contains(allNames, m[1]) {
+			if large[m[1]] && !(slices.Contains(allNames, m[1]) && strings.Contains(query, "instr(")) {
 				bad = append(bad, fmt.Sprintf("PostgreSQL reads all of %s:\n%s\n%s", m[1], query, plan))
 				break
 			}
