@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -112,14 +113,43 @@ func scanRule(r interface{ Scan(...any) error }) (w Whitelist, err error) {
 // VulChoices lists the advisories that a rule can be made for: those that concern
 // an image, whether handled or not. name is a substring.
 func (s *Store) VulChoices(ctx context.Context, project, typ, name string, p Page) (out []string, total int64, err error) {
-	total, err = s.list(ctx, vulnerabilitiesWhere(project, VulFilter{Type: typ, Name: name}), sqlCountVuls, sqlListChoice, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var id string
-		err := r.Scan(&id)
-		out = append(out, id)
-		return err
-	})
+	f := VulFilter{Type: typ, Name: name}
+	if s.inMemory(f) {
+		out, total, err = s.choicesHeld(ctx, project, f, p)
+	} else {
+		total, err = s.list(ctx, vulnerabilitiesWhere(project, f), sqlCountVuls, sqlListChoice, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
+			var id string
+			err := r.Scan(&id)
+			out = append(out, id)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("list vulnerabilities for the whitelist: %w", err)
 	}
 	return out, total, nil
+}
+
+// choicesHeld is VulChoices from memory.
+func (s *Store) choicesHeld(ctx context.Context, project string, f VulFilter, p Page) (out []string, total int64, err error) {
+	f.Name = text(f.Name)
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		out, total = nil, 0
+		h, err := s.heldVuls(ctx, tx, project, revision)
+		if err != nil {
+			return err
+		}
+		for i := range h.list {
+			v := &h.list[i]
+			if !f.vulHolds(v) || !slices.ContainsFunc(v.findings, f.findingHolds) {
+				continue
+			}
+			if total >= p.Offset && int64(len(out)) < p.Limit {
+				out = append(out, v.advisory)
+			}
+			total++
+		}
+		return nil
+	})
+	return out, total, err
 }

@@ -137,7 +137,7 @@ func (r *apiRun) run(ctx context.Context) error {
 	if r.s.engine == "postgresql" {
 		pg, err := postgres.Start(postgres.Config{Dir: filepath.Join(r.work, "pg"), Keep: r.s.keep, Settings: []string{
 			"fsync=on", "synchronous_commit=on", "shared_buffers=2GB", "work_mem=64MB", "maintenance_work_mem=512MB",
-			"effective_cache_size=8GB", "max_wal_size=8GB", "random_page_cost=1.1", "autovacuum_naptime=60s", "session_preload_libraries=auto_explain"}})
+			"effective_cache_size=8GB", "max_wal_size=1GB", "random_page_cost=1.1", "autovacuum_naptime=60s", "session_preload_libraries=auto_explain"}})
 		if err != nil {
 			return err
 		}

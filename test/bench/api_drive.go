@@ -124,7 +124,7 @@ func (r *apiRun) serve(ctx context.Context) (d *driver, stop func(), err error) 
 	if err := free.Close(); err != nil {
 		return nil, nil, err
 	}
-	args := []string{"server", "--listen", addr, "--data", r.data(), "--db", r.advisories(), "--rules", filepath.Join(r.work, "rules"), "--no-agent"}
+	args := []string{"server", "--listen", addr, "--data", r.data(), "--db", r.advisories(), "--rules", filepath.Join(r.work, "rules"), "--no-agent", "--rate-limit", "0"}
 	if r.url != "" {
 		args = append(args, "--database", r.url)
 	}
@@ -207,7 +207,7 @@ func (d *driver) askOne(ctx context.Context, o *driven, read *bytes.Buffer) (too
 	if err != nil {
 		return 0, target, fmt.Errorf("%s: %w", target, err)
 	}
-	if status >= 500 {
+	if status >= 500 || status == http.StatusTooManyRequests {
 		return 0, target, fmt.Errorf("%s: %d: %s", target, status, read.String())
 	}
 	if status != http.StatusOK {

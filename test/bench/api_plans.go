@@ -18,8 +18,9 @@ import (
 	"github.com/onceover/onceover/internal/store"
 )
 
-// largeTable is from how many rows on a table must not be read whole.
-const largeTable = 10_000
+// largeTable is from how many rows on a table must not be read whole. The log of
+// images, which is trimmed to 20,000 entries, is not one.
+const largeTable = 25_000
 
 // logWait is how long the database may take to follow a setting, and to write
 // its log.
