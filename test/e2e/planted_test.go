@@ -46,7 +46,7 @@ func TestNoPlantedValueGetsOut(t *testing.T) {
 	t.Run("server", func(t *testing.T) {
 		w.t = t
 		data := filepath.Join(t.TempDir(), "data")
-		s := startServer(t, data, "--no-engines", "--sample", "never", "--log-level", "debug", "--log-format", "json", "--archive", "oci:"+layout)
+		s := startServer(t, data, "--no-engines", "--sample", "never", "--rate-limit", "0", "--log-level", "debug", "--log-format", "json", "--archive", "oci:"+layout)
 		s.awaitImages(3, "known", func(localImage) bool { return true })
 		s.scanAll()
 		images := s.awaitImages(3, "scanned", succeeded)
