@@ -80,8 +80,8 @@ hostile: ## images made to harm their reader, read within the contract
 oracle: build ## package lists and findings beside syft and grype
 	$(GO) test -count=1 -timeout 30m -v ./test/oracle/...
 
-fuzz: ## every fuzz test for a time each (FUZZTIME=30s), several side by side
-	.ci/fuzz $(or $(FUZZTIME),30s)
+fuzz: ## every fuzz test for a time each (FUZZTIME=15s), several side by side
+	.ci/fuzz $(or $(FUZZTIME),15s)
 
 bench: build ## CPU, wall, memory and bytes read beside syft and grype
 	$(GO) run ./test/bench $(BENCH)
