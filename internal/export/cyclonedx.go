@@ -124,28 +124,11 @@ func (b *bomWriter) image(im *Image) (cdx.Component, []cdx.Component) {
 		Version: tag,
 	}
 	var ps properties
-	for _, n := range im.Names {
-		ps.add("image:name", n)
-	}
-	for _, n := range im.RepoDigests {
-		ps.add("image:repo-digest", n)
-	}
-	ps.add("image:config-digest", string(im.ConfigDigest))
-	for _, m := range im.ManifestDigests {
-		ps.add("image:manifest-digest", string(m))
-	}
+	identify(im, ps.add)
 	for _, e := range im.Engines {
 		ps.add("image:engine", e)
 	}
-	ps.add("image:platform", im.Platform)
-	for _, l := range im.Layers {
-		ps.add("image:layer", string(l.DiffID))
-	}
-	ps.add("image:complete", strconv.FormatBool(im.Complete))
-	ps.add("image:error", im.Error)
-	for _, p := range im.Problems {
-		ps.add("image:problem", problemText(p))
-	}
+	describe(im, ps.add)
 	subject.Properties = ps.list()
 
 	parts, refs := []cdx.Component{}, []string{}
@@ -216,12 +199,7 @@ func packageComponent(imageRef string, p Package) cdx.Component {
 		c.Supplier = &cdx.OrganizationalEntity{Name: p.Vendor}
 	}
 	var ps properties
-	ps.add("package:type", p.Type)
-	ps.add("package:layer", p.Layer)
-	ps.add("package:source", p.Source)
-	ps.add("package:source-version", p.SourceVersion)
-	ps.add("package:module", p.Module)
-	ps.add("package:owned-by", p.OwnedBy)
+	describePackage(p.Package, ps.add)
 	c.Properties = ps.list()
 	return c
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -193,25 +192,8 @@ func (b *spdxWriter) image(im *Image) {
 		}
 	}
 	var notes spdxNotes
-	for _, n := range im.Names {
-		notes.add("image:name", n)
-	}
-	for _, n := range im.RepoDigests {
-		notes.add("image:repo-digest", n)
-	}
-	notes.add("image:config-digest", string(im.ConfigDigest))
-	for _, m := range im.ManifestDigests {
-		notes.add("image:manifest-digest", string(m))
-	}
-	notes.add("image:platform", im.Platform)
-	for _, l := range im.Layers {
-		notes.add("image:layer", string(l.DiffID))
-	}
-	notes.add("image:complete", strconv.FormatBool(im.Complete))
-	notes.add("image:error", im.Error)
-	for _, problem := range im.Problems {
-		notes.add("image:problem", problemText(problem))
-	}
+	identify(im, notes.add)
+	describe(im, notes.add)
 	p.Annotations = b.annotations(notes)
 	at := len(b.out.Packages)
 	b.out.Packages = append(b.out.Packages, p)
@@ -290,12 +272,7 @@ func (b *spdxWriter) pkg(p Package, hash string) spdxPackage {
 		out.ExternalRefs = []spdxReference{{Category: "PACKAGE-MANAGER", Type: "purl", Locator: p.PURL}}
 	}
 	var notes spdxNotes
-	notes.add("package:type", p.Type)
-	notes.add("package:layer", p.Layer)
-	notes.add("package:source", p.Source)
-	notes.add("package:source-version", p.SourceVersion)
-	notes.add("package:module", p.Module)
-	notes.add("package:owned-by", p.OwnedBy)
+	describePackage(p.Package, notes.add)
 	out.Annotations = b.annotations(notes)
 	return out
 }
