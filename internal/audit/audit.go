@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -117,10 +116,10 @@ func (n *Note) Keep() { n.keep = true }
 func (l *Log) Watch(next http.Handler) http.Handler {
 	return wire.WithRequestID(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := &Note{log: l, entry: Entry{
-			At: l.now().UnixMilli(), RequestID: wire.RequestID(r.Context()), Client: clientIP(r), Count: 1,
+			At: l.now().UnixMilli(), RequestID: wire.RequestID(r.Context()), Client: cut(wire.ClientIP(r)), Count: 1,
 		}}
-		rec := &recorder{ResponseWriter: w}
-		defer func() { l.finish(context.WithoutCancel(r.Context()), n, rec.status) }()
+		rec := &wire.Recorder{ResponseWriter: w}
+		defer func() { l.finish(context.WithoutCancel(r.Context()), n, rec.Status) }()
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), noteKey{}, n)))
 	}))
 }
@@ -147,33 +146,6 @@ func (l *Log) finish(ctx context.Context, n *Note, status int) {
 
 func refused(status int) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests
-}
-
-// recorder remembers the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Flush lets answers go out piece by piece.
-func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
-
-// Unwrap lets http.ResponseController through.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return cut(r.RemoteAddr)
-	}
-	return host
 }
 
 func cut(s string) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -184,7 +183,7 @@ func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, no *refus
 	} else {
 		a.log.InfoContext(r.Context(), "request refused",
 			"request_id", wire.RequestID(r.Context()), "status", no.status,
-			"client", clientIP(r), "reason", no.message)
+			"client", wire.ClientIP(r), "reason", no.message)
 	}
 	no.write(w, r)
 }
@@ -213,15 +212,7 @@ func throttleName(ak string, r *http.Request, known bool) string {
 	if !known {
 		ak = ""
 	}
-	return ak + "\x00" + clientIP(r)
-}
-
-func clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
+	return ak + "\x00" + wire.ClientIP(r)
 }
 
 func safeMethod(m string) bool {

@@ -222,7 +222,7 @@ func (a *Authenticator) checkPassword(r *http.Request, name, project, password s
 	}
 	// Each attempt is counted before it is made, or many at once would all be
 	// let through; a right password takes it back.
-	origin := clientIP(r)
+	origin := wire.ClientIP(r)
 	guess := name + "\x00" + origin
 	for _, b := range []struct {
 		t    *throttle

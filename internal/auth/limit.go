@@ -1,6 +1,10 @@
 package auth
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/onceover/onceover/internal/wire"
+)
 
 // LimitFailures bounds how often one address may be answered 401 by next, a
 // handler that checks a secret of its own (an enrolment key). Over the limit
@@ -12,25 +16,10 @@ func (a *Authenticator) LimitFailures(next http.Handler) http.Handler {
 			a.refuse(w, r, throttled("too many failed attempts", wait))
 			return
 		}
-		rec := &statusRecorder{ResponseWriter: w}
+		rec := &wire.Recorder{ResponseWriter: w}
 		next.ServeHTTP(rec, r)
-		if rec.status == http.StatusUnauthorized {
+		if rec.Status == http.StatusUnauthorized {
 			a.failures.spend(name, now)
 		}
 	})
 }
-
-type statusRecorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (s *statusRecorder) WriteHeader(status int) {
-	if s.status == 0 {
-		s.status = status
-	}
-	s.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController through.
-func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

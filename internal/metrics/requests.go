@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/onceover/onceover/internal/wire"
 )
 
 // durations are the bounds of the histogram, in seconds: lists answer in
@@ -50,7 +52,7 @@ func (q *Requests) Watch(next http.Handler) http.Handler {
 		// there, so that it can be read here.
 		route := chi.NewRouteContext()
 		r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, route))
-		answer := &answer{ResponseWriter: w}
+		answer := &wire.Recorder{ResponseWriter: w}
 		started := time.Now()
 		q.open.Inc()
 		status := "aborted" // if next panics
@@ -61,22 +63,6 @@ func (q *Requests) Watch(next http.Handler) http.Handler {
 			q.seconds.WithLabelValues(name).Observe(time.Since(started).Seconds())
 		}()
 		next.ServeHTTP(answer, r)
-		status = strconv.Itoa(cmp.Or(answer.status, http.StatusOK))
+		status = strconv.Itoa(cmp.Or(answer.Status, http.StatusOK))
 	})
-}
-
-// answer remembers the status, 0 if none was written, which means 200.
-type answer struct {
-	http.ResponseWriter
-	status int
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= http.StatusOK { // not a word in between
-		a.status = status
-	}
-	a.ResponseWriter.WriteHeader(status)
 }
