@@ -82,7 +82,7 @@ func (s *Store) answered(ctx context.Context, tx *sql.Tx, set *baseline.RuleSet,
 		passed, failed, severity, passedTime, failedTime int64
 	}
 	sums := map[key]*sum{}
-	uses, err := s.index.uses(projects, revision, f)
+	uses, err := usesOf(&s.index, &s.index.baselines, func(c *slot) []int32 { return c.baselines }, projects, revision, f)
 	if err != nil {
 		return nil, err
 	}

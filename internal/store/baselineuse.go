@@ -10,28 +10,29 @@ import (
 // was scanned.
 type use struct{ images, scanned int64 }
 
-// uses are the baselines of the selected images.
-func (x *index) uses(projects []string, revision int64, f ImageSelector) (map[int64]use, error) {
+// usesOf are the uses of things that contents share, over the selected images: of
+// tells the numbers of those that a content has.
+func usesOf[T comparable](x *index, things *numbering[T], of func(*slot) []int32, projects []string, revision int64, f ImageSelector) (map[T]use, error) {
 	var sums []use
 	keep := f.keep()
 	err := x.view(revision, func() {
-		sums = make([]use, len(x.baselines.all()))
+		sums = make([]use, len(things.all()))
 		for _, project := range projects {
 			x.walk(project, func(m *picture, s *slot) {
 				if !keep(m, s) {
 					return
 				}
-				for _, n := range s.baselines {
+				for _, n := range of(s) {
 					u := &sums[n]
 					u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
 				}
 			})
 		}
 	})
-	out := map[int64]use{}
-	for n, id := range x.baselines.all()[:len(sums)] {
+	out := map[T]use{}
+	for n, thing := range things.all()[:len(sums)] {
 		if sums[n].images > 0 {
-			out[id] = sums[n]
+			out[thing] = sums[n]
 		}
 	}
 	return out, err

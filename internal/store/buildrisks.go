@@ -185,16 +185,18 @@ const (
 FROM image i CROSS JOIN build_risk b CROSS JOIN content c WHERE b.content_id = i.content_id AND c.id = i.content_id AND b.rule_id = {rule} AND i.id IN {in}`
 )
 
-// BuildRisks lists the rules that the build commands of some projects' images break, worst
-// first. An unknown image is fault.NotFound; one that was not scanned yet has
-// none.
+// BuildRisks lists the rules that the build commands of some projects' images
+// break, worst first. An unknown image is fault.NotFound; one that was not scanned
+// yet has none.
 func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFilter, p Page) (out []BuildRisk, total int64, err error) {
 	if err := s.known(ctx, projects, ImageSelector{ID: f.ImageID}); err != nil {
 		return nil, 0, err
 	}
-	var uses []use
+	var uses map[string]use
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
-		count := func() ([]use, error) { return s.index.riskUses(projects, revision, ImageSelector{ID: f.ImageID}) }
+		count := func() (map[string]use, error) {
+			return usesOf(&s.index, &s.index.risks, func(c *slot) []int32 { return c.risks }, projects, revision, ImageSelector{ID: f.ImageID})
+		}
 		if f.ImageID != "" {
 			uses, err = count()
 			return err
@@ -205,10 +207,10 @@ func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFi
 	if err != nil {
 		return nil, 0, fmt.Errorf("list build risks: %w", err)
 	}
-	for n, id := range s.index.risks.all()[:len(uses)] {
+	for id, u := range uses {
 		// A rule that is gone is in no answer; its rows go soon.
-		if rule := buildcmd.RuleByID(id); rule != nil && uses[n].images > 0 && f.selects(rule) {
-			out = append(out, BuildRisk{rule, uses[n].images, uses[n].scanned})
+		if rule := buildcmd.RuleByID(id); rule != nil && f.selects(rule) {
+			out = append(out, BuildRisk{rule, u.images, u.scanned})
 		}
 	}
 	slices.SortFunc(out, func(a, b BuildRisk) int {
@@ -216,26 +218,6 @@ func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFi
 	})
 	out, total = PageOf(out, p)
 	return out, total, nil
-}
-
-// riskUses are, by their numbers, the rules that the selected images break.
-func (x *index) riskUses(projects []string, revision int64, f ImageSelector) (uses []use, err error) {
-	keep := f.keep()
-	err = x.view(revision, func() {
-		uses = make([]use, len(x.risks.all()))
-		for _, project := range projects {
-			x.walk(project, func(m *picture, s *slot) {
-				if !keep(m, s) {
-					return
-				}
-				for _, n := range s.risks {
-					u := &uses[n]
-					u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
-				}
-			})
-		}
-	})
-	return uses, err
 }
 
 // A BuildRiskImage is an image whose build commands break a rule.
