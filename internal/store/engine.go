@@ -112,6 +112,7 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	// ours; a plan that is good for one advisory is bad for one that concerns
 	// half of the fleet; and a re-match of everything groups all findings of
 	// thousands of images.
+	given := cfg.RuntimeParams["plan_cache_mode"] != ""
 	for name, value := range map[string]string{"application_name": "onceover", "jit": "off", "plan_cache_mode": "force_custom_plan", "work_mem": "64MB"} {
 		if cfg.RuntimeParams[name] == "" {
 			cfg.RuntimeParams[name] = value
@@ -119,9 +120,13 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	}
 	s.write = stdlib.OpenDB(*cfg)
 	s.write.SetMaxOpenConns(1)
-	s.read = stdlib.OpenDB(*cfg)
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
+	// Lists ask the same few questions again and again, for the rows of a page
+	// mostly: to plan one takes as long as to answer it.
+	reads := cfg.Copy()
+	if !given {
+		reads.RuntimeParams["plan_cache_mode"] = "auto"
+	}
+	s.read = newTurns(stdlib.OpenDB(*reads))
 	if err := s.checkPostgres(ctx); err != nil {
 		return errors.Join(err, s.Close())
 	}
