@@ -216,8 +216,8 @@ func (c *serverCmd) serve(ctx context.Context, std streams, st *store.Store, sea
 		Handler: wire.WithRequestID(requests.Watch(trail.Watch(&router{
 			health: health, version: health.version(authenticator), metrics: forThisMachine(show), agents: fleetServer.Handler(),
 			tokens: authenticator.Tokens(), projects: authenticator.Users(authenticator.ListProjects()), temporary: authenticator.SecurityTokens(),
-			api: hss.New(hss.Config{Store: st, Authenticate: authenticator.Users}), advisories: advisories,
-			own:     query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending, Version: programVersion()}),
+			api: inOrder(hss.New(hss.Config{Store: st, Authenticate: authenticator.Users})), advisories: advisories,
+			own:     inOrder(query.New(query.Config{Store: st, Authenticate: authenticator.Users, Ending: ending, Version: programVersion()})),
 			explain: query.Explain(query.ExplainConfig{Images: st, Tenants: st.Tenants, Judged: st.Judged, Matcher: advisories.matcher, Authenticate: authenticator.Users}),
 		}))),
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
@@ -413,6 +413,13 @@ func newAgent(p agentParts) (*builtAgent, error) {
 		return nil, errors.Join(err, layers.Close())
 	}
 	return &builtAgent{a, layers, s}, nil
+}
+
+// inOrder has the store answer the requests of clients in the order of coming.
+func inOrder(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(store.Arrived(r.Context())))
+	})
 }
 
 // router sends each request to its part. It goes by prefix alone:

@@ -216,7 +216,7 @@ func dropExports(ctx context.Context, tx *sql.Tx, ids []string) error {
 	return nil
 }
 
-func readExport(row *sql.Row) (e Export, err error) {
+func readExport(row interface{ Scan(...any) error }) (e Export, err error) {
 	var tenants, query []byte
 	err = row.Scan(&e.ID, &tenants, &e.Name, &query, &e.Format, &e.MaxRecords, &e.RecordNum, &e.State, &e.CreatedBy, &e.CreatedAt, &e.EndedAt, &e.Reason,
 		&e.FileID, &e.FileName, &e.Size, &e.Digest, &e.Attempts)

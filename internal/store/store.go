@@ -71,7 +71,7 @@ type Store struct {
 	now   func() time.Time
 	seal  *sealer
 	write *sql.DB
-	read  *sql.DB
+	read  turns
 	wake  *waker
 	// engine is what differs between the two databases.
 	engine engine
@@ -172,11 +172,11 @@ func (s *Store) openSQLite() error {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	if s.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+	read, err := sql.Open("sqlite", dsn(path, true))
+	if err != nil {
 		return errors.Join(err, s.write.Close())
 	}
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
+	s.read = newTurns(read)
 	return nil
 }
 
@@ -234,6 +234,10 @@ func (s *Store) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 
 // inView runs f in a read transaction, so that a count and a page agree.
 func (s *Store) inView(ctx context.Context, f func(tx *sql.Tx) error) error {
+	if err := s.read.line.wait(ctx); err != nil {
+		return fmt.Errorf("begin reading: %w", err)
+	}
+	defer s.read.line.done()
 	tx, err := s.read.BeginTx(ctx, s.engine.view)
 	if err != nil {
 		return fmt.Errorf("begin reading: %w", err)
