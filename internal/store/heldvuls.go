@@ -17,6 +17,7 @@ type heldVuls struct {
 	handled           *handledSet
 	mu                sync.Mutex
 	uses              map[vulQuestion]vulUse // what was counted
+	lists             map[vulListKey][]vulRow
 }
 
 // A heldVul is an advisory with its findings of packages that images have.
@@ -49,6 +50,10 @@ type vulQuestion struct {
 	severities string
 }
 
+func newHeldVuls(revision, changes int64, handled *handledSet, list []heldVul) *heldVuls {
+	return &heldVuls{revision: revision, changes: changes, list: list, handled: handled, uses: map[vulQuestion]vulUse{}, lists: map[vulListKey][]vulRow{}}
+}
+
 // heldVuls are those of a project in the view of a transaction.
 func (s *Store) heldVuls(ctx context.Context, tx *sql.Tx, project string, revision int64) (*heldVuls, error) {
 	g, err := s.acquire()
@@ -69,12 +74,12 @@ func (s *Store) heldVuls(ctx context.Context, tx *sql.Tx, project string, revisi
 	h := r.held[project]
 	if h != nil && h.changes == r.changes && h.revision == r.revision && (revision == h.revision || revision == anyRevision) {
 		if h.handled != handled {
-			h = &heldVuls{revision: h.revision, changes: h.changes, list: h.list, handled: handled, uses: map[vulQuestion]vulUse{}}
+			h = newHeldVuls(h.revision, h.changes, handled, h.list)
 			r.held[project] = h
 		}
 		return h, nil
 	}
-	h = &heldVuls{revision: r.revision, changes: r.changes, handled: handled, uses: map[vulQuestion]vulUse{}}
+	h = newHeldVuls(r.revision, r.changes, handled, nil)
 	err = s.index.view(revision, func() {
 		number, ok := s.index.projects[project]
 		if !ok {
@@ -141,66 +146,33 @@ const sqlPageVulCVEs = `SELECT e.vul_id, e.cve_id, e.score, e.published, e.descr
 // says of them.
 func (h *heldVuls) page(x *index, project string, revision int64, f VulFilter, p Page) (out []Vulnerability, ids []int64, total int64, err error) {
 	f.ID, f.Name, f.CVE = text(f.ID), text(f.Name), text(f.CVE)
-	type found struct {
-		at   int
-		fact Vulnerability
+	rows, err := h.rows(x, project, revision, f)
+	if err != nil {
+		return nil, nil, 0, err
 	}
-	bySeverity := map[int64][]found{}
-	worst := int64(0)
-	for at := range h.list {
-		v := &h.list[at]
-		if !f.vulHolds(v) {
-			continue
-		}
-		one := found{at, Vulnerability{ID: v.advisory, Severity: -1}}
-		for _, x := range v.findings {
-			if !f.findingHolds(x) {
-				continue
-			}
-			typ := VulLinux
-			if x.app {
-				typ = VulApp
-			}
-			if one.fact.Severity < 0 || typ < one.fact.Type {
-				one.fact.Type = typ
-			}
-			one.fact.Severity, one.fact.Fixable = max(one.fact.Severity, x.severity), one.fact.Fixable || x.fixed
-		}
-		if ok, err := h.somewhere(x, project, revision, v, f, one.fact.Severity); err != nil {
+	rows, total = PageOf(rows, p)
+	for _, row := range rows {
+		v := &h.list[row.at]
+		u, err := h.use(x, project, revision, v, f)
+		if err != nil {
 			return nil, nil, 0, err
-		} else if !ok {
-			continue
 		}
-		if n := one.fact.Severity; n >= 0 {
-			bySeverity[n] = append(bySeverity[n], one)
-			worst = max(worst, n)
-			total++
+		one := Vulnerability{ID: v.advisory, Type: VulLinux, Severity: int64(row.severity), Fixable: row.fixable}
+		if row.app {
+			one.Type = VulApp
 		}
-	}
-	before := int64(0)
-	for n := worst; n >= 0; n-- {
-		for _, one := range bySeverity[n] {
-			if before >= p.Offset && int64(len(out)) < p.Limit {
-				v := &h.list[one.at]
-				u, err := h.use(x, project, revision, v, f)
-				if err != nil {
-					return nil, nil, 0, err
-				}
-				one.fact.ImageNum, one.fact.OpenNum, one.fact.ScanTime = u.is(f.Handled)
-				out, ids = append(out, one.fact), append(ids, v.id)
-			}
-			before++
-		}
+		one.ImageNum, one.OpenNum, one.ScanTime = u.is(f.Handled)
+		out, ids = append(out, one), append(ids, v.id)
 	}
 	return out, ids, total, nil
 }
 
-// somewhere reports whether an advisory with findings of some severity is handled,
-// or open, in an image, as the filter asks. Most are handled nowhere.
-func (h *heldVuls) somewhere(x *index, project string, revision int64, v *heldVul, f VulFilter, severity int64) (bool, error) {
+// somewhere reports whether an advisory is handled, or open, in an image, as the
+// filter asks. Most are handled nowhere.
+func (h *heldVuls) somewhere(x *index, project string, revision int64, v *heldVul, f VulFilter) (bool, error) {
 	switch {
-	case severity < 0 || f.Handled == nil:
-		return severity >= 0, nil
+	case f.Handled == nil:
+		return true, nil
 	case h.handled.nowhere(v.id):
 		return !*f.Handled, nil
 	}
@@ -211,10 +183,7 @@ func (h *heldVuls) somewhere(x *index, project string, revision int64, v *heldVu
 
 // use counts the images with a finding that the filter selects, once.
 func (h *heldVuls) use(x *index, project string, revision int64, v *heldVul, f VulFilter) (u vulUse, err error) {
-	q := vulQuestion{v.id, f.Type, ""}
-	for _, n := range f.Severities {
-		q.severities += string(rune('0' + n))
-	}
+	q := vulQuestion{v.id, f.Type, f.severities()}
 	h.mu.Lock()
 	u, ok := h.uses[q]
 	h.mu.Unlock()
