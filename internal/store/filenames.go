@@ -13,7 +13,8 @@ import (
 
 const (
 	sqlFileNames = `SELECT e.list_id, e.path FROM file_entry e WHERE e.list_id IN {these} ORDER BY e.list_id, e.n`
-	sqlFileAt    = `SELECT e.path, e.size FROM file_entry e WHERE e.list_id = $1 AND e.n = $2`
+	// The first row is nowhere, and says that all are numbers.
+	sqlFilesAt = `SELECT e.list_id, e.n, e.path, e.size FROM file_entry e WHERE (e.list_id, e.n) IN (VALUES (CAST(-1 AS BIGINT), CAST(-1 AS BIGINT)), {keys})`
 )
 
 // fileNames keeps the names of the files of lists that were looked through for
@@ -23,12 +24,29 @@ const (
 type fileNames struct {
 	mu    sync.Mutex
 	lists map[int64]string // names by number, each with a "/" before and behind
+	last  *fileList        // the first of the lists that were asked for last
+	names []string         // of these
 }
 
-// of are the names of some lists.
-func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (map[int64]string, error) {
+// of are the names of some lists, in their order.
+func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(lists) == 0 || f.last == &lists[0] {
+		return f.names[:len(lists)], nil
+	}
+	if err := f.read(ctx, tx, lists); err != nil {
+		return nil, err
+	}
+	f.last, f.names = &lists[0], make([]string, len(lists))
+	for i, l := range lists {
+		f.names[i] = f.lists[l.id]
+	}
+	return f.names, nil
+}
+
+// read reads the names of the lists that are not known.
+func (f *fileNames) read(ctx context.Context, tx *sql.Tx, lists []fileList) error {
 	var missing []int64
 	for _, l := range lists {
 		if _, ok := f.lists[l.id]; !ok {
@@ -36,13 +54,13 @@ func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (map[i
 		}
 	}
 	if len(missing) == 0 {
-		return f.lists, nil
+		return nil
 	}
 	wanted := map[int64]bool{}
 	for _, l := range lists {
 		wanted[l.id] = true
 	}
-	next := map[int64]string{} // readers have the old one
+	next := map[int64]string{}
 	for id, names := range f.lists {
 		if wanted[id] || len(f.lists) < 2*len(lists) {
 			next[id] = names
@@ -70,7 +88,7 @@ func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (map[i
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		done()
 		for _, id := range ids {
@@ -80,7 +98,7 @@ func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (map[i
 		}
 	}
 	f.lists = next
-	return next, nil
+	return nil
 }
 
 // matches calls do with the number of each name that has a text in it.
@@ -118,12 +136,11 @@ func (s *Store) searchNames(ctx context.Context, tx *sql.Tx, lists []fileList, n
 	if err != nil {
 		return nil, 0, err
 	}
-	type place struct{ list, n int64 }
-	var page []place
+	var page []filePlace
 	name = text(name)
-	for _, l := range lists {
+	for i, l := range lists {
 		var hidden []int64
-		matches(names[l.id], name, func(n int64) {
+		matches(names[i], name, func(n int64) {
 			if hidden == nil && len(l.hidden) > 0 {
 				hidden = unpackNumbers(l.hidden)
 			}
@@ -131,17 +148,44 @@ func (s *Store) searchNames(ctx context.Context, tx *sql.Tx, lists []fileList, n
 				return
 			}
 			if total >= p.Offset && int64(len(page)) < p.Limit {
-				page = append(page, place{l.id, n})
+				page = append(page, filePlace{l.id, n})
 			}
 			total++
 		})
 	}
-	for _, at := range page {
-		var f ImageFile
-		if err := tx.QueryRowContext(ctx, sqlFileAt, at.list, at.n).Scan(&f.Path, &f.Size); err != nil {
-			return nil, 0, err
+	out, err = readFilesAt(ctx, tx, page)
+	return out, total, err
+}
+
+// A filePlace is that of a file in a list.
+type filePlace struct{ list, n int64 }
+
+// readFilesAt reads some files, in their order.
+func readFilesAt(ctx context.Context, tx *sql.Tx, places []filePlace) ([]ImageFile, error) {
+	rows := make(map[filePlace]ImageFile, len(places))
+	for rest := places; len(rest) > 0; {
+		var list []filePlace
+		list, rest = takeList(rest)
+		var args []any
+		for _, p := range list {
+			args = append(args, p.list, p.n)
 		}
-		out = append(out, f)
+		err := each(ctx, tx, strings.Replace(sqlFilesAt, "{keys}", tuples(len(list), 2), 1), args, func(r *sql.Rows) error {
+			var p filePlace
+			var f ImageFile
+			err := r.Scan(&p.list, &p.n, &f.Path, &f.Size)
+			rows[p] = f
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return out, total, nil
+	var out []ImageFile
+	for _, p := range places {
+		if f, ok := rows[p]; ok {
+			out = append(out, f)
+		}
+	}
+	return out, nil
 }

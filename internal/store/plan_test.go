@@ -358,7 +358,7 @@ func plans(project string) map[string]struct {
 		"files of":          {sqlFilesOf, []any{1}},
 		"parts of files":    {sqlPartsOfFiles, []any{1}},
 		"files from":        {sqlFilesFrom, []any{1, 1, 10}},
-		"file at":           {sqlFileAt, []any{1, 1}},
+		"files at":          {strings.Replace(sqlFilesAt, "{keys}", tuples(2, 2), 1), []any{1, 1, 1, 2}},
 		"engines of agents": {sqlEnginesOf, []any{project}},
 		"containers of all": {sqlContainersInOrder, []any{project}},
 		"enterprises":       {sqlEnterprises, []any{project}},

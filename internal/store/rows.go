@@ -62,6 +62,29 @@ func tuples(rows, columns int) string {
 	return b.String()
 }
 
+// listSizes are the numbers of values that a list in a statement has: few, for the
+// same reason as chunks. Values that lack are the last one again, which changes no
+// list; a page is one statement.
+var listSizes = [...]int{1, 4, 16, 64, 256}
+
+// takeList splits the next list off.
+func takeList[T any](values []T) (list, rest []T) {
+	for _, size := range listSizes {
+		if len(values) < size {
+			list = append(make([]T, 0, size), values...)
+			for len(list) < size {
+				list = append(list, values[len(values)-1])
+			}
+			return list, nil
+		}
+		if len(values) == size {
+			break
+		}
+	}
+	n := min(len(values), listSizes[len(listSizes)-1])
+	return values[:n], values[n:]
+}
+
 // eachIn calls scan for every row of a query that has "{in}" in the place of a
 // list of values, which may be longer than a statement takes.
 func eachIn[T int64 | string](ctx context.Context, tx *sql.Tx, query string, values []T, scan func(*sql.Rows) error) error {
@@ -80,15 +103,15 @@ func execIn[T int64 | string](ctx context.Context, tx *sql.Tx, query string, val
 
 func inChunks[T int64 | string](query string, values []T, do func(query string, args []any) error) error {
 	for len(values) > 0 {
-		n := chunk(len(values))
-		args := make([]any, n)
-		for i, v := range values[:n] {
+		var list []T
+		list, values = takeList(values)
+		args := make([]any, len(list))
+		for i, v := range list {
 			args[i] = v
 		}
-		if err := do(strings.Replace(query, "{in}", tuples(1, n), 1), args); err != nil {
+		if err := do(strings.Replace(query, "{in}", tuples(1, len(list)), 1), args); err != nil {
 			return err
 		}
-		values = values[n:]
 	}
 	return nil
 }

@@ -225,12 +225,13 @@ func readSeen(ctx context.Context, tx *sql.Tx, byID map[int64]*exposed, ids []in
 func readRunning(ctx context.Context, tx *sql.Tx, keys []runningKey) ([]VulContainer, error) {
 	rows := make(map[runningKey]VulContainer, len(keys))
 	for rest := keys; len(rest) > 0; {
-		n := chunk(len(rest))
+		var list []runningKey
+		list, rest = takeList(rest)
 		var args []any
-		for _, k := range rest[:n] {
+		for _, k := range list {
 			args = append(args, k.image, k.agent, k.engine, k.container)
 		}
-		err := each(ctx, tx, strings.Replace(sqlRunningRows, "{keys}", tuples(n, 4), 1), args, func(r *sql.Rows) error {
+		err := each(ctx, tx, strings.Replace(sqlRunningRows, "{keys}", tuples(len(list), 4), 1), args, func(r *sql.Rows) error {
 			var c VulContainer
 			err := r.Scan(&c.ImageID, &c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName,
 				&c.PrivateIP, &c.PublicIP, &c.EntryPoint, &c.ImageName, &c.ImageVersion)
@@ -240,7 +241,6 @@ func readRunning(ctx context.Context, tx *sql.Tx, keys []runningKey) ([]VulConta
 		if err != nil {
 			return nil, err
 		}
-		rest = rest[n:]
 	}
 	out := make([]VulContainer, len(keys))
 	for i, k := range keys {
