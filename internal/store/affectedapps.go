@@ -95,7 +95,7 @@ func (s *Store) affectedApps(ctx context.Context, project string, contents []int
 func affectedPlacesWhere(project string, contents []int64, advisory string, handled bool) *where {
 	w := &where{}
 	w.add("v.advisory = ?", advisory)
-	w.in("cp.content_id", contents)
+	among(w, "cp.content_id", contents)
 	w.handled(project, &handled)
 	return w
 }

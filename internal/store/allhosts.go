@@ -108,7 +108,7 @@ func containersWhere(project string, page []containerKey) *where {
 	for i, k := range page {
 		ids[i] = k.id
 	}
-	w.among("k.container_id", ids)
+	among(w, "k.container_id", ids)
 	return w
 }
 

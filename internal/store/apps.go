@@ -57,9 +57,9 @@ ORDER BY cp.content_id, p.name, p.type, p.version, pp.path, pt.layer, pp.part_id
 // named if there are any.
 func (f AppFilter) of(contents, parts []int64, limit, offset int64) (query string, args []any) {
 	w := &where{}
-	w.add("cp.content_id IN " + numbers(contents))
+	among(w, "cp.content_id", contents)
 	if len(parts) > 0 {
-		w.add("cp.part_id IN " + numbers(parts))
+		among(w, "cp.part_id", parts)
 	}
 	w.contains("p.name", f.Name)
 	if f.NonCompliant {

@@ -194,34 +194,23 @@ func (w *where) digest(project, value string) {
 	w.add("i.id IN (SELECT d.image_id FROM image_digest d WHERE d.project_id = ? AND d.digest = ? UNION ALL SELECT e.id FROM content o CROSS JOIN image e WHERE o.project_id = ? AND o.config_digest = ? AND e.content_id = o.id)", project, value, project, value)
 }
 
-// in selects one of some numbers; none of them selects nothing.
-func (w *where) in(column string, values []int64) {
+// among selects one of some values, no more than a statement takes; none of them
+// selects nothing. They are made up to one of few numbers, so that there are few
+// statements.
+func among[T int64 | string](w *where, column string, values []T) {
 	if len(values) == 0 {
 		w.add("1 = 0")
 		return
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
-	}
-	w.add(column+" IN ("+marks+")", args...)
-}
-
-// among selects one of some texts, at least one and no more than a page has. They
-// are repeated up to one of few numbers, so that there are few statements.
-func (w *where) among(column string, values []string) {
-	n := len(values)
-	for _, c := range []int{256, 64, 16} {
-		if n <= c {
-			n = c
+	var args []any
+	for len(values) > 0 {
+		var list []T
+		list, values = takeList(values)
+		for _, v := range list {
+			args = append(args, v)
 		}
 	}
-	args := make([]any, n)
-	for i := range args {
-		args[i] = values[min(i, len(values)-1)]
-	}
-	w.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?, ", n), ", ")+")", args...)
+	w.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")+")", args...)
 }
 
 func (w *where) text() string { return strings.Join(w.parts, " AND ") }

@@ -93,7 +93,7 @@ func (f VulFilter) add(w *where) {
 	w.contains("v.advisory", f.Name)
 	w.equal("f.vul_type", f.Type)
 	if f.Severities != nil {
-		w.in("f.severity", f.Severities)
+		among(w, "f.severity", f.Severities)
 	}
 	if f.CVE != "" {
 		w.add("EXISTS (SELECT 1 FROM vulnerability_cve e WHERE e.vul_id = f.vul_id AND instr(e.cve_id, ?) > 0)", f.CVE)

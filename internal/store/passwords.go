@@ -202,7 +202,7 @@ func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelecto
 // weakWhere selects the accounts of a page of images.
 func weakWhere(images []string, user string) *where {
 	w := &where{}
-	w.among("i.id", images)
+	among(w, "i.id", images)
 	w.contains("w.user_name", user)
 	return w
 }

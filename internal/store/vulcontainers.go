@@ -35,8 +35,8 @@ const (
 	sqlFirstScans = `SELECT c.id, c.first_scan_time, c.latest_scan_time FROM content c WHERE c.id IN {in}`
 	// A container stands in the table once for each name of its image.
 	sqlRunningOf = `SELECT i.content_id, k.agent_id, k.engine, k.container_id, MIN(i.id) FROM image i CROSS JOIN container k
-WHERE i.content_id IN {these} AND k.image_id = i.id AND k.running = 1
-GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id LIMIT $1 OFFSET $2`
+WHERE {where} AND k.image_id = i.id AND k.running = 1
+GROUP BY i.content_id, k.agent_id, k.engine, k.container_id ORDER BY i.content_id, k.agent_id, k.engine, k.container_id LIMIT ? OFFSET ?`
 	// Who looks for a part of a name looks through all names.
 	sqlRunningNamed = `SELECT k.image_id, k.agent_id, k.engine, k.container_id FROM container k WHERE k.running = 1 AND {where}`
 	sqlRunningRows  = `SELECT k.image_id, k.agent_id, k.engine, k.container_id, k.name, a.host_id, a.host_name, k.pod_id, k.pod_name, a.private_ip, a.public_ip, k.entry_point, i.name, i.version
@@ -84,7 +84,8 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 		}
 		if f.Name == "" {
 			ids, skip := h.slice(p, func(c weighed) int64 { return c.running })
-			err = each(ctx, tx, strings.Replace(sqlRunningOf, "{these}", numbers(ids), 1), []any{p.Limit, skip}, add)
+			query, args := ofContents(ids).query(sqlRunningOf, p.Limit, skip)
+			err = each(ctx, tx, query, args, add)
 		} else {
 			var found []contentRunning
 			found, err = s.runningNamed(ctx, tx, revision, project, f, byID)
@@ -151,6 +152,12 @@ func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, revision int64, pr
 	}
 	slices.SortFunc(out, func(a, b contentRunning) int { return cmp.Or(order(a, b), cmp.Compare(a.image, b.image)) })
 	return slices.CompactFunc(out, func(a, b contentRunning) bool { return order(a, b) == 0 }), err
+}
+
+func ofContents(ids []int64) *where {
+	w := &where{}
+	among(w, "i.content_id", ids)
+	return w
 }
 
 func (f VulContainerFilter) where(project string) *where {
