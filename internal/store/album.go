@@ -73,8 +73,26 @@ func (x *index) paste(changed []slot, pictures [][]*picture) {
 			}
 			album = append(album, p)
 		}
-		x.albums[project] = append(album, list...)
+		album = append(album, list...)
+		x.albums[project], x.titles[project] = album, titlesOf(album)
 	}
+}
+
+// A title is a name that images have, side by side in the order of lists.
+type title struct {
+	name     string
+	from, to int32 // places in the list
+}
+
+func titlesOf(album []*picture) (out []title) {
+	for at, p := range album {
+		if n := len(out); n > 0 && out[n-1].name == p.name {
+			out[n-1].to++
+			continue
+		}
+		out = append(out, title{p.name, int32(at), int32(at) + 1})
+	}
+	return out
 }
 
 // inListOrder sorts contents as their images are in lists, and lays these side
@@ -152,15 +170,16 @@ type picked struct {
 	content int64
 }
 
-// images lists the images of a project that keep holds for.
-func (x *index) images(project string, revision int64, p Page, keep func(*picture, *slot) bool) (page []picked, total int64, err error) {
+// images lists the selected images of a project that keep holds for, if it is
+// given.
+func (x *index) images(project string, revision int64, p Page, f ImageSelector, keep func(*picture, *slot) bool) (page []picked, total int64, err error) {
 	err = x.view(revision, func() {
-		if keep == nil {
+		if keep == nil && f == (ImageSelector{}) {
 			page, total = x.cut(project, p)
 			return
 		}
-		x.walk(project, func(m *picture, s *slot) {
-			if !keep(m, s) {
+		x.walk(project, f, func(_ int32, m *picture, s *slot) {
+			if keep != nil && !keep(m, s) {
 				return
 			}
 			if total >= p.Offset && total < p.Offset+p.Limit {
@@ -173,25 +192,30 @@ func (x *index) images(project string, revision int64, p Page, keep func(*pictur
 }
 
 // imagesOf is index.images with the set that a filter selects kept for who asks again:
-// key stands for the filter and for the project. A nil key keeps nothing.
-func (s *Store) imagesOf(project string, revision int64, p Page, key any, keep func(*picture, *slot) bool) (page []picked, total int64, err error) {
+// key stands for the selector, the filter and the project. A nil key keeps nothing.
+func (s *Store) imagesOf(project string, revision int64, p Page, key any, f ImageSelector, keep func(*picture, *slot) bool) (page []picked, total int64, err error) {
 	x := &s.index
-	if key == nil || keep == nil {
-		return x.images(project, revision, p, keep)
+	if key == nil || keep == nil || f.ID != "" {
+		return x.images(project, revision, p, f, keep)
 	}
-	set, err := remember(&s.sets, revision, key, func() (set bitmap, err error) {
+	return s.imagesIn(project, revision, p, key, func() (set bitmap, err error) {
 		err = x.view(revision, func() {
-			n := int32(0)
 			set = newBitmap(len(x.albums[x.projects[project]]))
-			x.walk(project, func(m *picture, s *slot) {
+			x.walk(project, f, func(at int32, m *picture, s *slot) {
 				if keep(m, s) {
-					set.set(n)
+					set.set(at)
 				}
-				n++
 			})
 		})
 		return set, err
 	})
+}
+
+// imagesIn lists the images of a project that are in a set of their places in the
+// list of all, which is kept for who asks again.
+func (s *Store) imagesIn(project string, revision int64, p Page, key any, find func() (bitmap, error)) (page []picked, total int64, err error) {
+	x := &s.index
+	set, err := remember(&s.sets, revision, key, find)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -223,30 +247,41 @@ func (x *index) cut(project string, p Page) (page []picked, total int64) {
 	return page, total
 }
 
-// walk calls do for every image of a project, in the order of lists. The caller
-// holds the lock.
-func (x *index) walk(project string, do func(*picture, *slot)) {
+// walk calls do for the selected images of a project and their places, in the
+// order of lists. A selector with an id is what known made of it, and has no
+// places. The caller holds the lock.
+func (x *index) walk(project string, f ImageSelector, do func(at int32, m *picture, s *slot)) {
 	number, ok := x.projects[project]
 	if !ok {
 		return
 	}
-	for _, p := range x.albums[number] {
-		do(p, &x.slots[p.slot])
-	}
-}
-
-// called is the filter of names, which are side by side in the order of lists.
-func called(part string) func(name string) bool {
-	if part == "" {
-		return func(string) bool { return true }
-	}
-	part = text(part)
-	last, is := "", false
-	return func(name string) bool {
-		if name != last {
-			last, is = name, strings.Contains(name, part)
+	if f.ID != "" {
+		if at, ok := x.byID[f.content]; ok && x.slots[at].project == number {
+			s := &x.slots[at]
+			for _, m := range s.pictures {
+				if m.id == f.ID {
+					do(-1, m, s)
+				}
+			}
 		}
-		return is
+		return
+	}
+	album := x.albums[number]
+	if f.Name == "" {
+		for at, m := range album {
+			do(int32(at), m, &x.slots[m.slot])
+		}
+		return
+	}
+	for _, t := range x.titles[number] {
+		if !strings.Contains(t.name, f.Name) {
+			continue
+		}
+		for at := t.from; at < t.to; at++ {
+			if m := album[at]; f.Version == "" || m.version == f.Version {
+				do(at, m, &x.slots[m.slot])
+			}
+		}
 	}
 }
 

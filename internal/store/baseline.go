@@ -289,17 +289,23 @@ type ImageSelector struct {
 	ID string
 	// Name is a substring, Version exact and only together with Name.
 	Name, Version string
+
+	content int64 // of ID; see known
 }
 
-// known is fault.NotFound for the id of no image.
-func (s *Store) known(ctx context.Context, projects []string, f ImageSelector) (err error) {
-	if f.ID == "" {
-		return nil
+// known is a selector as the index is asked by it. The id of no image is
+// fault.NotFound.
+func (s *Store) known(ctx context.Context, projects []string, f ImageSelector) (_ ImageSelector, err error) {
+	switch {
+	case f.ID == "" && f.Name == "":
+		return ImageSelector{}, nil
+	case f.ID == "":
+		return ImageSelector{Name: text(f.Name), Version: text(f.Version)}, nil
 	}
 	for _, project := range projects {
-		if _, err = s.contentOf(ctx, project, f.ID); fault.CodeOf(err) != fault.NotFound {
-			return err
+		if f.content, err = s.contentOf(ctx, project, f.ID); fault.CodeOf(err) != fault.NotFound {
+			break
 		}
 	}
-	return err
+	return ImageSelector{ID: f.ID, content: f.content}, err
 }

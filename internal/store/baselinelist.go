@@ -49,7 +49,8 @@ const (
 // baseline and standard. Of the filter, severity, name and result are left to the
 // caller.
 func (s *Store) baselineRules(ctx context.Context, projects []string, f BaselineFilter) ([]BaselineRule, error) {
-	if err := s.known(ctx, projects, f.Images); err != nil {
+	selected, err := s.known(ctx, projects, f.Images)
+	if err != nil {
 		return nil, err
 	}
 	set, err := s.BaselineRules()
@@ -59,7 +60,7 @@ func (s *Store) baselineRules(ctx context.Context, projects []string, f Baseline
 	var out []BaselineRule
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) (err error) {
 		if f.Images != (ImageSelector{}) {
-			out, err = s.answered(ctx, tx, set, projects, revision, f.Images)
+			out, err = s.answered(ctx, tx, set, projects, revision, selected)
 			return err
 		}
 		out, err = remember(&s.remembered, revision, [2]string{"baselines " + strings.Join(projects, " "), set.Version()}, func() ([]BaselineRule, error) {
@@ -254,12 +255,12 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 		return nil, 0, err
 	}
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
-		answer, err := s.answerTo(ctx, tx, k, failed)
+		answers, err := s.answersTo(ctx, tx, k, failed)
 		if err != nil {
 			return err
 		}
 		key := [2]any{project, fmt.Sprint(k, failed == nil, failed != nil && *failed)}
-		page, n, err := s.imagesOf(project, revision, p, key, func(_ *picture, s *slot) bool { return answer(s) != notAsked })
+		page, n, err := s.imagesIn(project, revision, p, key, func() (bitmap, error) { return s.askedIn(project, revision, answers) })
 		if err != nil {
 			return err
 		}
@@ -267,7 +268,7 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 		state := map[string]bool{}
 		err = s.index.view(revision, func() {
 			for _, m := range page {
-				state[m.id] = answer(&s.index.slots[s.index.byID[m.content]]) == ruleFailed
+				state[m.id] = answerOf(&s.index.slots[s.index.byID[m.content]], answers) == ruleFailed
 			}
 		})
 		if err != nil {
@@ -294,24 +295,24 @@ func (s *Store) RuleImages(ctx context.Context, project string, k RuleKey, faile
 func (s *Store) RuleDetail(ctx context.Context, project string, k RuleKey, f ImageSelector) (*baseline.Rule, []baseline.Case, error) {
 	rule, err := s.ruleOf(ctx, k)
 	if err == nil {
-		err = s.known(ctx, []string{project}, f)
+		f, err = s.known(ctx, []string{project}, f)
 	}
 	if err != nil || f == (ImageSelector{}) {
 		return rule, nil, err
 	}
 	var content int64
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
-		answer, err := s.answerTo(ctx, tx, k, nil)
+		answers, err := s.answersTo(ctx, tx, k, nil)
 		if err != nil {
 			return err
 		}
-		keep, best := f.keep(), notAsked
+		best := notAsked
 		return s.index.view(revision, func() {
-			s.index.walk(project, func(m *picture, s *slot) {
-				if best == ruleFailed || !keep(m, s) {
+			s.index.walk(project, f, func(_ int32, m *picture, s *slot) {
+				if best == ruleFailed {
 					return
 				}
-				if a := answer(s); a > best {
+				if a := answerOf(s, answers); a > best {
 					best, content = a, s.content
 				}
 			})
@@ -352,7 +353,7 @@ type Unsafe struct {
 
 // Unsafe counts over some images. An unknown one is fault.NotFound.
 func (s *Store) Unsafe(ctx context.Context, project string, f ImageSelector) (out Unsafe, err error) {
-	if err := s.known(ctx, []string{project}, f); err != nil {
+	if f, err = s.known(ctx, []string{project}, f); err != nil {
 		return Unsafe{}, err
 	}
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {

@@ -14,14 +14,10 @@ type use struct{ images, scanned int64 }
 // tells the numbers of those that a content has.
 func usesOf[T comparable](x *index, things *numbering[T], of func(*slot) []int32, projects []string, revision int64, f ImageSelector) (map[T]use, error) {
 	var sums []use
-	keep := f.keep()
 	err := x.view(revision, func() {
 		sums = make([]use, len(things.all()))
 		for _, project := range projects {
-			x.walk(project, func(m *picture, s *slot) {
-				if !keep(m, s) {
-					return
-				}
+			x.walk(project, f, func(_ int32, _ *picture, s *slot) {
 				for _, n := range of(s) {
 					u := &sums[n]
 					u.images, u.scanned = u.images+1, max(u.scanned, s.scanned)
@@ -98,9 +94,10 @@ const (
 
 const sqlRuleBaselines = `SELECT r.baseline_id, r.failed FROM baseline_rule r CROSS JOIN baseline b WHERE b.id = r.baseline_id AND r.rule_id = $1 AND b.check_name = $2 AND b.standard = $3`
 
-// answerTo returns what contents answer to a rule; only those that failed or
-// passed if that is asked, the others as if they were not asked.
-func (s *Store) answerTo(ctx context.Context, tx *sql.Tx, k RuleKey, failed *bool) (func(*slot) int8, error) {
+// answersTo are what the sets of answers of the index say to a rule, by number;
+// only those that failed or passed if that is asked, the others as if they were
+// not asked.
+func (s *Store) answersTo(ctx context.Context, tx *sql.Tx, k RuleKey, failed *bool) ([]int8, error) {
 	answers := make([]int8, len(s.index.baselines.all()))
 	err := each(ctx, tx, sqlRuleBaselines, []any{text(k.Rule), text(k.CheckName), k.Standard}, func(r *sql.Rows) error {
 		var id int64
@@ -111,27 +108,64 @@ func (s *Store) answerTo(ctx context.Context, tx *sql.Tx, k RuleKey, failed *boo
 		}
 		return err
 	})
-	// A content has one set of answers for each baseline and standard.
-	return func(s *slot) int8 {
-		for _, n := range s.baselines {
-			if int(n) < len(answers) && answers[n] != notAsked {
-				return answers[n]
+	return answers, err
+}
+
+// answerOf is what a content answers. It has one set of answers for each baseline
+// and standard.
+func answerOf(s *slot, answers []int8) int8 {
+	for _, n := range s.baselines {
+		if int(n) < len(answers) && answers[n] != notAsked {
+			return answers[n]
+		}
+	}
+	return notAsked
+}
+
+// askedIn are the places of the images of a project that give one of some answers.
+func (s *Store) askedIn(project string, revision int64, answers []int8) (bitmap, error) {
+	given, err := remember(&s.remembered, revision, "given "+project, func() (g givenAnswers, err error) {
+		err = s.index.view(revision, func() { g = s.index.given(project) })
+		return g, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	set := newBitmap(given.images)
+	for n, a := range answers {
+		if a != notAsked && n < len(given.by) {
+			for _, at := range given.by[n] {
+				set.set(at)
 			}
 		}
-		return notAsked
-	}, err
+	}
+	return set, nil
+}
+
+// givenAnswers are the places of images that give each set of answers, by its
+// number.
+type givenAnswers struct {
+	images int
+	by     [][]int32
+}
+
+func (x *index) given(project string) givenAnswers {
+	g := givenAnswers{by: make([][]int32, len(x.baselines.all()))}
+	x.walk(project, ImageSelector{}, func(_ int32, _ *picture, s *slot) {
+		for _, n := range s.baselines {
+			g.by[n] = append(g.by[n], int32(g.images))
+		}
+		g.images++
+	})
+	return g
 }
 
 // unsafe is Store.Unsafe of the selected images.
 func (x *index) unsafe(project string, revision int64, f ImageSelector) (out Unsafe, err error) {
 	var rules, weak, complexity int64
-	keep := f.keep()
 	baselines, passwords := false, false
 	err = x.view(revision, func() {
-		x.walk(project, func(m *picture, s *slot) {
-			if !keep(m, s) {
-				return
-			}
+		x.walk(project, f, func(_ int32, _ *picture, s *slot) {
 			baselines, passwords = baselines || s.unsafe >= 0, passwords || s.weakNum >= 0
 			rules += int64(max(s.unsafe, 0))
 			weak += int64(max(s.weakNum, 0))

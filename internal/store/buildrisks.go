@@ -189,13 +189,14 @@ FROM image i CROSS JOIN build_risk b CROSS JOIN content c WHERE b.content_id = i
 // break, worst first. An unknown image is fault.NotFound; one that was not scanned
 // yet has none.
 func (s *Store) BuildRisks(ctx context.Context, projects []string, f BuildRiskFilter, p Page) (out []BuildRisk, total int64, err error) {
-	if err := s.known(ctx, projects, ImageSelector{ID: f.ImageID}); err != nil {
+	selected, err := s.known(ctx, projects, ImageSelector{ID: f.ImageID})
+	if err != nil {
 		return nil, 0, err
 	}
 	var uses map[string]use
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
 		count := func() (map[string]use, error) {
-			return usesOf(&s.index, &s.index.risks, func(c *slot) []int32 { return c.risks }, projects, revision, ImageSelector{ID: f.ImageID})
+			return usesOf(&s.index, &s.index.risks, func(c *slot) []int32 { return c.risks }, projects, revision, selected)
 		}
 		if f.ImageID != "" {
 			uses, err = count()
@@ -238,15 +239,13 @@ func (s *Store) BuildRiskImages(ctx context.Context, project, rule, imageID stri
 	if buildcmd.RuleByID(rule) == nil {
 		return nil, 0, fault.New(fault.NotFound, "there is no rule %s", rule)
 	}
-	if imageID != "" {
-		if _, err := s.contentOf(ctx, project, imageID); err != nil {
-			return nil, 0, err
-		}
+	selected, err := s.known(ctx, []string{project}, ImageSelector{ID: imageID})
+	if err != nil {
+		return nil, 0, err
 	}
-	selected := ImageSelector{ID: imageID}.keep()
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		number := s.index.risks.find(rule)
-		page, n, err := s.imagesOf(project, revision, p, [3]string{project, rule, imageID}, func(m *picture, s *slot) bool { return selected(m, s) && slices.Contains(s.risks, number) })
+		page, n, err := s.imagesOf(project, revision, p, [2]string{project, rule}, selected, func(_ *picture, s *slot) bool { return slices.Contains(s.risks, number) })
 		if err != nil {
 			return err
 		}

@@ -295,9 +295,9 @@ func (s *Store) affectedHeld(ctx context.Context, project, advisory string, f Af
 		if err != nil {
 			return err
 		}
-		id, named := text(f.ImageID), called(f.Name)
-		page, n, err := s.index.images(project, revision, p, func(m *picture, _ *slot) bool {
-			return concerned.has(m.slot) && (id == "" || m.id == id) && named(m.name)
+		id := text(f.ImageID)
+		page, n, err := s.index.images(project, revision, p, ImageSelector{Name: text(f.Name)}, func(m *picture, _ *slot) bool {
+			return concerned.has(m.slot) && (id == "" || m.id == id)
 		})
 		if err != nil {
 			return err

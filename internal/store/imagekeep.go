@@ -6,8 +6,17 @@ import (
 	"strconv"
 )
 
-// keep is the filter as the index is asked by it, nil if it selects all. What the index does not know,
-// of hosts, containers and software, is looked up first.
+// named is what the filter says of names.
+func (f ImageFilter) named() ImageSelector {
+	if f.Name == "" {
+		return ImageSelector{}
+	}
+	return ImageSelector{Name: text(f.Name), Version: text(f.Version)}
+}
+
+// keep is the rest of the filter as the index is asked by it, nil if it selects
+// all. What the index does not know, of hosts, containers and software, is looked
+// up first.
 func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project string) (func(*picture, *slot) bool, error) {
 	var among []map[string]bool // images
 	if w := f.host(); len(w.parts) > 0 {
@@ -43,12 +52,11 @@ func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project str
 	if f.IsZero() {
 		return nil, nil
 	}
-	status, kind, version, named := text(f.Status), text(f.LocalType), text(f.Version), called(f.Name)
+	status, kind := text(f.Status), text(f.LocalType)
 	updated, scanned := pair(f.UpdatedFrom, f.UpdatedTo), pair(f.ScannedFrom, f.ScannedTo)
 	return func(m *picture, s *slot) bool {
 		switch {
-		case !named(m.name), f.Name != "" && version != "" && m.version != version,
-			status != "" && s.status != status, kind != "" && m.kind != kind, f.Size != nil && m.size != *f.Size,
+		case status != "" && s.status != status, kind != "" && m.kind != kind, f.Size != nil && m.size != *f.Size,
 			updated && (m.updated < *f.UpdatedFrom || m.updated > *f.UpdatedTo),
 			scanned && (s.status != StatusSuccess || s.scanned < *f.ScannedFrom || s.scanned > *f.ScannedTo),
 			f.HasVul != nil && (s.status != StatusSuccess || s.hasVul != *f.HasVul),
@@ -104,19 +112,4 @@ func (x *index) withParts(project string, parts map[int64]int64) map[int64]bool 
 		out[c.id] = true
 	}
 	return out
-}
-
-// keep is the selector as the index is asked by it.
-func (f ImageSelector) keep() func(*picture, *slot) bool {
-	if f.ID == "" && f.Name == "" {
-		return func(*picture, *slot) bool { return true }
-	}
-	version, named := text(f.Version), called(f.Name)
-	id := text(f.ID)
-	return func(m *picture, _ *slot) bool {
-		if f.ID != "" {
-			return m.id == id
-		}
-		return named(m.name) && (f.Name == "" || version == "" || m.version == version)
-	}
 }

@@ -26,7 +26,7 @@ func (s *Store) ImageNames(ctx context.Context, project, keyword string, p Page)
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
 		out, total = nil, 0
 		return s.index.view(revision, func() {
-			s.index.walk(project, func(m *picture, _ *slot) {
+			s.index.walk(project, ImageSelector{}, func(_ int32, m *picture, _ *slot) {
 				if !m.named(keyword) {
 					return
 				}
@@ -92,7 +92,7 @@ func (s *Store) RiskTotals(ctx context.Context, project string) (out RiskTotals,
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) (err error) {
 		out, err = remember(&s.remembered, revision, "risk totals "+project, func() (n RiskTotals, err error) {
 			err = s.index.view(revision, func() {
-				s.index.walk(project, func(_ *picture, c *slot) {
+				s.index.walk(project, ImageSelector{}, func(_ int32, _ *picture, c *slot) {
 					n.All++
 					n.High += boolInt(c.level == "High")
 					n.Risky += boolInt(c.level == "High" || c.level == "Medium" || c.level == "Low")

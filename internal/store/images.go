@@ -74,7 +74,7 @@ func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Pag
 		if err != nil {
 			return err
 		}
-		page, n, err := s.imagesOf(project, revision, p, f.key(project), keep)
+		page, n, err := s.imagesOf(project, revision, p, f.key(project), f.named(), keep)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func inOrder[K string | int64, T any](ctx context.Context, tx *sql.Tx, query str
 // ImageNum counts the local images of a project.
 func (s *Store) ImageNum(ctx context.Context, project string) (n int64, err error) {
 	err = s.inFleet(ctx, func(_ *sql.Tx, revision int64) error {
-		_, n, err = s.index.images(project, revision, Page{}, nil)
+		_, n, err = s.index.images(project, revision, Page{}, ImageSelector{}, nil)
 		return err
 	})
 	if err != nil {

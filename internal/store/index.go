@@ -39,6 +39,7 @@ type index struct {
 	agents   []string // by their numbers
 	agentNum map[string]int32
 	albums   map[int32][]*picture // of each project, in the order of lists
+	titles   map[int32][]title    // of the albums
 	words    map[string]string    // one copy of each
 
 	baselines numbering[int64]  // ids
@@ -56,6 +57,7 @@ type slot struct {
 	parts   []int64
 	hosts   []int32 // numbers of agents
 	facts
+	pictures []*picture
 }
 
 const (
@@ -146,7 +148,7 @@ func (x *index) take(changed []slot, projects []string, hosts [][]string, pictur
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if whole {
-		x.albums, x.words = map[int32][]*picture{}, map[string]string{}
+		x.albums, x.titles, x.words = map[int32][]*picture{}, map[int32][]title{}, map[string]string{}
 		x.slots, x.byID, x.parts = nil, make(map[int64]int32, len(changed)), map[int64][]int32{}
 		x.projects, x.agents, x.agentNum = map[string]int32{}, nil, map[string]int32{}
 		inListOrder(changed, projects, hosts, pictures)
@@ -173,6 +175,7 @@ func (x *index) take(changed []slot, projects []string, hosts [][]string, pictur
 			x.byID[c.content] = at
 			x.slots = append(x.slots, slot{})
 		}
+		c.pictures = pictures[i]
 		x.share(&c, pictures[i])
 		for _, p := range pictures[i] {
 			p.slot = at

@@ -140,11 +140,10 @@ FROM image i CROSS JOIN password_rules r CROSS JOIN content c WHERE r.content_id
 // WeakAccounts lists accounts with a weak or empty password; user is a substring
 // of the name. An unknown image is fault.NotFound.
 func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelector, user string, p Page) (out []WeakAccount, total int64, err error) {
-	if err := s.known(ctx, []string{project}, f); err != nil {
+	if f, err = s.known(ctx, []string{project}, f); err != nil {
 		return nil, 0, err
 	}
 	now := s.now()
-	keep := f.keep()
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		weak := func(s *slot) int64 { return int64(s.weak) }
 		if user != "" {
@@ -164,9 +163,9 @@ func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelecto
 		var skip int64
 		total = 0
 		err := s.index.view(revision, func() {
-			s.index.walk(project, func(m *picture, s *slot) {
+			s.index.walk(project, f, func(_ int32, m *picture, s *slot) {
 				n := weak(s)
-				if n == 0 || !keep(m, s) {
+				if n == 0 {
 					return
 				}
 				if total+n > p.Offset && total < p.Offset+p.Limit {
@@ -226,13 +225,12 @@ type Complexity struct {
 // accounts, or was not looked at, is not listed. An unknown image is
 // fault.NotFound.
 func (s *Store) Complexities(ctx context.Context, project string, f ImageSelector, p Page) (out []Complexity, total int64, err error) {
-	if err := s.known(ctx, []string{project}, f); err != nil {
+	if f, err = s.known(ctx, []string{project}, f); err != nil {
 		return nil, 0, err
 	}
-	keep := f.keep()
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		key := [2]any{project, fmt.Sprint("complexity ", f)}
-		page, n, err := s.imagesOf(project, revision, p, key, func(m *picture, s *slot) bool { return s.rules >= 0 && keep(m, s) })
+		page, n, err := s.imagesOf(project, revision, p, key, f, func(_ *picture, s *slot) bool { return s.rules >= 0 })
 		if err != nil {
 			return err
 		}

@@ -89,9 +89,8 @@ func (x *index) repos(project string, parts map[int64][]app, f RepoFilter, p Pag
 		}
 		clear(tags)
 	}
-	isCalled := called(f.Name)
-	x.walk(project, func(m *picture, s *slot) {
-		if !has.has(m.slot) || !isCalled(m.name) || f.ImageID != "" && f.ImageID != m.id {
+	x.walk(project, ImageSelector{Name: text(f.Name)}, func(_ int32, m *picture, s *slot) {
+		if !has.has(m.slot) || f.ImageID != "" && f.ImageID != m.id {
 			return
 		}
 		if m.name != name {

@@ -137,7 +137,7 @@ func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, revision int64, pr
 		return nil, err
 	}
 	err = s.index.view(revision, func() {
-		s.index.walk(project, func(m *picture, o *slot) {
+		s.index.walk(project, ImageSelector{}, func(_ int32, m *picture, o *slot) {
 			if of[o.content] == nil {
 				return
 			}
