@@ -64,7 +64,11 @@ func (s *Store) ContainerApps(ctx context.Context, project, containerID, advisor
 func (s *Store) affectedApps(ctx context.Context, project string, contents []int64, advisory string, handled bool, p Page) ([]AffectedApp, int64, error) {
 	var all []AffectedApp
 	q, args := affectedPlacesWhere(project, contents, advisory, handled).query(sqlAffectedPlaces)
-	err := s.inView(ctx, func(tx *sql.Tx) error {
+	err := s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
+		all = nil
+		if is, err := s.mayConcern(ctx, tx, project, revision, advisory, contents); err != nil || !is {
+			return err
+		}
 		return each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var name, vulType, evidence string
 			var place AffectedPlace
@@ -90,6 +94,19 @@ func (s *Store) affectedApps(ctx context.Context, project string, contents []int
 	}
 	out, total := PageOf(all, p)
 	return out, total, nil
+}
+
+// mayConcern is false if a vulnerability concerns none of some contents.
+func (s *Store) mayConcern(ctx context.Context, tx *sql.Tx, project string, revision int64, advisory string, contents []int64) (bool, error) {
+	if !s.inMemory(VulFilter{}) {
+		return true, nil
+	}
+	h, err := s.heldVuls(ctx, tx, project, revision)
+	if err != nil {
+		return false, err
+	}
+	v := h.find(advisory)
+	return v != nil && len(v.worstIn(s.index.partsOf(contents), VulFilter{})) > 0, nil
 }
 
 func affectedPlacesWhere(project string, contents []int64, advisory string, handled bool) *where {

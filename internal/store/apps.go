@@ -30,18 +30,14 @@ type AppFilter struct {
 }
 
 const (
-	// A part of a name has to be looked for in all names, which an index has
-	// side by side. PostgreSQL would take a third of them to have it, and read
-	// all places, if it were asked for both at once. What counts is never
-	// declared, and by far the most: the index of part_package answers without
-	// the rows.
-	sqlNamedPackages = `SELECT names.id FROM package names WHERE {where}`
-	sqlNamedCounted  = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 1 AND pp.package_id IN {in} GROUP BY pp.part_id`
-	sqlNamedOwned    = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 0 AND pp.declared = 0 AND pp.package_id IN {in} GROUP BY pp.part_id`
+	// What counts is never declared, and by far the most: the index of
+	// part_package answers without the rows.
+	sqlNamedCounted = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 1 AND pp.package_id IN {in} GROUP BY pp.part_id`
+	sqlNamedOwned   = `SELECT pp.part_id, COUNT(*) FROM part_package pp WHERE pp.counted = 0 AND pp.declared = 0 AND pp.package_id IN {in} GROUP BY pp.part_id`
 
-	sqlDeniedPlaces      = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
-	sqlNamedDeniedPlaces = `SELECT pt.id, COUNT(*) FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp CROSS JOIN package p
-WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n AND p.id = pp.package_id AND {where} GROUP BY pt.denied, pt.id`
+	sqlDeniedPlaces   = `SELECT pt.id, pt.denied FROM part pt WHERE pt.denied > 0`
+	sqlDeniedPackages = `SELECT pt.id, pp.package_id FROM part pt CROSS JOIN non_compliant d CROSS JOIN part_package pp
+WHERE pt.denied > 0 AND d.part_id = pt.id AND pp.part_id = d.part_id AND pp.n = d.n`
 
 	sqlPlacedImages = `SELECT i.content_id, i.id, i.name, i.version, c.latest_scan_time FROM image i JOIN content c ON c.id = i.content_id WHERE i.content_id IN {in}
 ORDER BY i.content_id, i.name, i.version, i.id`
@@ -75,7 +71,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 	version := policyVersion(s.policy.Load())
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		out = nil
-		places, err := readPlaces(ctx, tx, f)
+		places, err := s.readPlaces(ctx, tx, f)
 		if err != nil {
 			return err
 		}
@@ -186,26 +182,9 @@ func scanAppPlace(r *sql.Rows, version string) (content int64, a AppPlace, err e
 	return content, a, err
 }
 
-// denied is the query of the places that the deny list denies.
-func (f AppFilter) denied() (query string, args []any) {
-	if f.Name == "" {
-		return sqlDeniedPlaces, nil
-	}
-	w := &where{}
-	w.contains("p.name", f.Name)
-	return w.query(sqlNamedDeniedPlaces)
-}
-
-// named is the query of the packages with a part of a name.
-func (f AppFilter) named() (query string, args []any) {
-	w := &where{}
-	w.contains("names.name", f.Name)
-	return w.query(sqlNamedPackages)
-}
-
 // readPlaces counts the places in each part that a filter selects; nil for all
 // of them.
-func readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, error) {
+func (s *Store) readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, error) {
 	if f == (AppFilter{}) {
 		return nil, nil
 	}
@@ -216,14 +195,22 @@ func readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, 
 		places[part] += n
 		return err
 	}
-	if f.NonCompliant {
-		query, args := f.denied()
-		return places, each(ctx, tx, query, args, count)
+	if f.Name == "" {
+		return places, each(ctx, tx, sqlDeniedPlaces, nil, count)
 	}
-	query, args := f.named()
-	packages, err := readInts(ctx, tx, query, args...)
+	packages, err := s.packageNames.with(ctx, tx, f.Name)
 	if err != nil {
 		return nil, err
+	}
+	if f.NonCompliant {
+		return places, each(ctx, tx, sqlDeniedPackages, nil, func(r *sql.Rows) error {
+			var part, pkg int64
+			err := r.Scan(&part, &pkg)
+			if _, is := slices.BinarySearch(packages, pkg); is {
+				places[part]++
+			}
+			return err
+		})
 	}
 	for _, query := range []string{sqlNamedCounted, sqlNamedOwned} {
 		if err := eachIn(ctx, tx, query, packages, count); err != nil {

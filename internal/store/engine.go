@@ -31,6 +31,9 @@ type engine struct {
 	// notify sends a message, its second parameter, to everyone who listens
 	// to the channel, its first; "" where nobody else can be there.
 	notify string
+	// asWritten has the statements of a transaction join tables in the order in
+	// which they name them; "" where they do.
+	asWritten string
 	// lead makes the session that runs it, and answers true, the one that does
 	// what one server does for all, until the session ends; "" where there is
 	// one server.
@@ -83,12 +86,13 @@ DROP TRIGGER IF EXISTS content_revised ON content; -- of a program that followed
 CREATE TRIGGER content_state BEFORE UPDATE OF scan_status, latest_scan_time, severity_level, vul_num ON content FOR EACH ROW WHEN (` + stateChanges + `) EXECUTE FUNCTION content_revised();
 END IF;
 END $$`,
-	size:    `SELECT pg_database_size(current_database())`,
-	arrays:  true,
-	view:    &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-	exclude: `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
-	notify:  sqlNotify,
-	lead:    `SELECT pg_try_advisory_lock(7021386402)`,
+	size:      `SELECT pg_database_size(current_database())`,
+	arrays:    true,
+	view:      &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	exclude:   `SELECT pg_advisory_xact_lock(7021386401)`, // a number of ours
+	notify:    sqlNotify,
+	asWritten: `SET LOCAL join_collapse_limit = 1`,
+	lead:      `SELECT pg_try_advisory_lock(7021386402)`,
 }
 
 func (e engine) lock(ctx context.Context, tx *sql.Tx) error {
@@ -99,6 +103,16 @@ func (e engine) lock(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("wait for the other writers: %w", err)
 	}
 	return nil
+}
+
+// joinAsWritten is for statements of many tables in a good order, of which
+// PostgreSQL would compare hundreds: that takes longer than to answer them.
+func (e engine) joinAsWritten(ctx context.Context, tx *sql.Tx) error {
+	if e.asWritten == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, e.asWritten)
+	return err
 }
 
 // openPostgres opens the pools for one writer and some readers beside it.

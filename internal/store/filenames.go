@@ -101,9 +101,10 @@ func (f *fileNames) read(ctx context.Context, tx *sql.Tx, lists []fileList) erro
 	return nil
 }
 
-// matches calls do with the number of each name that has a text in it.
-func matches(names, part string, do func(n int64)) {
-	if strings.Contains(part, "/") {
+// matches calls do with the number of each name that has a text in it. end is what
+// stands before and behind each name, and in none.
+func matches(names, part, end string, do func(n int64)) {
+	if strings.Contains(part, end) {
 		return
 	}
 	n, at := int64(0), 0
@@ -113,13 +114,13 @@ func matches(names, part string, do func(n int64)) {
 			return
 		}
 		i += at
-		n += int64(strings.Count(names[at:i], "/"))
+		n += int64(strings.Count(names[at:i], end))
 		do(n - 1)
-		end := strings.IndexByte(names[i:], '/')
-		if end < 0 {
+		next := strings.Index(names[i:], end)
+		if next < 0 {
 			return
 		}
-		at = i + end // at the next name
+		at = i + next // at the next name
 	}
 }
 
@@ -140,7 +141,7 @@ func (s *Store) searchNames(ctx context.Context, tx *sql.Tx, lists []fileList, n
 	name = text(name)
 	for i, l := range lists {
 		var hidden []int64
-		matches(names[i], name, func(n int64) {
+		matches(names[i], name, "/", func(n int64) {
 			if hidden == nil && len(l.hidden) > 0 {
 				hidden = unpackNumbers(l.hidden)
 			}

@@ -118,10 +118,16 @@ func (s *Store) Findings(ctx context.Context, project, imageID string, f VulFilt
 	if f.ID == "" && f.Name == "" {
 		count = sqlCountFindingsOf
 	}
-	total, err = s.list(ctx, w, count, sqlListFindings, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
-		var f Finding
-		err := r.Scan(&f.VulID, &f.Severity, &f.Summary, &f.URL, &f.Layer, &f.App, &f.Version, &f.Path, &f.Type, &f.FixState, &f.FixedVersion)
-		out = append(out, f)
+	err = s.inView(ctx, func(tx *sql.Tx) error {
+		if err := s.engine.joinAsWritten(ctx, tx); err != nil {
+			return err
+		}
+		total, err = listIn(ctx, tx, w, count, sqlListFindings, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
+			var f Finding
+			err := r.Scan(&f.VulID, &f.Severity, &f.Summary, &f.URL, &f.Layer, &f.App, &f.Version, &f.Path, &f.Type, &f.FixState, &f.FixedVersion)
+			out = append(out, f)
+			return err
+		})
 		return err
 	})
 	if err != nil {

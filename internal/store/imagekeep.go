@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strconv"
 )
 
@@ -17,7 +18,7 @@ func (f ImageFilter) named() ImageSelector {
 // keep is the rest of the filter as the index is asked by it, nil if it selects
 // all. What the index does not know, of hosts, containers and software, is looked
 // up first.
-func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project string) (func(*picture, *slot) bool, error) {
+func (s *Store) keep(ctx context.Context, tx *sql.Tx, revision int64, project string, f ImageFilter) (func(*picture, *slot) bool, error) {
 	var among []map[string]bool // images
 	if w := f.host(); len(w.parts) > 0 {
 		w.add("a.project_id = ?", project)
@@ -35,19 +36,22 @@ func (f ImageFilter) keep(ctx context.Context, tx *sql.Tx, x *index, project str
 	if w := f.container(); len(w.parts) > 0 {
 		w.add("k.project_id = ?", project)
 		q, args := w.query(sqlContainerImages)
-		set := map[string]bool{}
-		if err := each(ctx, tx, q, args, scanInto(set)); err != nil {
+		set, err := remember(&s.selections, revision, q+fmt.Sprint(args), func() (map[string]bool, error) {
+			set := map[string]bool{}
+			return set, each(ctx, tx, q, args, scanInto(set))
+		})
+		if err != nil {
 			return nil, err
 		}
 		among = append(among, set)
 	}
 	var with map[int64]bool // contents
 	if f.AppName != "" {
-		places, err := readPlaces(ctx, tx, AppFilter{Name: f.AppName})
+		places, err := s.readPlaces(ctx, tx, AppFilter{Name: f.AppName})
 		if err != nil {
 			return nil, err
 		}
-		with = x.withParts(project, places)
+		with = s.index.withParts(project, places)
 	}
 	if f.IsZero() {
 		return nil, nil

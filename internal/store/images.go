@@ -70,7 +70,7 @@ ORDER BY t.name, t.type, t.version`
 // are before paging.
 func (s *Store) Images(ctx context.Context, project string, f ImageFilter, p Page) (out []Image, total int64, err error) {
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
-		keep, err := f.keep(ctx, tx, &s.index, project)
+		keep, err := s.keep(ctx, tx, revision, project, f)
 		if err != nil {
 			return err
 		}
@@ -289,12 +289,18 @@ func (s *Store) contentOf(ctx context.Context, project, imageID string) (content
 // one view of the database. pageArgs follow the condition's in the page query.
 func (s *Store) list(ctx context.Context, w *where, count, page string, pageArgs []any, scan func(*sql.Rows) error) (total int64, err error) {
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		q, args := w.query(count)
-		if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
-			return err
-		}
-		q, args = w.query(page, pageArgs...)
-		return each(ctx, tx, q, args, scan)
+		total, err = listIn(ctx, tx, w, count, page, pageArgs, scan)
+		return err
 	})
 	return total, err
+}
+
+// listIn is list in a view that there is.
+func listIn(ctx context.Context, tx *sql.Tx, w *where, count, page string, pageArgs []any, scan func(*sql.Rows) error) (total int64, err error) {
+	q, args := w.query(count)
+	if err := tx.QueryRowContext(ctx, q, args...).Scan(&total); err != nil {
+		return 0, err
+	}
+	q, args = w.query(page, pageArgs...)
+	return total, each(ctx, tx, q, args, scan)
 }

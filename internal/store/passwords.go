@@ -147,12 +147,14 @@ func (s *Store) WeakAccounts(ctx context.Context, project string, f ImageSelecto
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		weak := func(s *slot) int64 { return int64(s.weak) }
 		if user != "" {
-			named := map[int64]int64{}
-			err := each(ctx, tx, sqlNamedWeak, []any{text(user)}, func(r *sql.Rows) error {
-				var content, n int64
-				err := r.Scan(&content, &n)
-				named[content] = n
-				return err
+			named, err := remember(&s.selections, revision, "weak passwords of "+user, func() (map[int64]int64, error) {
+				named := map[int64]int64{}
+				return named, each(ctx, tx, sqlNamedWeak, []any{text(user)}, func(r *sql.Rows) error {
+					var content, n int64
+					err := r.Scan(&content, &n)
+					named[content] = n
+					return err
+				})
 			})
 			if err != nil {
 				return err

@@ -150,13 +150,7 @@ func plans(project string) map[string]struct {
 		for _, denied := range []bool{false, true} {
 			f := AppFilter{Name: app, NonCompliant: denied}
 			name := fmt.Sprint(name, " ", denied)
-			text, all := f.denied()
-			out["denied places "+name] = q{text, all}
-			if app != "" {
-				text, all := f.named()
-				out["named packages "+name] = q{text, all}
-			}
-			text, all = f.of([]int64{1, 2}, []int64{1, 2}, 10, 0)
+			text, all := f.of([]int64{1, 2}, []int64{1, 2}, 10, 0)
 			out["software of one "+name] = q{text, all}
 		}
 	}
@@ -260,6 +254,9 @@ func plans(project string) map[string]struct {
 		"put owns":          {sqlPutOwns, []any{project, 1}},
 		"queue next":        {sqlQueueNext, []any{10}},
 		"named":             {sqlVulsNamed, []any{"n", "n"}},
+		"denied places":     {sqlDeniedPlaces, nil},
+		"denied packages":   {sqlDeniedPackages, nil},
+		"newer packages":    {sqlNewPackages, []any{1}},
 		"packages named":    {sqlNamed, []any{"n", 10}},
 		"revised":           {sqlRevised, []any{1, 10}},
 		"forget events":     {sqlForgetEvents, []any{1}},

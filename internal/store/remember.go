@@ -11,6 +11,8 @@ import (
 const (
 	maxRemembered = 32
 	maxSets       = 1024
+	// maxSelections is how many filters keep what the database selects by them.
+	maxSelections = 32
 )
 
 // remembered keeps what was worked out of a state of the fleet until that
@@ -20,6 +22,7 @@ type remembered struct {
 	mu       sync.Mutex
 	revision int64
 	answers  map[any]*answer
+	keys     []any // of answers, the oldest first
 }
 
 type answer struct {
@@ -54,13 +57,21 @@ func (m *remembered) at(revision int64, key any) *answer {
 	if m.answers != nil && revision < m.revision {
 		return nil
 	}
-	if m.answers == nil || revision > m.revision || len(m.answers) == cmp.Or(m.most, maxRemembered) && m.answers[key] == nil {
-		m.revision, m.answers = revision, map[any]*answer{}
+	if m.answers == nil || revision > m.revision {
+		m.revision, m.answers, m.keys = revision, map[any]*answer{}, nil
 	}
 	a := m.answers[key]
-	if a == nil || a.err != nil {
-		a = &answer{}
-		m.answers[key] = a
+	if a != nil && a.err == nil {
+		return a
 	}
+	if a == nil {
+		if len(m.keys) == cmp.Or(m.most, maxRemembered) {
+			delete(m.answers, m.keys[0])
+			m.keys = m.keys[1:]
+		}
+		m.keys = append(m.keys, key)
+	}
+	a = &answer{}
+	m.answers[key] = a
 	return a
 }

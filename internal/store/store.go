@@ -89,10 +89,16 @@ type Store struct {
 	fileLists    fileLists
 	knownAnswers knownAnswers
 	// remembered are answers over the whole fleet, sets the images that
-	// filters select, fileNames the names of files.
+	// filters select, selections what the database selects by some, fileNames
+	// the names of files.
 	remembered remembered
 	sets       remembered
+	selections remembered
 	fileNames  fileNames
+	// packageNames are those of all packages, failedImages those of tasks that
+	// have ended.
+	packageNames packageNames
+	failedImages failedImages
 	// secretRules are those for image configurations, nil for those of the
 	// program.
 	secretRules atomic.Pointer[secret.Engine]
@@ -122,7 +128,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Log, now: cfg.Now, wake: newWaker(), engine: sqliteEngine,
-		sets:         remembered{most: maxSets},
+		sets: remembered{most: maxSets}, selections: remembered{most: maxSelections},
 		rulesChanged: make(chan struct{}, 1), policyChanged: make(chan struct{}, 1), exportAdded: make(chan struct{}, 1),
 	}
 	if s.log == nil {

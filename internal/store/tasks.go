@@ -76,8 +76,6 @@ const (
 	sqlCountTasks = `SELECT COUNT(*) FROM scan_task st WHERE {where}`
 	sqlListTasks  = `SELECT st.id, st.name, st.task_type, st.state, st.scan_scope, st.rate_limit, st.is_all, st.total_num, st.success_num, st.failed_num, st.risky_num, st.failed_reason, st.created_at, st.ended_at, st.created_by, st.policy_id
 FROM scan_task st WHERE {where} ORDER BY st.created_at DESC, st.id DESC LIMIT ? OFFSET ?`
-	sqlFewFailed  = `SELECT ti.task_id, ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id IN {in} AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id`
-	sqlTaskFailed = `SELECT ti.name, ti.version, j.failure FROM task_image ti JOIN scan_job j ON j.id = ti.job_id WHERE ti.task_id = $1 AND j.state = 'failed' ORDER BY ti.name, ti.version, ti.image_id LIMIT $2`
 )
 
 // Tasks lists scan tasks, newest first.
@@ -98,12 +96,10 @@ func (s *Store) Tasks(ctx context.Context, project string, f TaskFilter, p Page)
 		if err != nil {
 			return err
 		}
-		failed, err := readFewFailed(ctx, tx, out)
-		if err != nil {
+		if err := s.readFailed(ctx, tx, out); err != nil {
 			return err
 		}
 		for i := range out {
-			out[i].FailedImages = append([]FailedImage{}, failed[out[i].ID]...)
 			if err := s.fillTask(ctx, tx, &out[i], now); err != nil {
 				return err
 			}
@@ -164,42 +160,8 @@ func scanTask(r *sql.Rows) (Task, error) {
 	return t, nil
 }
 
-// fewFailed is of how many failed images those of all tasks of a page are read at
-// once.
-const fewFailed = 50
-
-// readFewFailed reads the failed images of tasks that have few.
-func readFewFailed(ctx context.Context, tx *sql.Tx, tasks []Task) (map[string][]FailedImage, error) {
-	var ids []string
-	for _, t := range tasks {
-		if t.FailedNum > 0 && t.FailedNum <= fewFailed {
-			ids = append(ids, t.ID)
-		}
-	}
-	out := map[string][]FailedImage{}
-	err := eachIn(ctx, tx, sqlFewFailed, ids, func(r *sql.Rows) error {
-		var task string
-		var f FailedImage
-		err := r.Scan(&task, &f.Name, &f.Version, &f.Reason)
-		out[task] = append(out[task], f)
-		return err
-	})
-	return out, err
-}
-
-// fillTask adds the failed images of a task with many, and what keeps a task from going on or ended it.
+// fillTask adds what keeps a task from going on or ended it.
 func (s *Store) fillTask(ctx context.Context, tx *sql.Tx, t *Task, now int64) (err error) {
-	if t.FailedNum > fewFailed {
-		err := each(ctx, tx, sqlTaskFailed, []any{t.ID, maxFailedImages}, func(r *sql.Rows) error {
-			var f FailedImage
-			err := r.Scan(&f.Name, &f.Version, &f.Reason)
-			t.FailedImages = append(t.FailedImages, f)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
 	switch t.Status {
 	case statusTimedOut, statusError:
 		t.FailedReason, err = whyFailed(ctx, tx, t.ID)

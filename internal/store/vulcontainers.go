@@ -125,13 +125,15 @@ type contentRunning struct {
 // runningNamed are the running containers of some contents with a part of a name,
 // each under one name of its image.
 func (s *Store) runningNamed(ctx context.Context, tx *sql.Tx, revision int64, project string, f VulContainerFilter, of map[int64]*exposed) (out []contentRunning, err error) {
-	byImage := map[string][]contentRunning{}
 	q, args := f.where(project).query(sqlRunningNamed)
-	err = each(ctx, tx, q, args, func(r *sql.Rows) error {
-		var c contentRunning
-		err := r.Scan(&c.image, &c.agent, &c.engine, &c.container)
-		byImage[c.image] = append(byImage[c.image], c)
-		return err
+	byImage, err := remember(&s.selections, revision, q+fmt.Sprint(args), func() (map[string][]contentRunning, error) {
+		byImage := map[string][]contentRunning{}
+		return byImage, each(ctx, tx, q, args, func(r *sql.Rows) error {
+			var c contentRunning
+			err := r.Scan(&c.image, &c.agent, &c.engine, &c.container)
+			byImage[c.image] = append(byImage[c.image], c)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
