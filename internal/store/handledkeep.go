@@ -23,18 +23,14 @@ type handledSet struct {
 }
 
 const (
-	sqlHandledRevision = `SELECT handled_revision FROM matching WHERE id = 1`
-	sqlHandledNext     = `UPDATE matching SET handled_revision = handled_revision + 1 WHERE id = 1`
-	sqlHandledWhole    = `SELECT DISTINCT vul_id, content_id FROM vul_handled ORDER BY vul_id, content_id`
-	sqlRulesWhole      = `SELECT few.vul_id, few.project_id FROM whitelist few WHERE few.rule_type = 'all_images'`
+	sqlHandledNext  = `UPDATE matching SET handled_revision = handled_revision + 1 WHERE id = 1`
+	sqlHandledWhole = `SELECT DISTINCT vul_id, content_id FROM vul_handled ORDER BY vul_id, content_id`
+	sqlRulesWhole   = `SELECT few.vul_id, few.project_id FROM whitelist few WHERE few.rule_type = 'all_images'`
 )
 
-// handledSet is what is handled in the view of a transaction.
-func (s *Store) handledSet(ctx context.Context, tx *sql.Tx) (*handledSet, error) {
-	var revision int64
-	if err := tx.QueryRowContext(ctx, sqlHandledRevision).Scan(&revision); err != nil {
-		return nil, fmt.Errorf("read revision of what is handled: %w", err)
-	}
+// handledSet is what is handled in the view of a transaction, which is of a
+// revision.
+func (s *Store) handledSet(ctx context.Context, tx *sql.Tx, revision int64) (*handledSet, error) {
 	k := &s.handledKeep
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -61,13 +61,17 @@ func (s *Store) heldVuls(ctx context.Context, tx *sql.Tx, project string, revisi
 		return nil, err
 	}
 	defer g.Release()
+	now, revised, err := readMatchState(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	r := &s.ranks
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := s.refreshRanks(ctx, tx, g); err != nil {
+	if err := s.refreshRanks(ctx, tx, g, now); err != nil {
 		return nil, err
 	}
-	handled, err := s.handledSet(ctx, tx)
+	handled, err := s.handledSet(ctx, tx, revised)
 	if err != nil {
 		return nil, err
 	}

@@ -280,7 +280,6 @@ func plans(project string) map[string]struct {
 		"content's jobs":    {sqlContentJobs, []any{1}},
 		"holders":           {sqlContentHolders, []any{1}},
 		"drop parts":        {sqlDropParts, []any{1}},
-		"handled revision":  {sqlHandledRevision, nil},
 		"rules":             {sqlRulesWhole, nil},
 		"handled of":        {strings.Replace(sqlHandledOf, "{in}", "(3, 4)", 1), nil},
 		"handled in all":    {strings.Replace(sqlHandledAll, "{in}", "(3, 4)", 1), nil},

@@ -100,7 +100,7 @@ type rankList struct {
 }
 
 const (
-	sqlMatchState = `SELECT m.generation, m.state, m.total, m.changed, m.started_at, m.ended_at, COALESCE((SELECT MIN(q.package_id) FROM rematch_queue q), 0) FROM matching m WHERE m.id = 1`
+	sqlMatchState = `SELECT m.generation, m.state, m.total, m.changed, m.started_at, m.ended_at, COALESCE((SELECT MIN(q.package_id) FROM rematch_queue q), 0), m.handled_revision FROM matching m WHERE m.id = 1`
 	sqlRankParts  = `SELECT DISTINCT pp.package_id, pp.part_id FROM (SELECT DISTINCT f.package_id FROM finding f) t CROSS JOIN part_package pp WHERE pp.package_id = t.package_id AND pp.counted = 1`
 	sqlRankHeld   = `SELECT pt.id FROM part pt`
 	sqlPartsHeld  = `SELECT pt.id FROM part pt WHERE pt.id IN {in}`
@@ -230,7 +230,11 @@ func (s *Store) rankList(ctx context.Context, project string) (*rankList, error)
 	defer r.mu.Unlock()
 	var out *rankList
 	err = s.inView(ctx, func(tx *sql.Tx) error {
-		if err := s.refreshRanks(ctx, tx, g); err != nil {
+		now, _, err := readMatchState(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := s.refreshRanks(ctx, tx, g, now); err != nil {
 			return err
 		}
 		d, err := s.docket(ctx, tx, project)
@@ -259,15 +263,19 @@ func (s *Store) rankList(ctx context.Context, project string) (*rankList, error)
 	return out, err
 }
 
+// readMatchState reads how far matching is, and the revision of what is handled.
+func readMatchState(ctx context.Context, tx *sql.Tx) (now matchState, handled int64, err error) {
+	err = tx.QueryRowContext(ctx, sqlMatchState).Scan(&now.generation, &now.state, &now.total, &now.changed, &now.started, &now.ended, &now.next, &handled)
+	if err != nil {
+		err = fmt.Errorf("read state of matching: %w", err)
+	}
+	return now, handled, err
+}
+
 // refreshRanks takes in what has changed: everything after a batch of a
 // re-match and with a new generation, else the parts that are new.
-func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation) error {
+func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation, now matchState) error {
 	r := &s.ranks
-	var now matchState
-	err := tx.QueryRowContext(ctx, sqlMatchState).Scan(&now.generation, &now.state, &now.total, &now.changed, &now.started, &now.ended, &now.next)
-	if err != nil {
-		return fmt.Errorf("read state of matching: %w", err)
-	}
 	if r.vuls != nil && r.state == now {
 		if r.generation != g.ID {
 			for _, v := range r.vuls {
