@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 type affectAppsIn struct {
@@ -17,8 +18,8 @@ func (a *api) listVulAffectImageApps(ctx context.Context, c call, in *affectApps
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = rowsOf(c, func(t string) ([]store.AffectedApp, int64, error) {
-			return a.store.AffectedApps(ctx, t, in.ImageID, in.VulId, in.IsHandled, c.page)
+		rows, total, err = tenant.RowsOf(c.Call, func(t string) ([]store.AffectedApp, int64, error) {
+			return a.store.AffectedApps(ctx, t, in.ImageID, in.VulId, in.IsHandled, c.Page)
 		})
 		if err != nil {
 			return nil, err
@@ -42,8 +43,8 @@ type affectContainersIn struct {
 
 func (a *api) listVulAffectImageContainers(ctx context.Context, c call, in *affectContainersIn) (*ListVulAffectImageContainersResponse, error) {
 	key := store.ImageKey{Digest: in.ImageDigest, Name: in.ImageName, Version: in.ImageVersion, AgentID: in.AgentId}
-	rows, total, err := rowsOf(c, func(t string) ([]store.Container, int64, error) {
-		return a.store.ContainersOf(ctx, t, in.ImageID, key, c.page)
+	rows, total, err := tenant.RowsOf(c.Call, func(t string) ([]store.Container, int64, error) {
+		return a.store.ContainersOf(ctx, t, in.ImageID, key, c.Page)
 	})
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (a *api) listVulContainers(ctx context.Context, c call, in *ListVulContaine
 			SeenFrom: in.MinScanTime, SeenTo: in.MaxScanTime,
 		}
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.VulContainer, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.VulContainer, int64, error) {
 			return a.store.VulContainers(ctx, t, in.VulId, f, p)
 		})
 		if err != nil {
@@ -90,8 +91,8 @@ func (a *api) listVulContainers(ctx context.Context, c call, in *ListVulContaine
 
 func (a *api) listVulContainerApps(ctx context.Context, c call, in *ListVulContainerAppsParams) (*ListVulContainerAppsResponse, error) {
 	is := in.HandleStatus == handled
-	rows, total, err := rowsOf(c, func(t string) ([]store.AffectedApp, int64, error) {
-		return a.store.ContainerApps(ctx, t, in.ContainerId, in.VulId, is, c.page)
+	rows, total, err := tenant.RowsOf(c.Call, func(t string) ([]store.AffectedApp, int64, error) {
+		return a.store.ContainerApps(ctx, t, in.ContainerId, in.VulId, is, c.Page)
 	})
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (a *api) listVulRepoImage(ctx context.Context, c call, in *vulRepoIn) (*Lis
 	if value(in.Namespace) == "" { // which is part of the name of a local image
 		f := store.RepoFilter{Name: value(in.ImageName), ImageID: value(in.ImageId), App: value(in.AppName)}
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.RepoImage, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.RepoImage, int64, error) {
 			return a.store.RepoImages(ctx, t, in.VulID, f, p)
 		})
 		if err != nil {

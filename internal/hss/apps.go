@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 type imageAppsIn struct {
@@ -18,8 +19,8 @@ func (a *api) listImageApps(ctx context.Context, c call, in *imageAppsIn) (*List
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = rowsOf(c, func(t string) ([]store.App, int64, error) {
-			return a.store.Apps(ctx, t, in.ImageID, value(in.AppName), c.page)
+		rows, total, err = tenant.RowsOf(c.Call, func(t string) ([]store.App, int64, error) {
+			return a.store.Apps(ctx, t, in.ImageID, value(in.AppName), c.Page)
 		})
 		if err != nil {
 			return nil, err
@@ -39,7 +40,7 @@ func (a *api) listGlobalImageApps(ctx context.Context, c call, in *ListGlobalIma
 		var err error
 		// HSS has a filter for what is not compliant, and none for what is.
 		f := store.AppFilter{Name: value(in.AppName), NonCompliant: in.IsCompliant != nil && !*in.IsCompliant}
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.AppPlace, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.AppPlace, int64, error) {
 			return a.store.AllApps(ctx, t, f, p)
 		})
 		if err != nil {
@@ -67,8 +68,8 @@ func (a *api) listImageNonCompliantApp(ctx context.Context, c call, in *nonCompl
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = rowsOf(c, func(t string) ([]store.NonCompliant, int64, error) {
-			return a.store.NonCompliant(ctx, t, in.ImageID, value(in.AppName), c.page)
+		rows, total, err = tenant.RowsOf(c.Call, func(t string) ([]store.NonCompliant, int64, error) {
+			return a.store.NonCompliant(ctx, t, in.ImageID, value(in.AppName), c.Page)
 		})
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/onceover/onceover/internal/check/baseimage"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 type basicImageIn struct {
@@ -16,12 +17,12 @@ func (a *api) listImageBasicImage(ctx context.Context, c call, in *basicImageIn)
 	var rows []baseimage.Base
 	if isLocal(in.ImageType) {
 		var err error
-		rows, err = found(c, func(t string) ([]baseimage.Base, error) { return a.store.Bases(ctx, t, in.ImageID, value(in.OsName)) })
+		rows, err = tenant.Found(c.Call, func(t string) ([]baseimage.Base, error) { return a.store.Bases(ctx, t, in.ImageID, value(in.OsName)) })
 		if err != nil {
 			return nil, err
 		}
 	}
-	rows, total := store.PageOf(rows, c.page)
+	rows, total := store.PageOf(rows, c.Page)
 	list := make([]ImageBasicImageInfo, len(rows))
 	for i, r := range rows {
 		list[i] = ImageBasicImageInfo{OsName: given(r.OSName), OsVersion: given(r.OSVersion), LayerDigest: given(string(r.LayerDigest))}

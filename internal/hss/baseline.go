@@ -7,6 +7,7 @@ import (
 	"github.com/onceover/onceover/internal/check/baseline"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 func selector(id, name, version *string) store.ImageSelector {
@@ -33,10 +34,10 @@ func (a *api) listImageRiskConfigs(ctx context.Context, c call, in *ListImageRis
 	var total int64
 	if isLocal(in.ImageType) && !c.empty {
 		var err error
-		rows, total, err = a.store.Baselines(ctx, c.tenants, store.BaselineFilter{
+		rows, total, err = a.store.Baselines(ctx, c.Tenants, store.BaselineFilter{
 			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
 			CheckName: value(in.CheckName), Standard: value(in.Standard), Severity: value(in.Severity),
-		}, c.page)
+		}, c.Page)
 		if err != nil {
 			return nil, err
 		}
@@ -61,11 +62,11 @@ func (a *api) listImageRiskConfigRules(ctx context.Context, c call, in *riskConf
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BaselineRulesOf(ctx, c.tenants, store.BaselineFilter{
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.Tenants, store.BaselineFilter{
 			Images:    selector(in.ImageId, in.ImageName, in.ImageVersion),
 			CheckName: in.CheckName, Standard: in.Standard, Severity: value(in.Severity),
 			Name: value(in.CheckRuleName), Failed: failedIs(in.ResultType),
-		}, c.page)
+		}, c.Page)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (a *api) showImageCheckRuleDetail(ctx context.Context, c call, in *ShowImag
 	}
 	var rule *baseline.Rule
 	var cases []baseline.Case
-	err := act(c, func(t string) error {
+	err := tenant.Act(c.Call, func(t string) error {
 		if cases != nil {
 			return nil // of the first tenant that has the image
 		}
@@ -119,7 +120,7 @@ func (a *api) showImageBaselineStatistic(ctx context.Context, c call, in *ShowIm
 		return &ShowImageBaselineStatisticResponse{ImageWeakPwd: new(int32), PwdPolicy: new(int32), SecurityCheck: new(int32)}, nil
 	}
 	var n store.Unsafe
-	err := act(c, func(t string) error {
+	err := tenant.Act(c.Call, func(t string) error {
 		of, err := a.store.Unsafe(ctx, t, selector(in.ImageId, in.ImageName, in.ImageVersion))
 		n.Rules, n.WeakPasswords, n.Complexity = plus(n.Rules, of.Rules), plus(n.WeakPasswords, of.WeakPasswords), plus(n.Complexity, of.Complexity)
 		return err
@@ -153,9 +154,9 @@ func (a *api) listCheckRulesInfo(ctx context.Context, c call, in *ListCheckRules
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BaselineRulesOf(ctx, c.tenants, store.BaselineFilter{
+		rows, total, err = a.store.BaselineRulesOf(ctx, c.Tenants, store.BaselineFilter{
 			Images: selector(in.ImageId, in.ImageName, in.ImageVersion), Failed: failedIs(in.ScanResult),
-		}, c.page)
+		}, c.Page)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +177,7 @@ func (a *api) listCheckRuleResources(ctx context.Context, c call, in *ListCheckR
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.RuleImage, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.RuleImage, int64, error) {
 			return a.store.RuleImages(ctx, t, store.RuleKey{Rule: in.CheckRuleId, CheckName: in.CheckName, Standard: in.Standard}, failedIs(in.ScanResult), p)
 		})
 		if err != nil {

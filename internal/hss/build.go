@@ -5,6 +5,7 @@ import (
 
 	"github.com/onceover/onceover/internal/check/buildcmd"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // listImageBuildCommandRisks is about registry and CI/CD images in HSS. Here it
@@ -14,9 +15,9 @@ func (a *api) listImageBuildCommandRisks(ctx context.Context, c call, in *ListIm
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = a.store.BuildRisks(ctx, c.tenants, store.BuildRiskFilter{
+		rows, total, err = a.store.BuildRisks(ctx, c.Tenants, store.BuildRiskFilter{
 			ImageID: value(in.ImageId), Name: value(in.RiskName), Level: value(in.RiskLevel),
-		}, c.page)
+		}, c.Page)
 		if err != nil {
 			return nil, err
 		}
@@ -36,7 +37,7 @@ func (a *api) listImageBuildCommandRisksImages(ctx context.Context, c call, in *
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.BuildRiskImage, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.BuildRiskImage, int64, error) {
 			return a.store.BuildRiskImages(ctx, t, in.RuleId, value(in.ImageId), p)
 		})
 		if err != nil {

@@ -9,11 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/onceover/onceover/internal/fault"
+	"github.com/onceover/onceover/internal/wire"
 )
 
 const (
@@ -34,7 +32,7 @@ func check(r *http.Request, op *operation, c *call) error {
 	if err != nil {
 		return fault.New(fault.Invalid, "the query string is not valid")
 	}
-	c.page.Limit = defaultLimit
+	c.Page.Limit = defaultLimit
 	for i := range op.Params {
 		p := &op.Params[i]
 		if p.In != inQuery {
@@ -50,7 +48,7 @@ func check(r *http.Request, op *operation, c *call) error {
 		if len(values) > 1 && p.Kind != kindList {
 			return fault.New(fault.Invalid, "%s is given %d times", p.Name, len(values))
 		}
-		if slices.ContainsFunc(values, notText) {
+		if slices.ContainsFunc(values, wire.NotText) {
 			return fault.New(fault.Invalid, "%s is not a text: it must be UTF-8 and have no NUL", p.Name)
 		}
 		if err := checkValue(p, values[0], c); err != nil {
@@ -59,10 +57,6 @@ func check(r *http.Request, op *operation, c *call) error {
 	}
 	return nil
 }
-
-// notText finds what no client means, and what the databases would keep in
-// different ways.
-func notText(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }
 
 func checkValue(p *param, v string, c *call) error {
 	switch {
@@ -73,9 +67,9 @@ func checkValue(p *param, v string, c *call) error {
 		}
 		// Out of range, ParseInt gives the nearest number.
 		if p.Name == "limit" {
-			c.page.Limit = min(max(n, minLimit), maxLimit)
+			c.Page.Limit = min(max(n, minLimit), maxLimit)
 		} else {
-			c.page.Offset = max(n, 0)
+			c.Page.Offset = max(n, 0)
 		}
 	case p.Kind == kindInt:
 		if n, err := strconv.ParseInt(v, 10, 64); err != nil || n < p.Min || n > p.Max {
@@ -141,7 +135,7 @@ func decodeStruct(r *http.Request, op *operation, q url.Values, v reflect.Value)
 			continue
 		}
 		if name := field.Tag.Get("path"); name != "" {
-			s, err := pathParam(r, name)
+			s, err := wire.PathParam(r, name)
 			if err != nil {
 				return err
 			}
@@ -191,18 +185,4 @@ func set(f reflect.Value, values []string) error {
 		return fmt.Errorf("a parameter of type %s cannot be read", f.Type())
 	}
 	return nil
-}
-
-// pathParam is a parameter of the path, decoded. The router gives it as it
-// stands in the path where the client wrote it in an unusual way.
-func pathParam(r *http.Request, name string) (string, error) {
-	v := chi.URLParam(r, name)
-	var err error
-	if r.URL.RawPath != "" {
-		v, err = url.PathUnescape(v)
-	}
-	if err != nil || notText(v) {
-		return "", fault.New(fault.Invalid, "%s: not a valid path segment", name)
-	}
-	return v, nil
 }

@@ -195,7 +195,7 @@ func (a *api) report(ctx context.Context, c call, kind string, b *BatchExportSwr
 	if foreign {
 		f.IDs = []string{} // no local image has these
 	}
-	return q, a.store.KnownImages(ctx, c.tenants, f.IDs)
+	return q, a.store.KnownImages(ctx, c.Tenants, f.IDs)
 }
 
 // listOf is nil for an empty list: it is no filter.
@@ -228,7 +228,7 @@ func notNegative(name string, v *int64) error {
 // is known in one of them is the answer only if no other has any.
 func (a *api) recordNum(ctx context.Context, c call, q store.ReportQuery) (total int64, err error) {
 	var unknown error
-	for _, t := range c.tenants {
+	for _, t := range c.Tenants {
 		n, err := a.store.ReportNum(ctx, t, q)
 		switch {
 		case fault.CodeOf(err) == fault.Conflict:
@@ -252,7 +252,7 @@ func (a *api) export(ctx context.Context, c call, q store.ReportQuery, size int3
 	if err := oneOf("file_format", format, store.FormatCSV, store.FormatXLSX); err != nil {
 		return "", 0, err
 	}
-	e := store.Export{Tenants: c.tenants, Query: q, Format: value(format), MaxRecords: int64(size), CreatedBy: c.by}
+	e := store.Export{Tenants: c.Tenants, Query: q, Format: value(format), MaxRecords: int64(size), CreatedBy: c.Key.By()}
 	if e.Format == "" {
 		e.Format = store.FormatCSV
 	}
@@ -270,7 +270,7 @@ type exportTaskIn struct {
 }
 
 func (a *api) listQueryExportTask(ctx context.Context, c call, in *exportTaskIn) (*ListQueryExportTaskResponse, error) {
-	e, err := a.store.Export(ctx, c.tenants, in.TaskID)
+	e, err := a.store.Export(ctx, c.Tenants, in.TaskID)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +307,7 @@ type downloadIn struct {
 // listDownloadExportedFile answers with the types that the SDK's listener of progress
 // knows.
 func (a *api) listDownloadExportedFile(ctx context.Context, c call, in *downloadIn) (*stream, error) {
-	e, err := a.store.ExportFile(ctx, c.tenants, in.FileID)
+	e, err := a.store.ExportFile(ctx, c.Tenants, in.FileID)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 type imageFilesIn struct {
@@ -17,8 +18,8 @@ func (a *api) listImageFiles(ctx context.Context, c call, in *imageFilesIn) (*Li
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = rowsOf(c, func(t string) ([]store.ImageFile, int64, error) {
-			return a.store.Files(ctx, t, in.ImageID, value(in.FileName), c.page)
+		rows, total, err = tenant.RowsOf(c.Call, func(t string) ([]store.ImageFile, int64, error) {
+			return a.store.Files(ctx, t, in.ImageID, value(in.FileName), c.Page)
 		})
 		if err != nil {
 			return nil, err
@@ -38,7 +39,7 @@ func (a *api) listGlobalImageFiles(ctx context.Context, c call, in *ListGlobalIm
 	var total int64
 	if allLocal(in.ImageType) {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.ImageFile, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.ImageFile, int64, error) {
 			return a.store.AllFiles(ctx, t, value(in.FileName), p)
 		})
 		if err != nil {
@@ -64,7 +65,7 @@ func (a *api) showImageFilesStat(ctx context.Context, c call, in *filesStatIn) (
 	if !isLocal(in.ImageType) {
 		return out, nil
 	}
-	stat, err := found(c, func(t string) (*store.FilesStat, error) { return a.store.FilesStat(ctx, t, in.ImageID) })
+	stat, err := tenant.Found(c.Call, func(t string) (*store.FilesStat, error) { return a.store.FilesStat(ctx, t, in.ImageID) })
 	if err != nil {
 		return nil, err
 	}

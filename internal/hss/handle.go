@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 
 	"github.com/go-chi/chi/v5"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 	"github.com/onceover/onceover/internal/wire"
 )
 
@@ -41,14 +40,7 @@ type endpoint func(r *http.Request, op *operation, c call) (any, error)
 
 // call is what every operation knows of a request.
 type call struct {
-	project string
-	// enterprise is the enterprise project that the request names, if it does.
-	enterprise string
-	// tenants are the enterprise projects that it acts in, one or more.
-	tenants []string
-	by      string // access key id, or name of a user who came with a password
-	ip      string // that the request came from
-	page    store.Page
+	tenant.Call
 	// empty says that a parameter has a value that selects nothing.
 	empty bool
 }
@@ -137,7 +129,9 @@ type none struct{}
 func (a *api) serve(op *operation) http.HandlerFunc {
 	run := a.built[op.ID]
 	return func(w http.ResponseWriter, r *http.Request) {
-		c, err := a.begin(r, op)
+		var c call
+		var err error
+		c.Call, err = tenant.Begin(r, a.store.Tenants, tenant.Operation{Name: op.ID, Needs: needs[op.ID], Reach: op.reach()})
 		if err == nil && run == nil {
 			err = fault.New(fault.Unsupported, "%s (%s) is not built yet", op.ID, op.Summary)
 		}
@@ -168,80 +162,12 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 	}
 }
 
-// begin checks whose call it is, and where it acts.
-func (a *api) begin(r *http.Request, op *operation) (call, error) {
-	key, ok := auth.FromContext(r.Context())
-	if !ok {
-		return call{}, fault.New(fault.Unauthenticated, "Incorrect IAM authentication information: none given")
-	}
-	project, err := pathParam(r, "project_id")
-	if err != nil {
-		return call{}, err
-	}
-	if project == "{project_id}" {
-		// A client with a bare endpoint and no project sends its own
-		// placeholder.
-		return call{}, fault.New(fault.Invalid, "the client sends no project id: configure one")
-	}
-	enterprise := r.URL.Query().Get("enterprise_project_id")
-	audit.From(r.Context()).What(op.ID, project, enterprise)
-	if project != key.ProjectID {
-		return call{}, fault.New(fault.Forbidden, "no permission for project %s", project)
-	}
-	if !key.Role.Allows(needs[op.ID]) {
-		return call{}, fault.New(fault.Forbidden, "%s needs the role %s, and the key's user is a %s", op.ID, needs[op.ID], key.Role)
-	}
-	tenants, err := a.tenants(r, op, key, enterprise)
-	if err != nil {
-		return call{}, err
-	}
-	return call{project: project, enterprise: enterprise, tenants: tenants, by: key.By(), ip: remoteIP(r)}, nil
-}
-
-// tenants are where a call acts. Without an enterprise project that is the
-// default one, except where the contract has no parameter for it: such a read is
-// of all that are granted, and such a write of the only one if the default one is
-// not granted.
-func (a *api) tenants(r *http.Request, op *operation, key auth.Key, enterprise string) ([]string, error) {
-	if n := len(r.URL.Query()["enterprise_project_id"]); n > 1 {
-		return nil, fault.New(fault.Invalid, "enterprise_project_id is given %d times", n)
-	}
-	if enterprise != "" {
-		return a.store.Tenants(r.Context(), key, enterprise)
-	}
-	takes := slices.ContainsFunc(op.Params, func(p param) bool { return p.Name == "enterprise_project_id" })
-	if !takes && op.Method == http.MethodGet {
-		return a.store.Tenants(r.Context(), key, auth.AllEnterpriseProjects)
-	}
-	tenants, err := a.store.Tenants(r.Context(), key, auth.DefaultEnterpriseProject)
-	if takes || fault.CodeOf(err) != fault.Forbidden {
-		return tenants, err
-	}
-	if all, aerr := a.store.Tenants(r.Context(), key, auth.AllEnterpriseProjects); aerr != nil || len(all) == 1 {
-		return all, aerr
-	}
-	return nil, err
-}
-
 // audited writes a call down before it is done.
 func audited(r *http.Request, op *operation, c call) error {
 	note := audit.From(r.Context())
-	note.What(op.ID, c.project, c.enterprise, namedIn(r)...)
+	note.What(op.ID, c.Project, c.Enterprise, namedIn(r)...)
 	return note.Begin(r.Context())
 }
-
-// remoteIP is the other end of the connection. A proxy in between hides the
-// client: headers that name one can be made up by anyone.
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
-}
-
-// actor is who makes a call, for the image log.
-func (c call) actor() store.Actor { return store.Actor{Name: c.by, IP: c.ip} }
 
 // recoverPanics answers 500 where a handler fails badly.
 func (a *api) recoverPanics(next http.Handler) http.Handler {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 const (
@@ -29,7 +30,7 @@ func (a *api) handleImageVulnerability(ctx context.Context, c call, in *handleIn
 	if !isLocal(in.Body.ImageType) {
 		return nil, fault.New(fault.Unsupported, "images of the type %s are not supported: set image_type=local", in.Body.ImageType)
 	}
-	return nil, act(c, func(t string) error { return a.store.Handle(ctx, t, h, c.by, value(in.Body.Remark)) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.Handle(ctx, t, h, c.Key.By(), value(in.Body.Remark)) })
 }
 
 type previewIn struct {
@@ -62,11 +63,11 @@ func (a *api) listImageHandleAffectVulnerabilities(ctx context.Context, c call, 
 // preview is that of all tenants of a call: a vulnerability that several have
 // counts once.
 func (a *api) preview(ctx context.Context, c call, h store.Handling, imageName, vulName string) (out store.Preview, err error) {
-	if len(c.tenants) == 1 {
-		return a.store.Preview(ctx, c.tenants[0], h, imageName, vulName, c.page)
+	if len(c.Tenants) == 1 {
+		return a.store.Preview(ctx, c.Tenants[0], h, imageName, vulName, c.Page)
 	}
 	var all []store.PreviewPair
-	err = act(c, func(t string) error {
+	err = tenant.Act(c.Call, func(t string) error {
 		p, err := a.store.Preview(ctx, t, h, imageName, vulName, store.Page{Limit: store.MaxHandled})
 		all = append(all, p.List...)
 		out.Images += p.Images
@@ -81,7 +82,7 @@ func (a *api) preview(ctx context.Context, c call, h store.Handling, imageName, 
 		vuls[p.VulID] = true
 	}
 	out.Vuls = int64(len(vuls))
-	out.List, out.Pairs = store.PageOf(all, c.page)
+	out.List, out.Pairs = store.PageOf(all, c.Page)
 	return out, nil
 }
 
@@ -166,7 +167,7 @@ func (a *api) listGeneralImageVulOperations(ctx context.Context, c call, in *Lis
 			f.Handled = new(*in.Status == statusIgnored)
 		}
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Operated, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Operated, int64, error) {
 			return a.store.History(ctx, t, in.VulId, f, p)
 		})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // listContainerImageLogs has no parameter for an enterprise project: it lists
@@ -14,7 +15,7 @@ func (a *api) listContainerImageLogs(ctx context.Context, c call, in *ListContai
 		Type: value(in.EventType), Name: value(in.EventName), ResourceType: value(in.ResourceType), Resource: value(in.ResourceName),
 		IP: value(in.SourceIp), User: value(in.UserName), From: in.StartTime, To: in.EndTime,
 	}
-	rows, total, err := merged(c, func(t string, p store.Page) ([]store.LogEntry, int64, error) {
+	rows, total, err := tenant.Merged(c.Call, func(t string, p store.Page) ([]store.LogEntry, int64, error) {
 		return a.store.ImageLog(ctx, t, f, p)
 	}, func(a, b *store.LogEntry) int {
 		return cmp.Or(cmp.Compare(b.At, a.At), cmp.Compare(b.N, a.N), cmp.Compare(a.ID, b.ID))

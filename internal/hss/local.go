@@ -6,6 +6,7 @@ import (
 
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalParams) (*ListImageLocalResponse, error) {
@@ -13,7 +14,7 @@ func (a *api) listImageLocal(ctx context.Context, c call, in *ListImageLocalPara
 	var total int64
 	if !c.empty {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Image, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Image, int64, error) {
 			return a.store.Images(ctx, t, imageFilter(in), p)
 		})
 		if err != nil {
@@ -57,8 +58,8 @@ func scanStatus(v string) string {
 }
 
 func (a *api) listLocalImageAppInfo(ctx context.Context, c call, in *ListLocalImageAppInfoParams) (*ListLocalImageAppInfoResponse, error) {
-	rows, total, err := rowsOf(c, func(t string) ([]store.App, int64, error) {
-		return a.store.Apps(ctx, t, in.ImageId, value(in.AppName), c.page)
+	rows, total, err := tenant.RowsOf(c.Call, func(t string) ([]store.App, int64, error) {
+		return a.store.Apps(ctx, t, in.ImageId, value(in.AppName), c.Page)
 	})
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ const (
 
 func (a *api) listLocalImageHosts(ctx context.Context, c call, in *ListLocalImageHostsParams) (*ListLocalImageHostsResponse, error) {
 	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
-	rows, total, err := listed(c, func(t string, p store.Page) ([]store.Host, int64, error) {
+	rows, total, err := tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Host, int64, error) {
 		return a.store.Hosts(ctx, t, key, value(in.HostName), p)
 	})
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *api) listLocalImageHosts(ctx context.Context, c call, in *ListLocalImag
 
 func (a *api) listLocalImageContainers(ctx context.Context, c call, in *ListLocalImageContainersParams) (*ListLocalImageContainersResponse, error) {
 	key := store.ImageKey{Digest: value(in.ImageDigest), Name: value(in.ImageName), Version: value(in.ImageVersion), AgentID: value(in.AgentId)}
-	rows, total, err := listed(c, func(t string, p store.Page) ([]store.Container, int64, error) {
+	rows, total, err := tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Container, int64, error) {
 		return a.store.Containers(ctx, t, key, value(in.ContainerId), p)
 	})
 	if err != nil {
@@ -118,7 +119,7 @@ func (a *api) listLocalImageContainers(ctx context.Context, c call, in *ListLoca
 
 func (a *api) showImageAssetStatistics(ctx context.Context, c call, _ *ShowImageAssetStatisticsParams) (*ShowImageAssetStatisticsResponse, error) {
 	var n int64
-	for _, t := range c.tenants {
+	for _, t := range c.Tenants {
 		of, err := a.store.ImageNum(ctx, t)
 		if err != nil {
 			return nil, err
@@ -129,7 +130,7 @@ func (a *api) showImageAssetStatistics(ctx context.Context, c call, _ *ShowImage
 }
 
 func (a *api) listContainerImages(ctx context.Context, c call, in *ListContainerImagesParams) (*ListContainerImagesResponse, error) {
-	rows, total, err := listed(c, func(t string, p store.Page) ([]store.ImageName, int64, error) {
+	rows, total, err := tenant.Listed(c.Call, func(t string, p store.Page) ([]store.ImageName, int64, error) {
 		return a.store.ImageNames(ctx, t, value(in.Keyword), p)
 	})
 	if err != nil {
@@ -146,7 +147,7 @@ func (a *api) listContainerImages(ctx context.Context, c call, in *ListContainer
 // there is no quota either.
 func (a *api) showImagePayPerScanStatistics(ctx context.Context, c call, _ *ShowImagePayPerScanStatisticsParams) (*ShowImagePayPerScanStatisticsResponse, error) {
 	var sum store.RiskTotals
-	err := act(c, func(t string) error {
+	err := tenant.Act(c.Call, func(t string) error {
 		n, err := a.store.RiskTotals(ctx, t)
 		sum.All, sum.High, sum.Risky, sum.Unscanned = sum.All+n.All, sum.High+n.High, sum.Risky+n.Risky, sum.Unscanned+n.Unscanned
 		return err

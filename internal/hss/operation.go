@@ -1,5 +1,12 @@
 package hss
 
+import (
+	"net/http"
+	"slices"
+
+	"github.com/onceover/onceover/internal/tenant"
+)
+
 // place is where a parameter stands in a request.
 type place int
 
@@ -27,6 +34,19 @@ type operation struct {
 	Tag     string
 	Summary string
 	Params  []param
+}
+
+// reach is where a call acts that names no enterprise project: in the default
+// one, except where the contract has no parameter for it.
+func (op *operation) reach() tenant.Reach {
+	switch {
+	case slices.ContainsFunc(op.Params, func(p param) bool { return p.Name == tenant.Param }):
+		return tenant.Default
+	case op.Method == http.MethodGet:
+		return tenant.All
+	default:
+		return tenant.Only
+	}
 }
 
 // param is one parameter of an operation.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 func (a *api) listImageWeakPwdUsers(ctx context.Context, c call, in *ListImageWeakPwdUsersParams) (*ListImageWeakPwdUsersResponse, error) {
@@ -13,7 +14,7 @@ func (a *api) listImageWeakPwdUsers(ctx context.Context, c call, in *ListImageWe
 	var total int64
 	if isLocal(in.ImageType) {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.WeakAccount, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.WeakAccount, int64, error) {
 			return a.store.WeakAccounts(ctx, t, selector(in.ImageId, in.ImageName, in.TagName), value(in.UserName), p)
 		})
 		if err != nil {
@@ -38,7 +39,7 @@ func (a *api) listImagePwdComplexity(ctx context.Context, c call, in *ListImageP
 	var total int64
 	if allLocal(in.ImageType) {
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Complexity, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Complexity, int64, error) {
 			return a.store.Complexities(ctx, t, selector(nil, in.ImageName, in.ImageVersion), p)
 		})
 		if err != nil {
@@ -58,7 +59,7 @@ func (a *api) listImagePwdComplexity(ctx context.Context, c call, in *ListImageP
 
 func (a *api) showExtendedWeakPassword(ctx context.Context, c call, _ *ShowExtendedWeakPasswordParams) (*ShowExtendedWeakPasswordResponse, error) {
 	words := []string{}
-	for _, t := range c.tenants {
+	for _, t := range c.Tenants {
 		of, err := a.store.Words(ctx, t)
 		if err != nil {
 			return nil, err
@@ -80,5 +81,5 @@ func (a *api) changeExtendedWeakPassword(ctx context.Context, c call, in *weakPa
 	if words == nil {
 		return nil, fault.New(fault.Invalid, "extended_weak_password is required")
 	}
-	return nil, act(c, func(t string) error { return a.store.SetWords(ctx, t, *words) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.SetWords(ctx, t, *words) })
 }

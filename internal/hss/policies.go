@@ -5,6 +5,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // policyManual asks for the settings of manual scans.
@@ -14,14 +15,14 @@ func (a *api) listImageScanPolicy(ctx context.Context, c call, in *ListImageScan
 	out := &ListImageScanPolicyResponse{TotalRegistryNum: new(int32(0)), RegistryList: &[]ImageScanPolicyRespInfoRegistryList{}}
 	// One answer: of several tenants that of the first.
 	if in.Type == policyManual {
-		scope, rate, all, err := a.store.LastManual(ctx, c.tenants[0])
+		scope, rate, all, err := a.store.LastManual(ctx, c.Tenants[0])
 		if err != nil {
 			return nil, err
 		}
 		out.IsAll, out.ScanScope, out.RateLimit = &all, int32p(scope), int32p(rate)
 		return out, nil
 	}
-	p, err := a.store.ScanPolicy(ctx, c.tenants[0])
+	p, err := a.store.ScanPolicy(ctx, c.Tenants[0])
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (a *api) modifyImageScanPolicy(ctx context.Context, c call, in *modifyPolic
 	}
 	p := store.ScanPolicy{
 		Enabled: *b.Enabled, Cycle: int64(*b.ScanCycle), Scope: int64(*b.ScanScope),
-		RateLimit: int64(*b.RateLimit), TimeScope: int64(*b.TimeScope), ChangedBy: c.by,
+		RateLimit: int64(*b.RateLimit), TimeScope: int64(*b.TimeScope), ChangedBy: c.Key.By(),
 	}
-	return nil, act(c, func(tenant string) error { return a.store.SetScanPolicy(ctx, tenant, p) })
+	return nil, tenant.Act(c.Call, func(tenant string) error { return a.store.SetScanPolicy(ctx, tenant, p) })
 }

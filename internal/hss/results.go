@@ -8,6 +8,7 @@ import (
 
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // Handling states.
@@ -25,8 +26,8 @@ type imageVulsIn struct {
 func (a *api) listImageVulnerabilities(ctx context.Context, c call, in *imageVulsIn) (*ListImageVulnerabilitiesResponse, error) {
 	f := store.VulFilter{ID: value(in.VulId), App: value(in.AppName), Type: value(in.Type), Severities: urgency(value(in.RepairNecessity))}
 	f.Handled, _ = whichHandled(value(in.HandleStatus), "")
-	rows, total, err := rowsOf(c, func(t string) ([]store.Finding, int64, error) {
-		return a.store.Findings(ctx, t, in.ImageID, f, c.page)
+	rows, total, err := tenant.RowsOf(c.Call, func(t string) ([]store.Finding, int64, error) {
+		return a.store.Findings(ctx, t, in.ImageID, f, c.Page)
 	})
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ type vulCVEIn struct {
 }
 
 func (a *api) listVulnerabilityCve(ctx context.Context, c call, in *vulCVEIn) (*ListVulnerabilityCveResponse, error) {
-	rows, total, err := rowsOf(c, func(t string) ([]store.VulCVE, int64, error) { return a.store.CVEs(ctx, t, in.VulID, c.page) })
+	rows, total, err := tenant.RowsOf(c.Call, func(t string) ([]store.VulCVE, int64, error) { return a.store.CVEs(ctx, t, in.VulID, c.Page) })
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (a *api) listVulnerabilityCve(ctx context.Context, c call, in *vulCVEIn) (*
 
 // vulnerabilities are those of all tenants of a call, each once.
 func (a *api) vulnerabilities(ctx context.Context, c call, f store.VulFilter) ([]store.Vulnerability, int64, error) {
-	return merged(c, func(t string, p store.Page) ([]store.Vulnerability, int64, error) {
+	return tenant.Merged(c.Call, func(t string, p store.Page) ([]store.Vulnerability, int64, error) {
 		return a.store.Vulnerabilities(ctx, t, f, p)
 	}, func(a, b *store.Vulnerability) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
@@ -151,7 +152,7 @@ func (a *api) listVulAffectImages(ctx context.Context, c call, in *ListVulAffect
 	if !none {
 		var err error
 		f := store.AffectedFilter{Type: in.Type, Severities: ranks(value(in.RepairNecessity)), ImageID: value(in.ImageId), Name: value(in.ImageName), Handled: &in.IsHandled}
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Affected, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Affected, int64, error) {
 			return a.store.Affected(ctx, t, in.VulId, f, p)
 		})
 		if err != nil {

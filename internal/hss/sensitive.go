@@ -10,6 +10,7 @@ import (
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 const unhandled = "unhandled"
@@ -31,8 +32,8 @@ func (a *api) listImageSensitive(ctx context.Context, c call, in *imageSensitive
 			f.Handled = new(*in.HandleStatus == handled)
 		}
 		var err error
-		rows, total, err = rowsOf(c, func(t string) ([]store.Secret, int64, error) {
-			return a.store.Secrets(ctx, t, in.ImageID, f, c.page)
+		rows, total, err = tenant.RowsOf(c.Call, func(t string) ([]store.Secret, int64, error) {
+			return a.store.Secrets(ctx, t, in.ImageID, f, c.Page)
 		})
 		if err != nil {
 			return nil, err
@@ -48,7 +49,7 @@ func (a *api) listImageSensitiveInfo(ctx context.Context, c call, in *ListImageS
 	var total int64
 	if isLocal(value(in.ImageType)) { // the default is registry
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Secret, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Secret, int64, error) {
 			return a.store.AllSecrets(ctx, t, store.SecretFilter{}, p)
 		})
 		if err != nil {
@@ -134,7 +135,7 @@ func (a *api) changeSensitiveInfo(ctx context.Context, c call, in *changeSensiti
 	if action == "" {
 		action = store.SecretDoNotIgnore
 	}
-	return nil, act(c, func(t string) error { return a.store.DecideSecret(ctx, t, b.SensitiveInfoId, action, c.by) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DecideSecret(ctx, t, b.SensitiveInfoId, action, c.Key.By()) })
 }
 
 type changePathsIn struct {
@@ -146,7 +147,7 @@ func (a *api) changeFilePaths(ctx context.Context, c call, in *changePathsIn) (*
 	if in.Body.CustomizedPath == nil {
 		return nil, fault.New(fault.Invalid, "customized_path is required: an empty list takes all paths off")
 	}
-	return nil, act(c, func(t string) error { return a.store.SetPaths(ctx, t, *in.Body.CustomizedPath, c.by) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.SetPaths(ctx, t, *in.Body.CustomizedPath, c.Key.By()) })
 }
 
 func (a *api) showFilePathWhiteLists(ctx context.Context, c call, in *ShowFilePathWhiteListsParams) (*ShowFilePathWhiteListsResponse, error) {
@@ -174,7 +175,7 @@ func (a *api) filePaths(ctx context.Context, c call, part string) (builtin, own 
 			builtin = append(builtin, p)
 		}
 	}
-	for _, t := range c.tenants {
+	for _, t := range c.Tenants {
 		list, err := a.store.Paths(ctx, t)
 		if err != nil {
 			return nil, nil, err

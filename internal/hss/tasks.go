@@ -6,6 +6,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 const (
@@ -105,8 +106,8 @@ func (a *api) scan(ctx context.Context, c call, req store.ScanRequest, members s
 	case req.Filter.IsZero():
 		return fault.New(fault.Invalid, "the request selects no image: give %s or a filter", members)
 	}
-	req.By = c.actor()
-	return act(c, func(t string) error {
+	req.By = c.Actor()
+	return tenant.Act(c.Call, func(t string) error {
 		_, err := a.store.Scan(ctx, t, req)
 		return err
 	})
@@ -127,7 +128,7 @@ func (a *api) listImageScanTask(ctx context.Context, c call, in *ListImageScanTa
 			f.Scope = new(int64(*in.ScanScope))
 		}
 		var err error
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Task, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Task, int64, error) {
 			return a.store.Tasks(ctx, t, f, p)
 		})
 		if err != nil {
@@ -157,5 +158,5 @@ type stopTaskIn struct {
 }
 
 func (a *api) stopImageScanTask(ctx context.Context, c call, in *stopTaskIn) (*none, error) {
-	return nil, act(c, func(t string) error { return a.store.StopTask(ctx, t, strings.TrimSpace(in.TaskID), c.actor()) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.StopTask(ctx, t, strings.TrimSpace(in.TaskID), c.Actor()) })
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // ruleTypes are the scopes of a whitelist rule; the last is for registries only.
@@ -45,7 +46,7 @@ func (a *api) addImageWhiteLists(ctx context.Context, c call, in *addWhitelistIn
 			return nil, err
 		}
 	}
-	return nil, act(c, func(t string) error { return a.store.AddWhitelist(ctx, t, n, c.by) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.AddWhitelist(ctx, t, n, c.Key.By()) })
 }
 
 type changeWhitelistIn struct {
@@ -77,7 +78,7 @@ func (a *api) changeImageWhiteList(ctx context.Context, c call, in *changeWhitel
 			return nil, err
 		}
 	}
-	return nil, act(c, func(t string) error { return a.store.ChangeWhitelist(ctx, t, in.ID, change, c.by) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.ChangeWhitelist(ctx, t, in.ID, change, c.Key.By()) })
 }
 
 type deleteWhitelistsIn struct {
@@ -93,7 +94,7 @@ func (a *api) deleteImageWhiteLists(ctx context.Context, c call, in *deleteWhite
 	if len(ids) == 0 || len(ids) > maxNamed {
 		return nil, fault.New(fault.Invalid, "ids names %d rules, and not 1 to %d", len(ids), maxNamed)
 	}
-	return nil, act(c, func(t string) error { return a.store.DropWhitelist(ctx, t, ids) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DropWhitelist(ctx, t, ids) })
 }
 
 // localRules refuses what is about other images than those of hosts.
@@ -141,7 +142,7 @@ func (a *api) listImageWhiteLists(ctx context.Context, c call, in *ListImageWhit
 	if isLocal(in.GlobalImageType) {
 		var err error
 		f := store.WhitelistFilter{VulName: value(in.VulName), VulType: value(in.VulType)}
-		rows, total, err = listed(c, func(t string, p store.Page) ([]store.Whitelist, int64, error) {
+		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.Whitelist, int64, error) {
 			return a.store.Whitelists(ctx, t, f, p)
 		})
 		if err != nil {
@@ -175,8 +176,8 @@ func (a *api) showImageWhiteListDetail(ctx context.Context, c call, in *showWhit
 		return nil, fault.New(fault.NotFound, "there is no whitelist rule %q for registry images", in.ID)
 	}
 	var images []store.ListedImage
-	r, err := found(c, func(t string) (store.Whitelist, error) {
-		r, list, err := a.store.Whitelist(ctx, t, in.ID, c.page)
+	r, err := tenant.Found(c.Call, func(t string) (store.Whitelist, error) {
+		r, list, err := a.store.Whitelist(ctx, t, in.ID, c.Page)
 		images = list
 		return r, err
 	})
@@ -207,7 +208,7 @@ func (a *api) listVulWhiteListVulOptions(ctx context.Context, c call, in *ListVu
 	var total int64
 	if ofImages && isLocal(*in.ImageType) {
 		var err error
-		rows, total, err = merged(c, func(t string, p store.Page) ([]string, int64, error) {
+		rows, total, err = tenant.Merged(c.Call, func(t string, p store.Page) ([]string, int64, error) {
 			return a.store.VulChoices(ctx, t, typ, value(in.VulName), p)
 		}, func(a, b *string) int { return strings.Compare(*a, *b) }, func(id *string) string { return *id }, func(_, _ *string) {})
 		if err != nil {

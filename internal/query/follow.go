@@ -14,6 +14,7 @@ import (
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 	"github.com/onceover/onceover/internal/wire"
 )
 
@@ -75,8 +76,11 @@ func (l *listeners) enter(key string) (leave func()) {
 // each image that ends, and the end. The id of an event is how many images had
 // ended, so that it means the same to every server of the database.
 func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
-	var project, done string
-	id, err := pathParam(r, "id")
+	var id, project, done string
+	c, err := a.begin(r, auth.Viewer)
+	if err == nil {
+		id, err = wire.PathParam(r, "id")
+	}
 	if err == nil {
 		err = known(r)
 	}
@@ -86,10 +90,10 @@ func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
 	}
 	var t store.Task
 	if err == nil {
-		err = a.tenants.found(r, func(tenant string) (err error) {
-			project = tenant
-			t, _, err = a.store.Progress(r.Context(), tenant, id, f.done, 1)
-			return err
+		t, err = tenant.Found(c, func(in string) (store.Task, error) {
+			project = in
+			t, _, err := a.store.Progress(r.Context(), in, id, f.done, 1)
+			return t, err
 		})
 	}
 	if err != nil {
@@ -100,8 +104,7 @@ func (a *api) followTask(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // which tells a browser not to come again
 		return
 	}
-	key, _ := auth.FromContext(r.Context())
-	leave := a.listeners.enter(key.By())
+	leave := a.listeners.enter(c.Key.By())
 	if leave == nil {
 		w.Header().Set("Retry-After", "30")
 		wire.WriteError(w, r, http.StatusTooManyRequests, "Onceover.0429",

@@ -108,7 +108,14 @@ func (s *site) open(log *slog.Logger, advisories store.Advisories) {
 	}))
 	t.Cleanup(srv.Close)
 	s.url = srv.URL
-	s.scan()
+	s.scan(s.first.Project.ID, s.first.EnrollKey, "worker-1")
+	s.login()
+}
+
+// login takes a token for the first key.
+func (s *site) login() {
+	t := s.t
+	t.Helper()
 	body := fmt.Sprintf(`{"auth":{"identity":{"methods":["hw_ak_sk"],"hw_ak_sk":{"access":{"key":%q},"secret":{"key":%q}}}}}`, s.first.Key.AK, s.first.Key.Secret)
 	resp, err := http.Post(s.url+auth.PathTokens, "application/json", strings.NewReader(body))
 	if err != nil {
@@ -120,10 +127,11 @@ func (s *site) open(log *slog.Logger, advisories store.Advisories) {
 	}
 }
 
-// scan brings a host with one image and a running container of it.
-func (s *site) scan() {
+// scan brings a host of a tenant with one image and a running container of it.
+func (s *site) scan(tenant, enrollKey, name string) {
 	t, ctx, now := s.t, s.t.Context(), time.Now().UnixMilli()
-	resp, err := s.store.Enroll(ctx, fleet.EnrollRequest{EnrollKey: s.first.EnrollKey, Host: fleet.Host{ID: "h", Name: "worker-1"}}, now)
+	host := fleet.Host{ID: name, Name: name}
+	resp, err := s.store.Enroll(ctx, fleet.EnrollRequest{EnrollKey: enrollKey, Host: host}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,11 +143,11 @@ func (s *site) scan() {
 	cfg := json.RawMessage(fmt.Sprintf(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[%q]},"history":[{"created_by":"COPY / /"}]}`, diffID))
 	images := []fleet.ImageState{{Engine: "docker", ConfigDigest: image.DigestOf(cfg), Names: []image.Ref{{Name: "web", Tag: "1"}},
 		Containers: []image.Container{{ID: "c1", Name: "front", Running: true}}}}
-	sync := fleet.SyncRequest{Host: fleet.Host{ID: "h", Name: "worker-1"}, Analyzers: "set", ImagesHash: "1", Images: &images}
+	sync := fleet.SyncRequest{Host: host, Analyzers: "set", ImagesHash: "1", Images: &images}
 	if _, err := s.store.Sync(ctx, key, sync, now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.store.Scan(ctx, s.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual}); err != nil {
+	if _, err := s.store.Scan(ctx, tenant, store.ScanRequest{TaskType: store.TaskManual}); err != nil {
 		t.Fatal(err)
 	}
 	sync.Want = 1
@@ -269,7 +277,7 @@ func TestRefusals(t *testing.T) {
 		"vulnerabilities/CVE-1?limit=201":                      http.StatusBadRequest,
 		"vulnerabilities/CVE-1?offset=-1":                      http.StatusBadRequest,
 		"vulnerabilities/CVE-1?lsit=hosts":                     http.StatusBadRequest,
-		"vulnerabilities/%00":                                  http.StatusOK, // nobody has it
+		"vulnerabilities/%00":                                  http.StatusBadRequest,
 		"packages":                                             http.StatusBadRequest,
 		"packages?name=a&range=%3E":                            http.StatusBadRequest,
 		"packages?name=a&name=b":                               http.StatusBadRequest,

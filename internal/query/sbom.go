@@ -12,11 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/export"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
+	"github.com/onceover/onceover/internal/wire"
 )
 
 const sbomPath = Prefix + "{project_id}/images/{image_id}/sbom"
@@ -38,7 +41,11 @@ var sbomForms = map[string]sbomForm{
 
 // sbom answers with what an image contains, as its last scan saw it.
 func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
-	id, err := pathParam(r, "image_id")
+	c, err := a.begin(r, auth.Viewer)
+	var id string
+	if err == nil {
+		id, err = wire.PathParam(r, "image_id")
+	}
 	if err == nil {
 		err = known(r, "format")
 	}
@@ -50,24 +57,21 @@ func (a *api) sbom(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !ok {
 		err = fault.New(fault.Invalid, "format %q: want cyclonedx or spdx", name)
 	}
-	var bill bill
+	var b bill
 	if err == nil {
-		err = a.tenants.found(r, func(tenant string) (err error) {
-			bill, err = a.bill(r.Context(), tenant, id, form)
-			return err
-		})
+		b, err = tenant.Found(c, func(t string) (bill, error) { return a.bill(r.Context(), t, id, form) })
 	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	sum := sha256.Sum256(bill.content)
+	sum := sha256.Sum256(b.content)
 	h := w.Header()
 	h.Set("Content-Type", form.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": bill.name + form.suffix}))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": b.name + form.suffix}))
 	h.Set("ETag", strconv.Quote(hex.EncodeToString(sum[:16])))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(bill.content)) // which knows If-None-Match
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.content)) // which knows If-None-Match
 }
 
 // bill is a bill of materials, and what to call it.

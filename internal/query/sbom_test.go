@@ -63,7 +63,7 @@ func testSBOM(t *testing.T, cfg store.Config) {
 		web + "/sbom?format=moon": http.StatusBadRequest,
 		web + "/sbom?from=spdx":   http.StatusBadRequest,
 		"moon/sbom":               http.StatusNotFound,
-		"%00/sbom":                http.StatusNotFound,
+		"%00/sbom":                http.StatusBadRequest,
 		ids["web-0:1"] + "/sbom":  http.StatusConflict, // its scan failed
 	} {
 		resp, body := fetch(0, path)

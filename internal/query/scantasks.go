@@ -3,9 +3,10 @@ package query
 import (
 	"net/http"
 
-	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
+	"github.com/onceover/onceover/internal/wire"
 )
 
 const tasksPath = Prefix + "{project_id}/scan-tasks/"
@@ -65,7 +66,7 @@ type taskDetail struct {
 }
 
 // latestTask answers what BatchScanLocalImage does not: which task it made.
-func (a *api) latestTask(r *http.Request, project string) (any, error) {
+func (a *api) latestTask(r *http.Request, c tenant.Call) (any, error) {
 	if err := known(r, "by", "task_type"); err != nil {
 		return nil, err
 	}
@@ -77,23 +78,29 @@ func (a *api) latestTask(r *http.Request, project string) (any, error) {
 	}
 	switch f.By {
 	case "", byMe:
-		key, _ := auth.FromContext(r.Context())
-		f.By = key.By()
+		f.By = c.Key.By()
 	case byAny:
 		f.By = ""
 	}
-	list, _, err := a.store.Tasks(r.Context(), project, f, store.Page{Limit: 1})
+	var newest *store.Task
+	err := tenant.Act(c, func(t string) error {
+		list, _, err := a.store.Tasks(r.Context(), t, f, store.Page{Limit: 1})
+		if len(list) > 0 && (newest == nil || list[0].BeginTime > newest.BeginTime) {
+			newest = &list[0]
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
+	if newest == nil {
 		return nil, fault.New(fault.NotFound, "there is no such scan task yet")
 	}
-	return newScanTask(list[0]), nil
+	return newScanTask(*newest), nil
 }
 
-func (a *api) scanTask(r *http.Request, project string) (any, error) {
-	id, err := pathParam(r, "id")
+func (a *api) scanTask(r *http.Request, c tenant.Call) (any, error) {
+	id, err := wire.PathParam(r, "id")
 	if err != nil {
 		return nil, err
 	}
@@ -107,22 +114,24 @@ func (a *api) scanTask(r *http.Request, project string) (any, error) {
 	default:
 		return nil, fault.New(fault.Invalid, "status %q: want waiting, scanning, success, failed or stopped", status)
 	}
-	images, total, err := a.store.TaskImages(r.Context(), project, id, status, page)
-	if err != nil {
-		return nil, err
-	}
-	list, _, err := a.store.Tasks(r.Context(), project, store.TaskFilter{ID: id}, store.Page{Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, fault.New(fault.NotFound, "there is no scan task %s", id)
-	}
-	out := taskDetail{scanTask: newScanTask(list[0]), ImageNum: total, Images: []taskImage{}}
-	for _, i := range images {
-		out.Images = append(out.Images, newTaskImage(i))
-	}
-	return out, nil
+	return tenant.Found(c, func(t string) (*taskDetail, error) {
+		images, total, err := a.store.TaskImages(r.Context(), t, id, status, page)
+		if err != nil {
+			return nil, err
+		}
+		list, _, err := a.store.Tasks(r.Context(), t, store.TaskFilter{ID: id}, store.Page{Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return nil, fault.New(fault.NotFound, "there is no scan task %s", id)
+		}
+		out := &taskDetail{scanTask: newScanTask(list[0]), ImageNum: total, Images: []taskImage{}}
+		for _, i := range images {
+			out.Images = append(out.Images, newTaskImage(i))
+		}
+		return out, nil
+	})
 }
 
 func newScanTask(t store.Task) scanTask {

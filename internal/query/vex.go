@@ -8,12 +8,15 @@ import (
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 	"github.com/onceover/onceover/internal/wire"
 )
 
 const vexPath = Prefix + "{project_id}/vex"
 
 type vexDocument struct {
+	// Enterprise is the enterprise project that it belongs to.
+	Enterprise string `json:"enterprise_project_id"`
 	Name       string `json:"name"`
 	Format     string `json:"format"`
 	Digest     string `json:"digest"`
@@ -27,25 +30,51 @@ type vexDocuments struct {
 	Documents []vexDocument `json:"documents"`
 }
 
-func (a *api) listVEX(r *http.Request, project string) (any, error) {
+func newVEXDocument(enterprise string, d store.VEXDocument) vexDocument {
+	return vexDocument{enterprise, d.Name, d.Format, d.Digest, d.Size, d.Statements, d.PutBy, d.PutAt}
+}
+
+func (a *api) listVEX(r *http.Request, c tenant.Call) (any, error) {
 	if err := known(r); err != nil {
 		return nil, err
 	}
-	list, err := a.store.VEX(r.Context(), project)
+	of, err := a.enterprises(r, c)
 	if err != nil {
 		return nil, err
 	}
 	out := vexDocuments{Documents: []vexDocument{}}
-	for _, d := range list {
-		out.Documents = append(out.Documents, vexDocument(d))
+	err = tenant.Act(c, func(t string) error {
+		list, err := a.store.VEX(r.Context(), t)
+		for _, d := range list {
+			out.Documents = append(out.Documents, newVEXDocument(of[t], d))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
+// enterprises are the ids of a project's enterprise projects by their tenants:
+// what a client has to name, since a name of a document may be in use in several.
+func (a *api) enterprises(r *http.Request, c tenant.Call) (map[string]string, error) {
+	all, err := a.store.EnterpriseProjects(r.Context(), c.Project)
+	out := map[string]string{}
+	for _, e := range all {
+		out[e.Tenant] = e.ID
+	}
+	return out, err
+}
+
 // putVEX keeps the body as a document. The log says who did it and what the
 // digest is; the content may say more about the images than a log should.
-func (a *api) putVEX(r *http.Request, project string) (any, error) {
-	name, by, err := vexParams(r)
+func (a *api) putVEX(r *http.Request, c tenant.Call) (any, error) {
+	project, name, err := oneVEX(r, c)
+	if err != nil {
+		return nil, err
+	}
+	of, err := a.enterprises(r, c)
 	if err != nil {
 		return nil, err
 	}
@@ -53,17 +82,17 @@ func (a *api) putVEX(r *http.Request, project string) (any, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read the body")
 	}
-	d, err := a.store.PutVEX(r.Context(), project, name, by, content)
+	d, err := a.store.PutVEX(r.Context(), project, name, c.Key.By(), content)
 	if err != nil {
 		return nil, err
 	}
 	a.log.InfoContext(r.Context(), "VEX document stored", "project", project, "name", d.Name, "digest", d.Digest, "statements", d.Statements,
-		"access_key", by, "request_id", wire.RequestID(r.Context()))
-	return vexDocument(d), nil
+		"access_key", c.Key.By(), "request_id", wire.RequestID(r.Context()))
+	return newVEXDocument(of[project], d), nil
 }
 
-func (a *api) dropVEX(r *http.Request, project string) (any, error) {
-	name, by, err := vexParams(r)
+func (a *api) dropVEX(r *http.Request, c tenant.Call) (any, error) {
+	project, name, err := oneVEX(r, c)
 	if err != nil {
 		return nil, err
 	}
@@ -72,20 +101,21 @@ func (a *api) dropVEX(r *http.Request, project string) (any, error) {
 		return nil, err
 	}
 	a.log.InfoContext(r.Context(), "VEX document deleted", "project", project, "name", name, "digest", digest,
-		"access_key", by, "request_id", wire.RequestID(r.Context()))
+		"access_key", c.Key.By(), "request_id", wire.RequestID(r.Context()))
 	return struct{}{}, nil
 }
 
-// getVEX answers with the document as it was given.
+// getVEX answers with the document as it was given. Of several of its name it is
+// the one of the first enterprise project.
 func (a *api) getVEX(w http.ResponseWriter, r *http.Request) {
-	project, err := a.tenants.one(r, auth.Viewer)
+	c, err := a.begin(r, auth.Viewer)
 	var name string
 	if err == nil {
-		name, _, err = vexParams(r)
+		name, err = vexName(r)
 	}
 	var content []byte
 	if err == nil {
-		content, err = a.store.VEXContent(r.Context(), project, name)
+		content, err = tenant.Found(c, func(t string) ([]byte, error) { return a.store.VEXContent(r.Context(), t, name) })
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -97,12 +127,17 @@ func (a *api) getVEX(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(content) // the client has gone, if anything
 }
 
-// vexParams are the name of the document and the key of who asks.
-func vexParams(r *http.Request) (name, by string, err error) {
-	if err := known(r); err != nil {
-		return "", "", err
+// oneVEX is the document that is written, and its tenant.
+func oneVEX(r *http.Request, c tenant.Call) (project, name string, err error) {
+	if name, err = vexName(r); err == nil {
+		project, err = c.One()
 	}
-	key, _ := auth.FromContext(r.Context())
-	name, err = pathParam(r, "name")
-	return name, key.By(), err
+	return project, name, err
+}
+
+func vexName(r *http.Request) (string, error) {
+	if err := known(r); err != nil {
+		return "", err
+	}
+	return wire.PathParam(r, "name")
 }

@@ -153,7 +153,7 @@ func TestVEXRefusals(t *testing.T) {
 		{"a hidden name", http.MethodPut, "/vex/.a", zlibVEX, http.StatusBadRequest, "the name of a VEX document"},
 		{"a parameter", http.MethodPut, "/vex/a?x=1", zlibVEX, http.StatusBadRequest, "there is no parameter"},
 		{"nobody's", http.MethodGet, "/vex/none", "", http.StatusNotFound, "there is no VEX document"},
-		{"a NUL", http.MethodGet, "/vex/%00", "", http.StatusNotFound, "there is no VEX document"},
+		{"a NUL", http.MethodGet, "/vex/%00", "", http.StatusBadRequest, "not a valid path segment"},
 		{"delete nobody's", http.MethodDelete, "/vex/none", "", http.StatusNotFound, "there is no VEX document"},
 		{"another method", http.MethodPost, "/vex", zlibVEX, http.StatusMethodNotAllowed, ""},
 		{"moons", http.MethodGet, "/fleet/vulnerabilities?sort=moons", "", http.StatusBadRequest, "sort"},

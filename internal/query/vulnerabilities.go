@@ -7,6 +7,7 @@ import (
 	"github.com/onceover/onceover/internal/fault"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/internal/tenant"
 )
 
 // rating is what says how urgent something is.
@@ -44,8 +45,8 @@ type vulnerability struct {
 	VEX           []report.Judgement `json:"vex,omitempty"`
 }
 
-// vulnerabilities lists what concerns something in the project.
-func (a *api) vulnerabilities(r *http.Request, project string) (any, error) {
+// vulnerabilities lists what concerns something in the tenants of a call.
+func (a *api) vulnerabilities(r *http.Request, c tenant.Call) (any, error) {
 	_, page, err := listParams(r, "sort", "severity", "kev", "fixable", "running", "show_suppressed", "offset", "limit")
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (a *api) vulnerabilities(r *http.Request, project string) (any, error) {
 	if order == "" {
 		order = store.OrderPriority
 	}
-	list, total, aside, err := a.store.Ranked(r.Context(), project, f, order, page)
+	list, total, aside, err := a.store.Ranked(r.Context(), c.Tenants, f, order, page)
 	if err != nil {
 		return nil, err
 	}

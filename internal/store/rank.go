@@ -76,6 +76,7 @@ type ranks struct {
 	parts      map[int64]bool    // that were read
 	revision   int64             // of the index when they were
 	lists      map[string]*rankList
+	together   map[string]*rankList
 	held       map[string]*heldVuls
 	changes    int64 // of what is above
 }
@@ -88,12 +89,15 @@ type matchState struct {
 	next                           int64
 }
 
-// A rankList is what one project had at one moment. It does not change, apart
-// from what is counted late.
+// A rankList is what one project had at one moment, or some had together. It does
+// not change, apart from what is counted late.
 type rankList struct {
+	project  string
 	revision int64
 	version  string // of the documents
 	all      []Ranked
+	of       []*rankList // that it was put together from, nil for one project
+	places   [][]rankPlace
 	mu       sync.Mutex
 	hosts    map[int]int64
 	orders   map[string][]int32
@@ -108,14 +112,14 @@ const (
 	sqlVulsIn     = `SELECT f.vul_id, f.package_id, f.severity, f.fix_state, f.vul_type, f.first_seen FROM finding f WHERE f.package_id IN {in}`
 )
 
-// Ranked lists the advisories that concern something in a project. total is of
-// the list; suppressed is how many match the filter and stand nowhere, whether
-// or not they are listed.
-func (s *Store) Ranked(ctx context.Context, project string, f RankFilter, order string, p Page) (out []Ranked, total, suppressed int64, err error) {
+// Ranked lists the advisories that concern something in some projects, each once.
+// total is of the list; suppressed is how many match the filter and stand nowhere,
+// whether or not they are listed.
+func (s *Store) Ranked(ctx context.Context, projects []string, f RankFilter, order string, p Page) (out []Ranked, total, suppressed int64, err error) {
 	if !slices.Contains([]string{OrderPriority, OrderSeverity, OrderEPSS, OrderImages, OrderID}, order) {
 		return nil, 0, 0, fault.New(fault.Invalid, "sort %q: want priority, severity, epss, image_num or id", order)
 	}
-	l, err := s.rankList(ctx, project)
+	l, err := s.rankLists(ctx, projects)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("rank vulnerabilities: %w", err)
 	}
@@ -134,7 +138,7 @@ func (s *Store) Ranked(ctx context.Context, project string, f RankFilter, order 
 		}
 		if total >= p.Offset && int64(len(out)) < p.Limit {
 			one := *r
-			one.Hosts = l.hostsOf(s, project, int(at))
+			one.Hosts = l.hostsOf(s, int(at))
 			out = append(out, one)
 		}
 		total++
@@ -180,7 +184,13 @@ func (l *rankList) ordered(order string) []int32 {
 
 // hostsOf counts the hosts of one, once: that takes longer than the images, and
 // is wanted for a page only.
-func (l *rankList) hostsOf(s *Store, project string, at int) int64 {
+func (l *rankList) hostsOf(s *Store, at int) (n int64) {
+	if l.of != nil {
+		for _, p := range l.places[at] {
+			n += p.list.hostsOf(s, p.at)
+		}
+		return n
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, ok := l.hosts[at]
@@ -193,7 +203,7 @@ func (l *rankList) hostsOf(s *Store, project string, at int) int64 {
 			}
 		}
 		s.ranks.mu.Unlock()
-		n = s.index.hosts(project, parts, l.all[at].except)
+		n = s.index.hosts(l.project, parts, l.all[at].except)
 		l.hosts[at] = n
 	}
 	return n
@@ -253,7 +263,7 @@ func (s *Store) rankList(ctx context.Context, project string) (*rankList, error)
 			return err
 		}
 		defer h.close()
-		out = &rankList{revision: r.revision, version: version, hosts: map[int]int64{}, orders: map[string][]int32{}}
+		out = &rankList{project: project, revision: r.revision, version: version, hosts: map[int]int64{}, orders: map[string][]int32{}}
 		if out.all, err = s.rank(project, h); err != nil {
 			return err
 		}
@@ -281,7 +291,7 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation, now 
 			for _, v := range r.vuls {
 				v.enrich(g)
 			}
-			r.generation, r.lists = g.ID, map[string]*rankList{}
+			r.generation, r.lists, r.together = g.ID, map[string]*rankList{}, nil
 		}
 		revision, parts := s.index.partsSince(r.revision)
 		if r.revision == revision {
@@ -323,7 +333,7 @@ func (s *Store) refreshRanks(ctx context.Context, tx *sql.Tx, g Generation, now 
 	if err := each(ctx, tx, sqlRankHeld, nil, scanPart(held)); err != nil {
 		return fmt.Errorf("read parts: %w", err)
 	}
-	r.vuls, r.partsOf, r.parts, r.lists = vuls, partsOf, held, map[string]*rankList{}
+	r.vuls, r.partsOf, r.parts, r.lists, r.together = vuls, partsOf, held, map[string]*rankList{}, nil
 	r.state, r.generation, r.revision = now, g.ID, revision
 	r.changes++
 	return nil

@@ -19,9 +19,14 @@ import (
 // ranked lists everything, "id priority images/hosts/containers-suppressed".
 func (w *world) ranked(project string, f RankFilter, order string) []string {
 	w.t.Helper()
+	return w.rankedIn([]string{project}, f, order)
+}
+
+func (w *world) rankedIn(projects []string, f RankFilter, order string) []string {
+	w.t.Helper()
 	var out []string
 	for at := int64(0); ; at++ { // page by page
-		rows, total, _, err := w.Ranked(w.t.Context(), project, f, order, Page{Offset: at, Limit: 1})
+		rows, total, _, err := w.Ranked(w.t.Context(), projects, f, order, Page{Offset: at, Limit: 1})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -34,9 +39,12 @@ func (w *world) ranked(project string, f RankFilter, order string) []string {
 		r := rows[0]
 		out = append(out, fmt.Sprintf("%s %d %d/%d/%d-%d", r.ID, r.Priority, r.Images, r.Hosts, r.Containers, r.Suppressed))
 		// The question about one says the same.
-		who := w.who(project, r.ID, WhoseImages, Page{Limit: 100})
+		var who Who
+		for _, p := range projects {
+			who.Join(w.who(p, r.ID, WhoseImages, Page{Limit: 100}))
+		}
 		rating := &Rating{r.Severity, r.Score, r.Exploits, r.Fixable, r.Priority}
-		if who.Images != r.Images || who.Hosts != r.Hosts || who.Containers != r.Containers || who.Suppressed != r.Suppressed || int64(len(who.ImageList)) != r.Images {
+		if who.Images != r.Images || who.Hosts != r.Hosts || who.Containers != r.Containers || who.Suppressed != r.Suppressed || who.Listed != r.Images || int64(len(who.ImageList)) != r.Images {
 			w.t.Errorf("%s: %+v is listed, who has it: %+v", r.ID, r, who)
 		}
 		if d := cmp.Diff(rating, who.Rating); d != "" {
@@ -67,6 +75,14 @@ func testRanked(t *testing.T) {
 		"DEBIAN-CVE-2023-5363 75 1/1/0-0", "DEBIAN-CVE-2023-45853 51 2/1/0-0", "DEBIAN-CVE-2024-6119 45 1/1/0-0", "GHSA-9wx4-h78v-vm56 33 2/1/0-0",
 	}, w.ranked(neighbour, RankFilter{}, OrderPriority)); d != "" {
 		t.Errorf("the neighbour's: %s", d)
+	}
+	both, together := []string{w.project(), neighbour}, []string{
+		"DEBIAN-CVE-2023-5363 85 4/3/3-0", "DEBIAN-CVE-2023-45853 61 6/3/3-0", "DEBIAN-CVE-2024-6119 55 4/3/3-0", "GHSA-9wx4-h78v-vm56 43 6/3/3-0",
+	}
+	for range 2 { // made, and as it was made
+		if d := cmp.Diff(together, w.rankedIn(both, RankFilter{}, OrderPriority)); d != "" {
+			t.Errorf("both together: %s", d)
+		}
 	}
 	if got := w.ranked("nobody", RankFilter{}, OrderPriority); got != nil {
 		t.Errorf("a project without images: %v", got)
@@ -103,7 +119,7 @@ func testRanked(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, got)
 		}
 	}
-	if _, _, _, err := w.Ranked(t.Context(), w.project(), RankFilter{}, "moons", Page{Limit: 1}); fault.CodeOf(err) != fault.Invalid {
+	if _, _, _, err := w.Ranked(t.Context(), []string{w.project()}, RankFilter{}, "moons", Page{Limit: 1}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("by moons: %v", err)
 	}
 }
@@ -237,7 +253,7 @@ func testVEX(t *testing.T) {
 			if aside != tc.suppressed {
 				t.Errorf("%d packages are set aside, %d images", aside, tc.suppressed)
 			}
-			_, total, set, err := w.Ranked(t.Context(), w.project(), RankFilter{}, OrderPriority, p)
+			_, total, set, err := w.Ranked(t.Context(), []string{w.project()}, RankFilter{}, OrderPriority, p)
 			want := int64(4)
 			if tc.suppressed == 4 {
 				want = 3
@@ -369,7 +385,7 @@ func TestRankedAtOnce(t *testing.T) {
 		g.Go(func() error {
 			for n := range 15 {
 				project := []string{w.project(), neighbour}[n%2]
-				if _, _, _, err := w.Ranked(t.Context(), project, RankFilter{Suppressed: true}, []string{OrderPriority, OrderImages}[i%2], Page{Limit: 10}); err != nil {
+				if _, _, _, err := w.Ranked(t.Context(), []string{project}, RankFilter{Suppressed: true}, []string{OrderPriority, OrderImages}[i%2], Page{Limit: 10}); err != nil {
 					return err
 				}
 				if _, err := w.WhoHasSuppressed(t.Context(), project, rules[2].cve, WhoseImages, Page{Limit: 10}); err != nil {
@@ -413,7 +429,7 @@ func TestVEXThatSaysTooMuch(t *testing.T) {
 	statement := fmt.Sprintf(`{"vulnerability":%q,"products":["pkg:oci/web?tag=3"],"status":"fixed"},`, rules[2].cve)
 	w.putVEX("doc", []byte(`{"@context":"https://openvex.dev/ns/v0.0.1","timestamp":"2026-01-01T00:00:00Z","statements":[`+strings.TrimSuffix(strings.Repeat(statement, 1000), ",")+`]}`))
 	ask := func(project string) error {
-		_, _, _, err := w.Ranked(t.Context(), project, RankFilter{}, OrderPriority, Page{Limit: 10})
+		_, _, _, err := w.Ranked(t.Context(), []string{project}, RankFilter{}, OrderPriority, Page{Limit: 10})
 		if _, other := w.WhoHas(t.Context(), project, rules[2].cve, WhoseImages, Page{Limit: 10}); fault.CodeOf(other) != fault.CodeOf(err) {
 			t.Errorf("%v, but %v", other, err)
 		}

@@ -32,6 +32,8 @@ const maxVersions = 50_000
 // order that stays the same; the numbers are of all.
 type Who struct {
 	Images, Hosts, Containers int64
+	// Listed is how many rows the list has on all its pages.
+	Listed int64
 
 	ImageList     []WhoImage
 	HostList      []WhoHost
@@ -253,12 +255,6 @@ func (s *Store) rate(out *Who, q *question, facts map[int64]*vulFact, found map[
 	return nil
 }
 
-// worse takes in one more advisory.
-func (r *Rating) worse(v *vulFact, c tallied) {
-	r.Severity, r.Score, r.Fixable, r.Priority = max(r.Severity, c.severity), max(r.Score, v.score), r.Fixable || c.fixed, max(r.Priority, c.priority)
-	r.Exploits = r.Exploits.orWorse(v.exploits)
-}
-
 // A PackageQuestion names packages: all types if Type is empty, all versions if
 // Range is.
 type PackageQuestion struct{ Type, Name, Range string }
@@ -391,6 +387,7 @@ func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) e
 	}
 	switch q.list {
 	case WhoseImages:
+		out.Listed = h.Images
 		contents, skip := h.slice(p, func(c weighed) int64 { return c.images })
 		var packages map[int64][]WhoPackage
 		var files map[int64][]WhoFile
@@ -408,6 +405,7 @@ func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) e
 			i.Packages, i.Files, i.FileNum = packages[content], files[content], num[content]
 		}, skip, p.Limit)
 	case WhoseHosts:
+		out.Listed = h.Hosts
 		from := min(max(0, p.Offset), int64(len(h.agents)))
 		to := min(from+p.Limit, int64(len(h.agents)))
 		return eachIn(ctx, tx, sqlWhoHosts, h.agents[from:to], func(r *sql.Rows) error {
@@ -417,6 +415,7 @@ func (s *Store) fillWho(ctx context.Context, tx *sql.Tx, out *Who, q question) e
 			return err
 		})
 	case WhoseContainers:
+		out.Listed = h.Containers
 		contents, skip := h.slice(p, func(c weighed) int64 { return c.running })
 		err := eachIn(ctx, tx, sqlWhoContainers, contents, func(r *sql.Rows) error {
 			var content int64

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"net"
-	"net/http"
-)
+import "net/http"
 
 // A Recorder remembers the status of an answer on its way out.
 type Recorder struct {
@@ -25,14 +22,3 @@ func (r *Recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Fl
 
 // Unwrap lets http.ResponseController through.
 func (r *Recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// ClientIP is the other end of the connection, as it is named where that is no
-// network. A proxy in between hides the client: headers that name one can be made
-// up by anyone.
-func ClientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}

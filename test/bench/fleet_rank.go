@@ -15,7 +15,7 @@ import (
 func (r *fleetRun) ranked(ctx context.Context) (out []string, err error) {
 	ask := func(f store.RankFilter, order string, offset int64) ([]store.Ranked, int64, time.Duration, error) {
 		begin := time.Now()
-		list, total, _, err := r.store.Ranked(ctx, benchProject, f, order, store.Page{Offset: offset, Limit: 50})
+		list, total, _, err := r.store.Ranked(ctx, []string{benchProject}, f, order, store.Page{Offset: offset, Limit: 50})
 		return list, total, time.Since(begin), err
 	}
 	list, total, first, err := ask(store.RankFilter{}, store.OrderPriority, 0)

@@ -21,7 +21,7 @@ var floors = []string{
 	"api internal/fault internal/image internal/minisign internal/report internal/version",
 	"internal/runtime/oci internal/runtime/tarsplit internal/runtime/cri internal/runtime/inotify internal/runtime/containerd internal/runtime/... internal/runtime internal/layer internal/advisory/feed internal/advisory/feed/csaf internal/advisory/feed/oval internal/advisory/feed/updateinfo internal/advisory/feed/... internal/advisory/feed/all internal/advisory/starter internal/advisory internal/sandbox internal/pace",
 	"internal/analyze internal/analyze/lines internal/analyze/... internal/analyze/all internal/match internal/vex internal/check/text internal/check/... internal/cache",
-	"internal/scan internal/wire internal/audit internal/auth internal/fleet internal/store",
+	"internal/scan internal/wire internal/audit internal/auth internal/fleet internal/store internal/tenant",
 	"internal/export internal/sheet internal/metrics internal/agent internal/hss internal/query",
 	"cmd/...",
 }

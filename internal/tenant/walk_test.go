@@ -1,4 +1,4 @@
-package hss
+package tenant
 
 import (
 	"errors"
@@ -41,13 +41,13 @@ func TestListed(t *testing.T) {
 		{"one does not know", "x b", store.Page{Limit: 10}, "b1 b2", 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rows, total, err := listed(call{tenants: strings.Fields(tc.tenants), page: tc.page}, have)
+			rows, total, err := Listed(Call{Tenants: strings.Fields(tc.tenants), Page: tc.page}, have)
 			if got := strings.Join(rows, " "); err != nil || got != tc.want || total != tc.total {
 				t.Errorf("got %q of %d, %v; want %q of %d", got, total, err, tc.want, tc.total)
 			}
 		})
 	}
-	if _, _, err := listed(call{tenants: []string{"x", "y"}}, have); fault.CodeOf(err) != fault.NotFound {
+	if _, _, err := Listed(Call{Tenants: []string{"x", "y"}}, have); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("nobody knows: got %v", err)
 	}
 }
@@ -65,8 +65,8 @@ func TestMerged(t *testing.T) {
 		}
 		return out, total, err
 	}
-	c := call{tenants: []string{"b", "a", "x"}, page: store.Page{Offset: 1, Limit: 2}}
-	got, total, err := merged(c, list, func(a, b *row) int { return strings.Compare(a.name, b.name) },
+	c := Call{Tenants: []string{"b", "a", "x"}, Page: store.Page{Offset: 1, Limit: 2}}
+	got, total, err := Merged(c, list, func(a, b *row) int { return strings.Compare(a.name, b.name) },
 		func(r *row) string { return r.name }, func(into, r *row) { into.n += r.n })
 	if err != nil || total != 4 {
 		t.Fatalf("total %d, %v", total, err)
@@ -95,7 +95,7 @@ func TestAct(t *testing.T) {
 			for i := range tc.errs {
 				tenants = append(tenants, string(rune('0'+i)))
 			}
-			err := act(call{tenants: tenants}, func(t string) error { return tc.errs[t[0]-'0'] })
+			err := Act(Call{Tenants: tenants}, func(t string) error { return tc.errs[t[0]-'0'] })
 			if !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
