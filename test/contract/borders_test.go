@@ -2,13 +2,12 @@ package contract
 
 import (
 	"bytes"
-	"database/sql"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +24,21 @@ import (
 // A border is what keeps a tenant apart: what it has bears its mark.
 type border struct {
 	project, enterprise, tenant, mark string
-	image, task, export               string
+	// image was scanned by the task scanned, task runs. document is a VEX
+	// document, file the SHA-256 of a file.
+	image, task, export, scanned, document, file string
+}
+
+// nothing is what no tenant has.
+var nothing = border{
+	mark:  "zqnothing",
+	image: "00000000-0000-4000-8000-000000000000", task: "00000000-0000-4000-8000-000000000001", export: "00000000-0000-4000-8000-000000000001",
+	scanned: "00000000-0000-4000-8000-000000000001", document: "00000000-0000-4000-8000-000000000002", file: strings.Repeat("0", 64),
+}
+
+// ids are those that an answer to another tenant must not have.
+func (b border) ids() []string {
+	return []string{b.image, b.task, b.export, b.scanned, b.document, b.file}
 }
 
 // taskOf is a task of the kind that op is about.
@@ -34,6 +47,13 @@ func (b border) taskOf(op specOperation) string {
 		return b.export
 	}
 	return b.task
+}
+
+// A question is an operation, asked about what a border has.
+type question struct {
+	op    ohss.Operation
+	takes bool // an enterprise project, by its description
+	ask   func(t *testing.T, key auth.Key, project, enterprise string, about border) (status int, body string)
 }
 
 // A holder is a key and what its user may do.
@@ -87,56 +107,80 @@ func TestBorders(t *testing.T) {
 	for _, op := range ohss.Operations() {
 		known[op.ID] = op
 	}
-	enterprises := []string{"", "0", "all_granted_eps", borders[1].enterprise, borders[3].enterprise, borders[1].tenant, "11111111-2222-4333-8444-555555555555"}
-	asked := 0
+	m := matrix{s: s, borders: borders, holders: holders, watcher: w}
 	for _, op := range ops {
-		o := known[op.ID]
 		if !op.built || slices.Contains(op.Tags, "registry-images") {
 			continue
 		}
-		takes := slices.ContainsFunc(op.Params, func(p specParam) bool { return p.Name == "enterprise_project_id" })
-		t.Run(op.ID, func(t *testing.T) {
-			w.t = t
-			for _, h := range holders {
-				for _, project := range []string{borders[0].project, borders[2].project} {
-					for _, enterprise := range enterprises {
-						may := h.may(o, takes, project, enterprise, borders)
-						// What is asked about lies where it may be asked, else in
-						// the enterprise project that is named.
-						about := borders[0]
-						for _, b := range borders {
-							if len(may) > 0 && b.tenant == may[0] || len(may) == 0 && b.enterprise == enterprise && b.project == project {
-								about = b
-							}
+		m.cross(t, op.ID, question{
+			op: known[op.ID], takes: slices.ContainsFunc(op.Params, func(p specParam) bool { return p.Name == "enterprise_project_id" }),
+			ask: func(t *testing.T, key auth.Key, project, enterprise string, about border) (int, string) {
+				return s.askAs(t, spec, op, key, project, enterprise, about.image, about.taskOf(op))
+			},
+		})
+	}
+	t.Logf("%d requests", m.asked)
+}
+
+// A matrix is who asks where.
+type matrix struct {
+	s       *server
+	borders []border
+	holders []holder
+	watcher *watcher
+	// asked counts requests, told those whose answer has what is in a tenant
+	// that it may be of.
+	asked, told int
+}
+
+// cross asks with every key in every project and enterprise project, about what is
+// there, and about what another tenant has.
+func (m *matrix) cross(t *testing.T, name string, q question) {
+	borders, w := m.borders, m.watcher
+	enterprises := []string{"", "0", "all_granted_eps", borders[1].enterprise, borders[3].enterprise, borders[1].tenant, "11111111-2222-4333-8444-555555555555"}
+	t.Run(name, func(t *testing.T) {
+		w.t = t
+		for _, h := range m.holders {
+			for _, project := range []string{borders[0].project, borders[2].project} {
+				for _, enterprise := range enterprises {
+					may := h.may(q.op, q.takes, project, enterprise, borders)
+					// What is asked about lies where it may be asked, else in
+					// the enterprise project that is named.
+					about := borders[0]
+					for _, b := range borders {
+						if len(may) > 0 && b.tenant == may[0] || len(may) == 0 && b.enterprise == enterprise && b.project == project {
+							about = b
 						}
-						ask := func(image, task string) (int, string) {
-							asked++
-							return s.askAs(t, spec, op, h.key, project, enterprise, image, task)
+					}
+					ask := func(about border) (int, string) {
+						m.asked++
+						return q.ask(t, h.key, project, enterprise, about)
+					}
+					status, body := ask(about)
+					what := fmt.Sprintf("%s in %s/%q: %d %.200s", h.name, w.name(project), enterprise, status, body)
+					if refused := status == 401 || status == 403; refused != (may == nil) || status >= 500 && status != 501 {
+						t.Errorf("%s: want it in %d tenants", what, len(may))
+					}
+					w.within(may, about, what, body)
+					if status < 300 && slices.ContainsFunc(append(about.ids(), about.mark), func(id string) bool { return strings.Contains(body, id) }) {
+						m.told++
+					}
+					for _, b := range borders {
+						if may == nil || slices.Contains(may, b.tenant) {
+							continue
 						}
-						status, body := ask(about.image, about.taskOf(op))
-						what := fmt.Sprintf("%s in %s/%q: %d %.200s", h.name, w.name(project), enterprise, status, body)
-						if refused := status == 401 || status == 403; refused != (may == nil) || status >= 500 && status != 501 {
-							t.Errorf("%s: want it in %d tenants", what, len(may))
+						status, body := ask(b)
+						none, of := ask(nothing)
+						if status != none || w.plain(body) != w.plain(of) {
+							t.Errorf("%s: of another tenant %d %.300s, of nothing %d %.300s", what, status, body, none, of)
 						}
-						w.within(may, what, body)
-						for _, b := range borders {
-							if may == nil || slices.Contains(may, b.tenant) {
-								continue
-							}
-							status, body := ask(b.image, b.taskOf(op))
-							none, nothing := ask("00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000001")
-							if status != none || w.plain(body) != w.plain(nothing) {
-								t.Errorf("%s: of another tenant %d %.300s, of nothing %d %.300s", what, status, body, none, nothing)
-							}
-							w.within(may, what+" about another tenant", body)
-							break
-						}
+						w.within(may, b, what+" about another tenant", body)
+						break
 					}
 				}
 			}
-		})
-	}
-	t.Logf("%d requests", asked)
+		}
+	})
 }
 
 // plantBorders makes two projects with two enterprise projects each. Each has a
@@ -185,6 +229,7 @@ func (s *server) plant(b *border, n int) {
 	_, err = s.store.Sync(ctx, agent, sync, nowMS())
 	s.must(err)
 	for again := range 2 {
+		b.scanned = b.task
 		b.task, err = s.store.Scan(ctx, b.tenant, store.ScanRequest{TaskType: store.TaskManual, Scope: 0x7fffffff, List: []store.ScanImage{{Digest: string(configDigest(n))}}})
 		s.must(err)
 		if again == 1 {
@@ -194,6 +239,9 @@ func (s *server) plant(b *border, n int) {
 		s.must(err)
 		l := layer(1)
 		l.DiffID = string(digest(n))
+		sum := sha256.Sum256([]byte(b.mark))
+		l.FilesRead, l.Files = true, []report.File{{Path: "/opt/" + b.mark, Size: 1, Mode: 0o755, Kind: report.KindELF, SHA256: sum}}
+		b.file = hex.EncodeToString(sum[:])
 		l.Packages = append(l.Packages, report.Package{Type: report.TypePython, Name: b.mark, Version: "1", Path: "/opt/" + b.mark})
 		s.must(s.store.PutLayer(ctx, l))
 		for _, j := range jobs.Jobs {
@@ -207,8 +255,17 @@ func (s *server) plant(b *border, n int) {
 		s.t.Fatalf("%d images in a tenant", len(list))
 	}
 	b.image = list[0].ID
+	b.document = fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
+	_, err = s.store.PutVEX(ctx, b.tenant, b.document, b.mark, []byte(vexOf(b.mark)))
+	s.must(err)
 	b.export, err = s.store.AddExport(ctx, store.Export{Tenants: []string{b.tenant}, Query: store.ReportQuery{Kind: store.ReportApps}, Format: "csv", MaxRecords: 10, RecordNum: 1, CreatedBy: b.mark})
 	s.must(err)
+}
+
+// vexOf is a document of an author.
+func vexOf(author string) string {
+	return `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://example.com/` + author + `","author":"` + author + `","timestamp":"2026-01-01T00:00:00Z","version":1,"statements":[
+{"vulnerability":{"name":"` + openssl + `"},"products":[{"@id":"pkg:deb/debian/openssl"}],"status":"under_investigation"}]}`
 }
 
 // holders are keys of different roles and grants in both projects.
@@ -256,127 +313,5 @@ func (s *server) askAs(t *testing.T, spec *spec, op specOperation, key auth.Key,
 	if err := auth.Sign(req, key.AK, key.Secret, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
-}
-
-// A watcher looks at the database from beside the server.
-type watcher struct {
-	t       *testing.T
-	borders []border
-	db      *sql.DB
-	tables  []string
-	was     map[string]string // by tenant
-}
-
-func (w *watcher) open(path string) {
-	w.t.Helper()
-	var err error
-	if w.db, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(ON)"); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = w.db.Close() })
-	rows, err := w.db.Query(`SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = 'project_id' WHERE m.type = 'table' AND m.name NOT IN ('audit', 'token') ORDER BY m.name`)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			w.t.Fatal(err)
-		}
-		w.tables = append(w.tables, name)
-	}
-	if len(w.tables) < 10 {
-		w.t.Fatalf("only %q have a project", w.tables)
-	}
-	w.was = w.look()
-}
-
-// look is all that each tenant has.
-func (w *watcher) look() map[string]string {
-	w.t.Helper()
-	out := map[string]string{}
-	for _, b := range w.borders {
-		var all strings.Builder
-		for _, table := range w.tables {
-			columns := "*"
-			if table == "export_task" {
-				columns = "id, query, created_by" // a file is made in the background
-			}
-			rows, err := w.db.Query("SELECT "+columns+" FROM "+table+" WHERE project_id = ?", b.tenant)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			names, err := rows.Columns()
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			values := make([]any, len(names))
-			for i := range values {
-				values[i] = new(any)
-			}
-			for rows.Next() {
-				if err := rows.Scan(values...); err != nil {
-					w.t.Fatal(err)
-				}
-				fmt.Fprint(&all, table)
-				for i := range values {
-					fmt.Fprintf(&all, " %s=%v", names[i], *values[i].(*any))
-				}
-				all.WriteByte('\n')
-			}
-			if err := rows.Err(); err != nil {
-				w.t.Fatal(err)
-			}
-			_ = rows.Close()
-		}
-		out[b.tenant] = all.String()
-	}
-	return out
-}
-
-// within holds that an answer and what it did stay in the tenants given.
-func (w *watcher) within(may []string, what, body string) {
-	w.t.Helper()
-	now := w.look()
-	for _, b := range w.borders {
-		if slices.Contains(may, b.tenant) {
-			continue
-		}
-		if strings.Contains(body, b.mark) || strings.Contains(body, b.tenant) && b.enterprise != "0" && !strings.Contains(what, b.tenant) {
-			w.t.Errorf("%s: the answer has what is in %s: %s", what, b.mark, body)
-		}
-		if now[b.tenant] != w.was[b.tenant] {
-			w.t.Errorf("%s: changed what is in %s", what, b.mark)
-		}
-	}
-	w.was = now
-}
-
-// anyID is an id of an image or a task.
-var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
-
-// plain is an answer without the ids that differ between two questions.
-func (w *watcher) plain(body string) string {
-	if i := strings.Index(body, `"request_id"`); i >= 0 {
-		body = body[:i]
-	}
-	return anyID.ReplaceAllString(body, "ID")
-}
-
-func (w *watcher) name(project string) string {
-	if project == w.borders[0].project {
-		return "the first"
-	}
-	return "the other"
+	return send(t, req)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ import (
 	"github.com/onceover/onceover/internal/fleet"
 	ohss "github.com/onceover/onceover/internal/hss"
 	"github.com/onceover/onceover/internal/image"
+	"github.com/onceover/onceover/internal/match"
+	"github.com/onceover/onceover/internal/query"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/sheet"
 	"github.com/onceover/onceover/internal/store"
@@ -85,6 +88,9 @@ func newServer(t *testing.T) *server {
 	makers.Go(func() { sheet.New(s.store, log).Run(making) })
 	t.Cleanup(func() { end(); makers.Wait() })
 	a := auth.New(auth.Config{Keys: s.store, Projects: s.store, Accounts: s.store, Log: log})
+	own := query.New(query.Config{Store: s.store, Authenticate: a.Users, Log: log, Version: "1"})
+	explain := query.Explain(query.ExplainConfig{Images: s.store, Tenants: s.store.Tenants, Judged: s.store.Judged, Authenticate: a.Users, Log: log,
+		Matcher: func() (*match.Matcher, func(), error) { return match.New(db), func() {}, nil }})
 	api, projects, tokens := ohss.New(ohss.Config{Store: s.store, Authenticate: a.Users, Log: log}), a.Users(a.ListProjects()), a.Tokens()
 	// As in the product, no http.ServeMux: it would redirect unclean paths.
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +102,14 @@ func newServer(t *testing.T) *server {
 		case auth.PathSecurityTokens:
 			a.SecurityTokens().ServeHTTP(w, r)
 		default:
-			api.ServeHTTP(w, r)
+			switch {
+			case strings.HasSuffix(r.URL.Path, path.Base(query.ExplainPath)):
+				explain.ServeHTTP(w, r)
+			case strings.HasPrefix(r.URL.Path, query.Prefix):
+				own.ServeHTTP(w, r)
+			default:
+				api.ServeHTTP(w, r)
+			}
 		}
 	}))
 	t.Cleanup(ts.Close)
