@@ -30,7 +30,7 @@ func (a *api) handleImageVulnerability(ctx context.Context, c call, in *handleIn
 	if !isLocal(in.Body.ImageType) {
 		return nil, fault.New(fault.Unsupported, "images of the type %s are not supported: set image_type=local", in.Body.ImageType)
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.Handle(ctx, t, h, c.Key.By(), value(in.Body.Remark)) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.Handle(ctx, t, h, c.Actor(), value(in.Body.Remark)) })
 }
 
 type previewIn struct {

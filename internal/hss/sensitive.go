@@ -135,7 +135,7 @@ func (a *api) changeSensitiveInfo(ctx context.Context, c call, in *changeSensiti
 	if action == "" {
 		action = store.SecretDoNotIgnore
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DecideSecret(ctx, t, b.SensitiveInfoId, action, c.Key.By()) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DecideSecret(ctx, t, b.SensitiveInfoId, action, c.Actor()) })
 }
 
 type changePathsIn struct {
@@ -147,7 +147,7 @@ func (a *api) changeFilePaths(ctx context.Context, c call, in *changePathsIn) (*
 	if in.Body.CustomizedPath == nil {
 		return nil, fault.New(fault.Invalid, "customized_path is required: an empty list takes all paths off")
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.SetPaths(ctx, t, *in.Body.CustomizedPath, c.Key.By()) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.SetPaths(ctx, t, *in.Body.CustomizedPath, c.Actor()) })
 }
 
 func (a *api) showFilePathWhiteLists(ctx context.Context, c call, in *ShowFilePathWhiteListsParams) (*ShowFilePathWhiteListsResponse, error) {

@@ -46,7 +46,7 @@ func (a *api) addImageWhiteLists(ctx context.Context, c call, in *addWhitelistIn
 			return nil, err
 		}
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.AddWhitelist(ctx, t, n, c.Key.By()) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.AddWhitelist(ctx, t, n, c.Actor()) })
 }
 
 type changeWhitelistIn struct {
@@ -78,7 +78,7 @@ func (a *api) changeImageWhiteList(ctx context.Context, c call, in *changeWhitel
 			return nil, err
 		}
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.ChangeWhitelist(ctx, t, in.ID, change, c.Key.By()) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.ChangeWhitelist(ctx, t, in.ID, change, c.Actor()) })
 }
 
 type deleteWhitelistsIn struct {
@@ -94,7 +94,7 @@ func (a *api) deleteImageWhiteLists(ctx context.Context, c call, in *deleteWhite
 	if len(ids) == 0 || len(ids) > maxNamed {
 		return nil, fault.New(fault.Invalid, "ids names %d rules, and not 1 to %d", len(ids), maxNamed)
 	}
-	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DropWhitelist(ctx, t, ids) })
+	return nil, tenant.Act(c.Call, func(t string) error { return a.store.DropWhitelist(ctx, t, ids, c.Actor()) })
 }
 
 // localRules refuses what is about other images than those of hosts.

@@ -51,11 +51,11 @@ type chosen struct {
 	num    int64             // pairs of images and vulnerabilities
 }
 
-// Handle does what h says, and notes who did it, when and why: by is an access
-// key id, remark their words. It holds for the content of an image under all its
+// Handle does what h says, and notes who did it, when and why: remark is in the
+// words of by. It holds for the content of an image under all its
 // names, on all hosts, and for good. If h names ids and knows none of them, that is
 // fault.NotFound; a selection of too much is fault.TooLarge.
-func (s *Store) Handle(ctx context.Context, project string, h Handling, by, remark string) error {
+func (s *Store) Handle(ctx context.Context, project string, h Handling, by Actor, remark string) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		c, err := choose(ctx, tx, project, h)
 		if err != nil || len(c.found) == 0 {
@@ -67,9 +67,9 @@ func (s *Store) Handle(ctx context.Context, project string, h Handling, by, rema
 			opened, err = undecide(ctx, tx, c.found)
 		} else {
 			if h.Action == VulToWhitelist {
-				err = putOnWhitelist(ctx, tx, project, c, by, remark, now)
+				err = putOnWhitelist(ctx, tx, project, c, by.Name, remark, now)
 			} else {
-				err = decide(ctx, tx, c.found, h.Action, by, remark, now)
+				err = decide(ctx, tx, c.found, h.Action, by.Name, remark, now)
 			}
 			closed = slices.DeleteFunc(slices.Clone(c.found), occurrence.handled)
 		}
@@ -79,7 +79,10 @@ func (s *Store) Handle(ctx context.Context, project string, h Handling, by, rema
 		if err := s.shiftHandled(ctx, tx, closed, opened); err != nil {
 			return err
 		}
-		return putOperation(ctx, tx, project, c, h.Action, by, remark, now)
+		if err := logHandled(ctx, tx, project, c, h.Action, by, now); err != nil {
+			return err
+		}
+		return putOperation(ctx, tx, project, c, h.Action, by.Name, remark, now)
 	})
 	if err != nil {
 		return fmt.Errorf("handle vulnerabilities: %w", err)
@@ -344,8 +347,12 @@ func advisoriesOf(ctx context.Context, tx *sql.Tx, found []occurrence) (map[int6
 	for _, o := range found {
 		vuls[o.vul] = true
 	}
+	return advisoryNames(ctx, tx, sortedKeys(vuls))
+}
+
+func advisoryNames(ctx context.Context, tx *sql.Tx, vuls []int64) (map[int64]string, error) {
 	out := map[int64]string{}
-	err := eachIn(ctx, tx, sqlAdvisories, sortedKeys(vuls), func(r *sql.Rows) error {
+	err := eachIn(ctx, tx, sqlAdvisories, vuls, func(r *sql.Rows) error {
 		var id int64
 		var advisory string
 		err := r.Scan(&id, &advisory)

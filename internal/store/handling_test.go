@@ -23,7 +23,7 @@ var all = Page{Limit: 10_000}
 
 func (w *world) handle(h Handling) {
 	w.t.Helper()
-	if err := w.Handle(w.t.Context(), w.project(), h, operator, "because"); err != nil {
+	if err := w.Handle(w.t.Context(), w.project(), h, Actor{Name: operator}, "because"); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -97,9 +97,9 @@ func testHandlingAtRandom(t *testing.T) {
 			if list := w.rules(); len(list) > 0 {
 				r := list[rnd.IntN(len(list))]
 				if rnd.IntN(2) == 0 {
-					err = w.DropWhitelist(t.Context(), w.project(), []string{r.ID, "unknown"})
+					err = w.DropWhitelist(t.Context(), w.project(), []string{r.ID, "unknown"}, Actor{Name: operator})
 				} else {
-					err = w.ChangeWhitelist(t.Context(), w.project(), r.ID, WhitelistChange{Scope: RuleSpecificImages, Images: w.someImages(rnd)}, operator)
+					err = w.ChangeWhitelist(t.Context(), w.project(), r.ID, WhitelistChange{Scope: RuleSpecificImages, Images: w.someImages(rnd)}, Actor{Name: operator})
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -156,7 +156,7 @@ func (w *world) addRuleAtRandom(rnd *rand.Rand) {
 	if rnd.IntN(3) > 0 {
 		n.Scope, n.Images = RuleSpecificImages, w.someImages(rnd)
 	}
-	if err := w.AddWhitelist(w.t.Context(), w.project(), n, operator); err != nil {
+	if err := w.AddWhitelist(w.t.Context(), w.project(), n, Actor{Name: operator}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -372,7 +372,7 @@ func testHandlingOfUnknown(t *testing.T) {
 		"pair":          {Pairs: []ImageVul{{"x", rules[0].id}, {web, "x"}, {odd, odd}}},
 	} {
 		h.Type, h.Action = VulLinux, VulIgnore
-		if err := w.Handle(t.Context(), w.project(), h, operator, odd); fault.CodeOf(err) != fault.NotFound {
+		if err := w.Handle(t.Context(), w.project(), h, Actor{Name: operator}, odd); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := w.Preview(t.Context(), w.project(), h, "", "", all); fault.CodeOf(err) != fault.NotFound {

@@ -12,8 +12,11 @@ const keepLog = 20_000
 
 // What the image log tells of.
 const (
-	LogImage = "image" // types of events
-	LogScan  = "scan"
+	LogImage     = "image" // types of events
+	LogScan      = "scan"
+	LogVul       = "vulnerability"
+	LogSensitive = "sensitive_info"
+	LogWhitelist = "whitelist"
 
 	LogAppeared  = "image_appeared" // names of events
 	LogLeft      = "image_left"
@@ -22,9 +25,23 @@ const (
 	LogSucceeded = "scan_succeeded"
 	LogFailed    = "scan_failed"
 
-	LogOfImage = "image" // types of resources
-	LogOfHost  = "host"
-	LogOfTask  = "scan_task"
+	LogVulIgnored    = "vul_ignored"
+	LogVulNotIgnored = "vul_not_ignored"
+	LogVulListed     = "vul_whitelisted"
+	LogVulRepaired   = "vul_repaired"
+	LogSecIgnored    = "sensitive_info_ignored"
+	LogSecNotIgnored = "sensitive_info_not_ignored"
+	LogListAdded     = "whitelist_added"
+	LogListChanged   = "whitelist_changed"
+	LogListDeleted   = "whitelist_deleted"
+
+	LogOfImage  = "image" // types of resources
+	LogOfHost   = "host"
+	LogOfTask   = "scan_task"
+	LogOfVul    = "vulnerability"
+	LogOfSecret = "sensitive_info"
+	LogOfRule   = "whitelist_rule"
+	LogOfPaths  = "path_whitelist"
 )
 
 // An Actor is who does something: an access key and the address it came from. The
@@ -42,7 +59,8 @@ type LogEntry struct {
 	At int64 // Unix milliseconds
 	By Actor
 	// Type, Name, ResourceType are of the Log constants. Resource is
-	// "name:version", or the name of a host or a task.
+	// "name:version", the name of a host or a task, an advisory (of a
+	// vulnerability or a rule), or an id.
 	Type, Name, ResourceType, Resource string
 	// Content is a sentence for people. It never repeats what an agent or a
 	// client wrote, but for names.

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// maxLoggedImages is how many images that come or go in one report of a
-	// host have an entry each; more have one together: a host that reports for
-	// the first time would fill the log.
-	maxLoggedImages = 20
+	// maxLoggedEach is how many images that come or go in one report of a host,
+	// or that one decision is about, have an entry each; more have one together:
+	// a host that reports for the first time would fill the log.
+	maxLoggedEach = 20
 	// maxLoggedNames is how many of them that one names.
 	maxLoggedNames = 5
 )
@@ -82,13 +82,13 @@ func movedEntries(name, verb, host string, by Actor, list []moved) []LogEntry {
 	slices.SortFunc(list, func(a, b moved) int {
 		return cmp.Or(strings.Compare(a.image, b.image), strings.Compare(a.engine, b.engine))
 	})
-	if n := len(list); n > maxLoggedImages {
-		names := make([]string, maxLoggedNames)
+	if n := len(list); n > maxLoggedEach {
+		names := make([]string, n)
 		for i := range names {
 			names[i] = list[i].image
 		}
 		return []LogEntry{{Type: LogImage, Name: name, ResourceType: LogOfHost, Resource: host, By: by,
-			Content: fmt.Sprintf("%d images %s host %s: %s and %d more.", n, verb, host, strings.Join(names, ", "), n-maxLoggedNames)}}
+			Content: fmt.Sprintf("%d images %s host %s: %s.", n, verb, host, some(names))}}
 	}
 	out := make([]LogEntry, len(list))
 	for i, m := range list {

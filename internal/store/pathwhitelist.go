@@ -67,7 +67,7 @@ func readPaths(ctx context.Context, tx *sql.Tx, project string) (out []ListedPat
 // for one character and "**" for anything; "**/" may begin it. Other entries
 // are fault.Invalid, and so is more than the limits. Counts follow before
 // SetPaths returns.
-func (s *Store) SetPaths(ctx context.Context, project string, paths []string, by string) error {
+func (s *Store) SetPaths(ctx context.Context, project string, paths []string, by Actor) error {
 	var list []string
 	known := map[string]bool{}
 	for _, p := range paths {
@@ -99,7 +99,7 @@ func (s *Store) SetPaths(ctx context.Context, project string, paths []string, by
 }
 
 // putPaths keeps of entries that stay who added them, and when.
-func (s *Store) putPaths(ctx context.Context, tx *sql.Tx, project string, list []string, by string) error {
+func (s *Store) putPaths(ctx context.Context, tx *sql.Tx, project string, list []string, by Actor) error {
 	old, err := readPaths(ctx, tx, project)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s *Store) putPaths(ctx context.Context, tx *sql.Tx, project string, list [
 	for n, p := range list {
 		e, ok := before[p]
 		if !ok {
-			e = ListedPath{p, by, s.now().UnixMilli()}
+			e = ListedPath{p, by.Name, s.now().UnixMilli()}
 		}
 		rows[n] = []any{project, n, p, e.AddedBy, e.AddedAt}
 	}
@@ -122,8 +122,10 @@ func (s *Store) putPaths(ctx context.Context, tx *sql.Tx, project string, list [
 	if err := putRows(ctx, tx, sqlPutPaths, "", rows); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, sqlRevisePath, project)
-	return err
+	if _, err = tx.ExecContext(ctx, sqlRevisePath, project); err != nil {
+		return err
+	}
+	return logPaths(ctx, tx, project, old, list, by, s.now().UnixMilli())
 }
 
 // configPlaces begin the paths of secrets in the configuration of an image.

@@ -15,7 +15,7 @@ func TestSettleMany(t *testing.T) {
 		secrets = append(secrets, report.Secret{Rule: "r", Title: "t", Kind: "token", Severity: report.SeverityLow, Path: fmt.Sprintf("/srv/%d", i), Line: 1, Column: 1, Masked: "***"})
 	}
 	w.plant(plantedImage{name: "first", layers: []plantedLayer{{n: 1, secrets: secrets}}, checks: allChecks})
-	if err := w.SetPaths(t.Context(), w.project(), []string{"/srv"}, "AK"); err != nil {
+	if err := w.SetPaths(t.Context(), w.project(), []string{"/srv"}, Actor{Name: "AK"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.checkOf("first", report.CheckSecrets); got != "0 Unknown" {
@@ -27,7 +27,7 @@ WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SE
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.SetPaths(t.Context(), w.project(), nil, "AK"); err != nil {
+	if err := w.SetPaths(t.Context(), w.project(), nil, Actor{Name: "AK"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.checkOf("first", report.CheckSecrets); got != fmt.Sprint(len(secrets), " Low") {

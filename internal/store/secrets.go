@@ -276,7 +276,7 @@ ON CONFLICT (secret_id) DO UPDATE SET action = excluded.action, decided_by = exc
 // DecideSecret ignores a secret, or no longer, in all images with its layer: an
 // ignored one does not count. The decision outlives the secret. by is the
 // access key of the caller. An unknown id is fault.NotFound.
-func (s *Store) DecideSecret(ctx context.Context, project, id, action, by string) error {
+func (s *Store) DecideSecret(ctx context.Context, project, id, action string, by Actor) error {
 	if action != SecretIgnore && action != SecretDoNotIgnore {
 		return fault.New(fault.Invalid, "%q is neither %s nor %s", action, SecretIgnore, SecretDoNotIgnore)
 	}
@@ -294,7 +294,10 @@ func (s *Store) DecideSecret(ctx context.Context, project, id, action, by string
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, sqlPutDecision, n, project, action, by, s.now().UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, sqlPutDecision, n, project, action, by.Name, s.now().UnixMilli()); err != nil {
+			return err
+		}
+		if err := logSecret(ctx, tx, project, n, action, by, s.now().UnixMilli()); err != nil {
 			return err
 		}
 		if ignored == ignore {

@@ -289,18 +289,18 @@ func testSecrets(t *testing.T) {
 			return err
 		},
 		"secret": func() error {
-			return w.DecideSecret(t.Context(), w.project(), strings.Repeat("0", 16), SecretIgnore, "AK")
+			return w.DecideSecret(t.Context(), w.project(), strings.Repeat("0", 16), SecretIgnore, Actor{Name: "AK"})
 		},
-		"secret that is no number": func() error { return w.DecideSecret(t.Context(), w.project(), "nope", SecretIgnore, "AK") },
+		"secret that is no number": func() error { return w.DecideSecret(t.Context(), w.project(), "nope", SecretIgnore, Actor{Name: "AK"}) },
 		"secret of another project": func() error {
-			return w.DecideSecret(t.Context(), "other", got.ID, SecretIgnore, "AK")
+			return w.DecideSecret(t.Context(), "other", got.ID, SecretIgnore, Actor{Name: "AK"})
 		},
 	} {
 		if err := f(); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("unknown %s: %v", name, err)
 		}
 	}
-	if err := w.DecideSecret(t.Context(), w.project(), got.ID, "forget", "AK"); fault.CodeOf(err) != fault.Invalid {
+	if err := w.DecideSecret(t.Context(), w.project(), got.ID, "forget", Actor{Name: "AK"}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("unknown action: %v", err)
 	}
 	if rows, total, err := w.AllSecrets(t.Context(), "other", SecretFilter{}, page); err != nil || total != 0 || len(rows) != 0 {
@@ -319,8 +319,13 @@ func testDecideSecret(t *testing.T) {
 	ci := w.secretNamed("/srv/app/ci.yml")
 	decide := func(action string) {
 		t.Helper()
-		if err := w.DecideSecret(t.Context(), w.project(), ci.ID, action, "AKOPERATOR"); err != nil {
+		by := Actor{Name: "AKOPERATOR", IP: "10.0.0.9"}
+		if err := w.DecideSecret(t.Context(), w.project(), ci.ID, action, by); err != nil {
 			t.Fatal(err)
+		}
+		logged := w.imageLog(LogFilter{User: by.Name})
+		if e := logged[len(logged)-1]; e.Type != LogSensitive || e.Name != "sensitive_info_"+map[string]string{SecretIgnore: "ignored", SecretDoNotIgnore: "not_ignored"}[action] || e.Resource != ci.ID || e.By != by {
+			t.Errorf("%s: logged %+v", action, e)
 		}
 	}
 	check := func(when string, first, second string) {
@@ -388,7 +393,7 @@ func testPaths(t *testing.T) {
 	k := w.plant(images...)
 	set := func(by string, paths ...string) {
 		t.Helper()
-		if err := w.SetPaths(t.Context(), w.project(), paths, by); err != nil {
+		if err := w.SetPaths(t.Context(), w.project(), paths, Actor{Name: by}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -418,7 +423,7 @@ func testPaths(t *testing.T) {
 	check("scanned again", "0 Unknown", "1 Medium")
 	set("AK2", "env:*", "**/db.ini")
 	check("patterns", "1 Critical", "1 Critical")
-	if err := w.SetPaths(t.Context(), w.project(), []string{"srv"}, "AK"); fault.CodeOf(err) != fault.Invalid {
+	if err := w.SetPaths(t.Context(), w.project(), []string{"srv"}, Actor{Name: "AK"}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("%v", err)
 	}
 	check("refused", "1 Critical", "1 Critical")
@@ -433,7 +438,7 @@ func testPaths(t *testing.T) {
 func TestSettleSecrets(t *testing.T) {
 	w := newWorld(t)
 	w.plant(secretImages(t)...)
-	err := w.inTx(t.Context(), func(tx *sql.Tx) error { return w.putPaths(t.Context(), tx, w.project(), []string{"/srv"}, "AK") })
+	err := w.inTx(t.Context(), func(tx *sql.Tx) error { return w.putPaths(t.Context(), tx, w.project(), []string{"/srv"}, Actor{Name: "AK"}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -642,13 +647,13 @@ func TestPathList(t *testing.T) {
 		many[i] = fmt.Sprintf("/%d", i)
 	}
 	w := newWorld(t)
-	if err := w.SetPaths(t.Context(), w.project(), many, "AK"); fault.CodeOf(err) != fault.Invalid {
+	if err := w.SetPaths(t.Context(), w.project(), many, Actor{Name: "AK"}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("too many: %v", err)
 	}
 	for i := range many {
 		many[i] += "*"
 	}
-	if err := w.SetPaths(t.Context(), w.project(), many[:maxPatterns+1], "AK"); fault.CodeOf(err) != fault.Invalid {
+	if err := w.SetPaths(t.Context(), w.project(), many[:maxPatterns+1], Actor{Name: "AK"}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("too many patterns: %v", err)
 	}
 	if _, err := newPathList(many[:maxPatterns]); err != nil {

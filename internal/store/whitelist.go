@@ -63,7 +63,7 @@ type listedImage struct {
 // AddWhitelist makes rules. What they cover is handled at once, and what is found
 // later too. If none of the advisories, or of the images, is known, that is
 // fault.NotFound; those that are not known beside others are left out.
-func (s *Store) AddWhitelist(ctx context.Context, project string, n NewWhitelist, by string) error {
+func (s *Store) AddWhitelist(ctx context.Context, project string, n NewWhitelist, by Actor) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		vuls, err := knownVuls(ctx, tx, project, n.Vuls)
 		if err != nil {
@@ -98,15 +98,15 @@ func (s *Store) AddWhitelist(ctx context.Context, project string, n NewWhitelist
 		return s.aroundRules(ctx, tx, project, vuls, contentsListed(n.Scope, images), func() error {
 			for _, v := range vuls {
 				id := newRuleID()
-				row := []any{id, project, v, types[v], n.Scope, fromRule, text(n.Description), by, now}
+				row := []any{id, project, v, types[v], n.Scope, fromRule, text(n.Description), by.Name, now}
 				if err := putRows(ctx, tx, sqlPutRule, "", [][]any{row}); err != nil {
 					return err
 				}
-				if err := putListed(ctx, tx, id, v, images, by, text(n.Description), now); err != nil {
+				if err := putListed(ctx, tx, id, v, images, by.Name, text(n.Description), now); err != nil {
 					return err
 				}
 			}
-			return nil
+			return logRules(ctx, tx, project, LogListAdded, vuls, scopeWords(n.Scope, len(images)), by, now)
 		})
 	})
 	if err != nil {
@@ -243,7 +243,7 @@ type WhitelistChange struct {
 
 // ChangeWhitelist changes a rule. An unknown one is fault.NotFound, and so are
 // images of which none is known.
-func (s *Store) ChangeWhitelist(ctx context.Context, project, id string, c WhitelistChange, by string) error {
+func (s *Store) ChangeWhitelist(ctx context.Context, project, id string, c WhitelistChange, by Actor) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		rule, vul, scope, description, err := readRule(ctx, tx, project, id)
 		if err != nil {
@@ -290,7 +290,10 @@ func (s *Store) ChangeWhitelist(ctx context.Context, project, id string, c White
 					return err
 				}
 			}
-			return putListed(ctx, tx, rule, vul, images, by, description, now)
+			if err := putListed(ctx, tx, rule, vul, images, by.Name, description, now); err != nil {
+				return err
+			}
+			return logRules(ctx, tx, project, LogListChanged, []int64{vul}, scopeWords(next, len(images)), by, now)
 		})
 	})
 	if err != nil {
@@ -301,9 +304,9 @@ func (s *Store) ChangeWhitelist(ctx context.Context, project, id string, c White
 
 // DropWhitelist deletes rules; what nothing else sets aside counts again at once.
 // If none of them is known, that is fault.NotFound.
-func (s *Store) DropWhitelist(ctx context.Context, project string, ids []string) error {
+func (s *Store) DropWhitelist(ctx context.Context, project string, ids []string, by Actor) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		var rules []int64
+		var rules, of []int64
 		vuls, contents := map[int64]bool{}, map[int64]bool{}
 		all := false
 		for _, id := range ids {
@@ -321,7 +324,7 @@ func (s *Store) DropWhitelist(ctx context.Context, project string, ids []string)
 			for _, i := range images {
 				contents[i.content] = true
 			}
-			rules, vuls[vul], all = append(rules, rule), true, all || scope == RuleAllImages
+			rules, of, vuls[vul], all = append(rules, rule), append(of, vul), true, all || scope == RuleAllImages
 		}
 		if len(rules) == 0 {
 			return fault.New(fault.NotFound, "there is none of these rules")
@@ -338,7 +341,7 @@ func (s *Store) DropWhitelist(ctx context.Context, project string, ids []string)
 					}
 				}
 			}
-			return nil
+			return logRules(ctx, tx, project, LogListDeleted, of, "", by, s.now().UnixMilli())
 		})
 	})
 	if err != nil {

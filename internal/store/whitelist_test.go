@@ -34,7 +34,7 @@ func testWhitelist(t *testing.T) {
 	}
 	add := func(n NewWhitelist) {
 		t.Helper()
-		if err := w.AddWhitelist(ctx, w.project(), n, operator); err != nil {
+		if err := w.AddWhitelist(ctx, w.project(), n, Actor{Name: operator}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +79,7 @@ func testWhitelist(t *testing.T) {
 	// Changes replace what they name and leave the rest.
 	change := func(id string, c WhitelistChange) {
 		t.Helper()
-		if err := w.ChangeWhitelist(ctx, w.project(), id, c, operator); err != nil {
+		if err := w.ChangeWhitelist(ctx, w.project(), id, c, Actor{Name: operator}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,13 +97,13 @@ func testWhitelist(t *testing.T) {
 
 	// What two reasons set aside is open when both are gone.
 	w.handle(Handling{Type: VulLinux, Action: VulIgnore, Vuls: []string{ssl}})
-	if err := w.DropWhitelist(ctx, w.project(), []string{list[1].ID}); err != nil {
+	if err := w.DropWhitelist(ctx, w.project(), []string{list[1].ID}, Actor{Name: operator}); err != nil {
 		t.Fatal(err)
 	}
 	nums("ignored", map[string]int64{"web:1": 2, "shop:1": 2, "db:3": 2, "new:5": 3})
 	w.handle(Handling{Type: VulLinux, Action: VulNotIgnore, Vuls: []string{ssl}})
 	nums("not ignored", map[string]int64{"web:1": 3, "shop:1": 3, "db:3": 3, "new:5": 4})
-	if err := w.DropWhitelist(ctx, w.project(), []string{"unknown", list[0].ID}); err != nil {
+	if err := w.DropWhitelist(ctx, w.project(), []string{"unknown", list[0].ID}, Actor{Name: operator}); err != nil {
 		t.Fatal(err)
 	}
 	nums("without rules", map[string]int64{"web:1": 4, "shop:1": 4, "db:3": 4, "new:5": 4})
@@ -146,7 +146,7 @@ func testWhitelistErrors(t *testing.T) {
 	w.scanAll(w.agent("a", state(1, ref("web", "1"))), 1)
 	web, ssl := w.images()["web:1"].ID, rules[0].id
 	ctx := t.Context()
-	if err := w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Scope: RuleAllImages}, operator); err != nil {
+	if err := w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Scope: RuleAllImages}, Actor{Name: operator}); err != nil {
 		t.Fatal(err)
 	}
 	id := w.rules()[0].ID
@@ -158,16 +158,16 @@ func testWhitelistErrors(t *testing.T) {
 		err  error
 		want fault.Code
 	}{
-		"no such vulnerability": {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{"x", "\x00\xff"}, Scope: RuleAllImages}, operator), fault.NotFound},
-		"none of the type":      {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Type: VulApp, Scope: RuleAllImages}, operator), fault.NotFound},
-		"no such image":         {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Scope: RuleSpecificImages, Images: []string{"x"}}, operator), fault.NotFound},
-		"another project":       {w.AddWhitelist(ctx, other.ID, NewWhitelist{Vuls: []string{ssl}, Scope: RuleAllImages}, operator), fault.NotFound},
-		"change no rule":        {w.ChangeWhitelist(ctx, w.project(), "x", WhitelistChange{Scope: RuleAllImages}, operator), fault.NotFound},
-		"change of another":     {w.ChangeWhitelist(ctx, other.ID, id, WhitelistChange{Scope: RuleAllImages}, operator), fault.NotFound},
-		"change to nothing":     {w.ChangeWhitelist(ctx, w.project(), id, WhitelistChange{Scope: RuleSpecificImages}, operator), fault.Invalid},
-		"images beside all":     {w.ChangeWhitelist(ctx, w.project(), id, WhitelistChange{Images: []string{web}}, operator), fault.Invalid},
-		"delete no rule":        {w.DropWhitelist(ctx, w.project(), []string{"x", "0000000000000001"}), fault.NotFound},
-		"delete of another":     {w.DropWhitelist(ctx, other.ID, []string{id}), fault.NotFound},
+		"no such vulnerability": {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{"x", "\x00\xff"}, Scope: RuleAllImages}, Actor{Name: operator}), fault.NotFound},
+		"none of the type":      {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Type: VulApp, Scope: RuleAllImages}, Actor{Name: operator}), fault.NotFound},
+		"no such image":         {w.AddWhitelist(ctx, w.project(), NewWhitelist{Vuls: []string{ssl}, Scope: RuleSpecificImages, Images: []string{"x"}}, Actor{Name: operator}), fault.NotFound},
+		"another project":       {w.AddWhitelist(ctx, other.ID, NewWhitelist{Vuls: []string{ssl}, Scope: RuleAllImages}, Actor{Name: operator}), fault.NotFound},
+		"change no rule":        {w.ChangeWhitelist(ctx, w.project(), "x", WhitelistChange{Scope: RuleAllImages}, Actor{Name: operator}), fault.NotFound},
+		"change of another":     {w.ChangeWhitelist(ctx, other.ID, id, WhitelistChange{Scope: RuleAllImages}, Actor{Name: operator}), fault.NotFound},
+		"change to nothing":     {w.ChangeWhitelist(ctx, w.project(), id, WhitelistChange{Scope: RuleSpecificImages}, Actor{Name: operator}), fault.Invalid},
+		"images beside all":     {w.ChangeWhitelist(ctx, w.project(), id, WhitelistChange{Images: []string{web}}, Actor{Name: operator}), fault.Invalid},
+		"delete no rule":        {w.DropWhitelist(ctx, w.project(), []string{"x", "0000000000000001"}, Actor{Name: operator}), fault.NotFound},
+		"delete of another":     {w.DropWhitelist(ctx, other.ID, []string{id}, Actor{Name: operator}), fault.NotFound},
 	} {
 		if fault.CodeOf(c.err) != c.want {
 			t.Errorf("%s: %v", name, c.err)
