@@ -43,6 +43,7 @@ var reportFiles = map[string]reportFile{
 		text("layer_digest", func(r *store.ReportRow) string { return r.Finding.Layer }),
 		text("fix_state", func(r *store.ReportRow) string { return r.Finding.FixState }),
 		text("fixed_version", func(r *store.ReportRow) string { return r.Finding.FixedVersion }),
+		text("handle_status", func(r *store.ReportRow) string { return handling(r.Finding.Handled) }),
 		when("first_scan_time", func(r *store.ReportRow) int64 { return r.Finding.FirstSeen }),
 		scanTime,
 		when("publish_time", func(r *store.ReportRow) int64 { return r.Finding.Published }),

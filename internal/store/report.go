@@ -53,6 +53,7 @@ type ReportFinding struct {
 	Vector    string
 	Published int64 // Unix milliseconds, 0 if unknown
 	FirstSeen int64 // in the image, Unix milliseconds
+	Handled   bool  // in the image
 }
 
 // A ReportRule is a rule of a baseline and standard, as one image keeps it.
@@ -85,7 +86,7 @@ const (
 FROM image i JOIN content c ON c.id = i.content_id WHERE {where} ORDER BY i.name, i.version, i.id LIMIT ?`
 	// Cross joins as in findings.go.
 	sqlReportFindings = `SELECT v.advisory, f.severity, v.summary, v.url, pt.layer, p.name, p.version, pp.path, f.vul_type, f.fix_state, f.fixed_version,
-p.type, f.cves, v.score, v.vector, v.published, f.first_seen
+p.type, f.cves, v.score, v.vector, v.published, f.first_seen, f.vul_id
 FROM content_part cp CROSS JOIN part pt CROSS JOIN part_package pp CROSS JOIN finding f CROSS JOIN package p CROSS JOIN vulnerability v
 WHERE pt.id = cp.part_id AND pp.part_id = cp.part_id AND pp.counted = 1 AND f.package_id = pp.package_id AND p.id = f.package_id AND v.id = f.vul_id AND {where}
 ORDER BY f.severity DESC, v.advisory, p.name, p.version, pp.path, pt.layer, f.package_id, pp.part_id, pp.n`
@@ -114,6 +115,13 @@ func (s *Store) Report(ctx context.Context, project string, q ReportQuery, do fu
 		var images []ReportImage
 		err := s.inView(ctx, func(tx *sql.Tx) (err error) {
 			if images, err = readReportImages(ctx, tx, q.Images, project, after); err != nil {
+				return err
+			}
+			_, revised, err := readMatchState(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if r.handled, err = s.handledSet(ctx, tx, revised); err != nil {
 				return err
 			}
 			for i := range images {
@@ -160,6 +168,7 @@ type reporter struct {
 	q       ReportQuery
 	rules   *baseline.RuleSet
 	policy  string
+	handled *handledSet // in the view that is read
 	do      func(ReportRow) error
 }
 
@@ -187,13 +196,14 @@ func (r *reporter) findings(ctx context.Context, tx *sql.Tx, i *ReportImage) err
 	q, args := w.query(sqlReportFindings)
 	return each(ctx, tx, q, args, func(rows *sql.Rows) error {
 		var f ReportFinding
-		var score int64
+		var score, vul int64
 		err := rows.Scan(&f.VulID, &f.Severity, &f.Summary, &f.URL, &f.Layer, &f.App, &f.Version, &f.Path, &f.Type, &f.FixState, &f.FixedVersion,
-			&f.AppType, &f.CVEs, &score, &f.Vector, &f.Published, &f.FirstSeen)
+			&f.AppType, &f.CVEs, &score, &f.Vector, &f.Published, &f.FirstSeen, &vul)
 		if err != nil {
 			return err
 		}
 		f.Score, f.FirstSeen = float64(score)/10, max(f.FirstSeen, i.firstScan)
+		f.Handled = r.handled.has(r.project, i.content, vul)
 		return r.do(ReportRow{Image: i, Finding: &f})
 	})
 }

@@ -91,7 +91,7 @@ func (w *world) records(q ReportQuery) []string {
 		what := ""
 		switch {
 		case r.Finding != nil:
-			what = r.Finding.VulID + " " + r.Finding.App
+			what = fmt.Sprint(r.Finding.VulID, " ", r.Finding.App, " ", r.Finding.Handled)
 		case r.Rule != nil:
 			what = r.Rule.CheckName + " " + r.Rule.Standard + " " + r.Rule.Rule.ID + " " + fmt.Sprint(r.Rule.Failed)
 		case r.Malware != nil:
@@ -124,12 +124,28 @@ func testReport(t *testing.T) {
 	w := reportWorld(t)
 	images := w.images()
 	page := Page{Limit: 10_000}
+	// One advisory is handled in one image, another in all.
+	found, _, err := w.Vulnerabilities(t.Context(), w.project(), VulFilter{}, page)
+	if err != nil || len(found) < 3 {
+		t.Fatal(len(found), err)
+	}
+	affected, _, err := w.Affected(t.Context(), w.project(), found[0].ID, AffectedFilter{}, page)
+	if err != nil || len(affected) == 0 {
+		t.Fatal(affected, err)
+	}
+	w.handle(Handling{Type: found[0].Type, Action: VulIgnore, Pairs: []ImageVul{{affected[0].ImageID, found[0].ID}}})
+	if err := w.AddWhitelist(t.Context(), w.project(), NewWhitelist{Vuls: []string{found[1].ID}, Scope: RuleAllImages}, Actor{Name: operator}); err != nil {
+		t.Fatal(err)
+	}
 	// byLists are the records as the lists have them.
 	byLists := map[string]func(image string) []string{
 		ReportVulnerability: func(id string) (out []string) {
+			handled, _, err := w.Findings(t.Context(), w.project(), id, VulFilter{Handled: new(true)}, page)
+			ok(t, handled, err)
 			rows, _, err := w.Findings(t.Context(), w.project(), id, VulFilter{}, page)
 			for _, r := range rows {
-				out = append(out, r.VulID+" "+r.App)
+				is := slices.ContainsFunc(handled, func(h Finding) bool { return h.VulID == r.VulID })
+				out = append(out, fmt.Sprint(r.VulID, " ", r.App, " ", is))
 			}
 			return ok(t, out, err)
 		},
@@ -202,6 +218,9 @@ func testReport(t *testing.T) {
 			t.Errorf("%s: nothing to compare", kind)
 		}
 		got := w.records(ReportQuery{Kind: kind})
+		if kind == ReportVulnerability && (len(ending(got, " true")) < 2 || len(ending(got, " false")) < 2) {
+			t.Errorf("too little is handled: %q", got)
+		}
 		if d := cmp.Diff(append([]string{fmt.Sprint("of ", len(want))}, want...), got); d != "" {
 			t.Errorf("%s (-lists +report):\n%s", kind, d)
 		}
@@ -209,6 +228,16 @@ func testReport(t *testing.T) {
 			t.Errorf("%s: the second is another: %s", kind, d)
 		}
 	}
+}
+
+// ending are the texts that end so.
+func ending(list []string, suffix string) (out []string) {
+	for _, s := range list {
+		if strings.HasSuffix(s, suffix) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func ok[T any](t *testing.T, v T, err error) T {
@@ -268,8 +297,8 @@ func testReportFilters(t *testing.T) {
 		q    ReportQuery
 		want []string
 	}{
-		{"type", ReportQuery{Kind: ReportVulnerability, VulType: VulApp, Images: only}, []string{"of 1", "shop:1 GHSA-9wx4-h78v-vm56 requests"}},
-		{"ids", ReportQuery{Kind: ReportVulnerability, VulIDs: []string{"GHSA-9wx4-h78v-vm56", "no\x00"}, VulType: VulApp, Images: only}, []string{"of 1", "shop:1 GHSA-9wx4-h78v-vm56 requests"}},
+		{"type", ReportQuery{Kind: ReportVulnerability, VulType: VulApp, Images: only}, []string{"of 1", "shop:1 GHSA-9wx4-h78v-vm56 requests false"}},
+		{"ids", ReportQuery{Kind: ReportVulnerability, VulIDs: []string{"GHSA-9wx4-h78v-vm56", "no\x00"}, VulType: VulApp, Images: only}, []string{"of 1", "shop:1 GHSA-9wx4-h78v-vm56 requests false"}},
 		{"no ids", ReportQuery{Kind: ReportVulnerability, VulIDs: []string{}}, []string{"of 0"}},
 		{"level", ReportQuery{Kind: ReportBuildRisks, RiskLevel: "none"}, []string{"of 0"}},
 		{"rules", ReportQuery{Kind: ReportBuildRisks, RiskIDs: []string{"none"}}, []string{"of 0"}},

@@ -438,7 +438,9 @@ func testPaths(t *testing.T) {
 func TestSettleSecrets(t *testing.T) {
 	w := newWorld(t)
 	w.plant(secretImages(t)...)
-	err := w.inTx(t.Context(), func(tx *sql.Tx) error { return w.putPaths(t.Context(), tx, w.project(), []string{"/srv"}, Actor{Name: "AK"}) })
+	err := w.inTx(t.Context(), func(tx *sql.Tx) error {
+		return w.putPaths(t.Context(), tx, w.project(), []string{"/srv"}, Actor{Name: "AK"})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

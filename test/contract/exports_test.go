@@ -169,6 +169,26 @@ func TestBatchExportLocalVulTask(t *testing.T) {
 		})
 	}
 	s.counted("vulnerability", every(), all)
+
+	// What is handled says so.
+	if _, err := c.HandleImageVulnerability(&model.HandleImageVulnerabilityRequest{Body: &model.HandleImageVulnerabilityRequestBody{
+		ImageType: "local", Type: "linux_vul", OperateType: "ignore", SelectType: "specific_image_all_vul", ImageIdList: &[]string{s.imageID(web)},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for status, body := range map[string]*model.BatchExportLocalVulInfoRequestInfo{
+		"handled": {OperateAll: new(true), HandleStatus: new("handled")}, "unhandled": {OperateAll: new(true), HandleStatus: new("unhandled")},
+	} {
+		resp, err := c.BatchExportLocalVulTask(&model.BatchExportLocalVulTaskRequest{Region: "r", ExportSize: exportSize, Body: body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, file := s.exported(*resp.TaskId)
+		got := records(t, file, "handle_status")
+		if len(got) == 0 || slices.ContainsFunc(got, func(r string) bool { return r != status }) {
+			t.Errorf("an export of what is %s: %q", status, got)
+		}
+	}
 }
 
 // having are the rows with a text in them.
