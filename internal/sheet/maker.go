@@ -45,10 +45,13 @@ func New(st *store.Store, log *slog.Logger) *Maker {
 }
 
 // Run makes one file after the other until ctx is done, and gives the one that is
-// not whole then back.
+// not whole then back. A process has one Maker that runs.
 func (m *Maker) Run(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
+	if err := m.store.TakeBackExports(ctx); err != nil && ctx.Err() == nil {
+		m.log.ErrorContext(ctx, "take exports back", "err", err)
+	}
 	for {
 		for made := true; made && ctx.Err() == nil; {
 			var err error

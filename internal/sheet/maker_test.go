@@ -251,9 +251,14 @@ func TestMakerEnds(t *testing.T) {
 	}
 }
 
-// Run makes what is accepted while it runs.
+// Run makes what is accepted while it runs, and at once what a server of SQLite made
+// when it was killed.
 func TestMakerRuns(t *testing.T) {
 	w := newWorld(t, 1)
+	left := w.add(store.FormatCSV, 10, w.project)
+	if killed, err := w.LeaseExport(t.Context()); err != nil || killed == nil {
+		t.Fatal(killed, err)
+	}
 	ctx, end := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -261,13 +266,16 @@ func TestMakerRuns(t *testing.T) {
 		New(w.Store, slog.New(slog.DiscardHandler)).Run(ctx)
 	}()
 	id := w.add(store.FormatCSV, 10, w.project)
-	for range 500 {
-		if e, err := w.Export(t.Context(), []string{w.project}, id); err != nil || e.State == store.ExportSuccess {
-			break
+	for _, task := range []string{left, id} { // in an order that is not theirs: the clock stands
+		for range 500 {
+			if e, err := w.Export(t.Context(), []string{w.project}, task); err != nil || e.State == store.ExportSuccess {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	end()
 	<-done
 	w.file(id, w.project)
+	w.file(left, w.project)
 }

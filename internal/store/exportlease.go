@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/onceover/onceover/internal/fault"
 )
@@ -25,13 +26,26 @@ WHERE id = $8 AND file_id = $9 AND state = 'running'`
 // ErrLeaseLost says that another server makes the file, or that the task is gone.
 var ErrLeaseLost = fault.New(fault.Conflict, "the lease of the export has lapsed")
 
+// TakeBackExports gives up all leases where nobody else can hold one: a server that
+// has just started on SQLite has the database for itself, so what is being made is
+// what was made when it was killed. Servers of PostgreSQL wait for the lease.
+func (s *Store) TakeBackExports(ctx context.Context) error {
+	if s.engine.lead != "" {
+		return nil
+	}
+	return s.leased(ctx, "take exports back", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, sqlFreeExports, int64(math.MaxInt64))
+		return err
+	})
+}
+
 // LeaseExport gives out the oldest task that nobody makes, with a new file id; nil
 // if there is none.
 func (s *Store) LeaseExport(ctx context.Context) (*Export, error) {
 	var out *Export
-	now := s.now().UnixMilli()
+	asked := s.now().UnixMilli() // renewals that wait already go first
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, sqlFreeExports, now); err != nil {
+		if _, err := tx.ExecContext(ctx, sqlFreeExports, asked); err != nil {
 			return err
 		}
 		for {
@@ -43,6 +57,7 @@ func (s *Store) LeaseExport(ctx context.Context) (*Export, error) {
 			if err != nil {
 				return err
 			}
+			now := s.now().UnixMilli()
 			// What was written of it before goes.
 			if _, err := tx.ExecContext(ctx, sqlQueueFile, id); err != nil {
 				return err

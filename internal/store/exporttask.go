@@ -17,8 +17,10 @@ import (
 
 const (
 	// ExportLease is how long a server may be silent about a file that it
-	// makes before another makes it anew.
-	ExportLease = time.Minute
+	// makes before another makes it anew. It renews the lease each quarter of
+	// that, and whoever looks for a lapsed one waits behind that renewal, so a
+	// long transaction of someone else takes nothing from a server that lives.
+	ExportLease = 20 * time.Second
 	// ExportKeep is how long a file can be fetched.
 	ExportKeep = 24 * time.Hour
 	// ExportPiece is the size of each piece of a file but the last, in bytes.

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,5 +226,175 @@ func TestSecondServerWithAnotherKey(t *testing.T) {
 	missing := start(t, "server", "--data", data, "--listen", "127.0.0.1:0", "--no-agent", "--db", database, "--database", url, "--seal-key", filepath.Join(data, "none"))
 	if code := missing.end(patience); code == 0 || !strings.Contains(missing.stderr.String(), "read seal key") {
 		t.Errorf("exit code %d: %s", code, missing.stderr.String())
+	}
+}
+
+// books runs a command on the database of the servers, as someone does who
+// administers one of them, and returns what it prints.
+func (p *pair) books(s *server, args ...string) string {
+	s.t.Helper()
+	args = append(args, "--data", s.data, "--database", p.url, "--seal-key", filepath.Join(p.a.data, "seal.key"))
+	c := start(s.t, args...)
+	if code := c.end(patience); code != 0 {
+		s.t.Fatalf("%v: exit code %d: %s", args, code, c.stderr.String())
+	}
+	return c.stdout.String()
+}
+
+// with is the server as someone asks it who has another key.
+func (s *server) with(ak, sk string) *server {
+	as := *s
+	as.ak, as.sk = ak, sk
+	return &as
+}
+
+// TestKeysOfTwoServers takes keys away on the host of one server, and asks the
+// other at once.
+func TestKeysOfTwoServers(t *testing.T) {
+	t.Parallel()
+	p := startPair(t)
+	keyOf := func(env string) (ak, sk string) {
+		values := map[string]string{}
+		for line := range strings.Lines(env) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			values[name] = value
+		}
+		return values["HUAWEICLOUD_SDK_AK"], values["HUAWEICLOUD_SDK_SK"]
+	}
+	p.books(p.a, "user", "create", "clerk", "--role", "viewer")
+	ak, sk := keyOf(p.books(p.a, "key", "create", "clerk"))
+	ask := func(what string, want int, ak, sk, token string) {
+		t.Helper()
+		for name, s := range map[string]*server{"the first": p.a, "the other": p.b} {
+			req := s.with(ak, sk).request("GET", "/v5/"+s.project+"/image/local-repositories", "")
+			if token != "" {
+				req.Header.Del("Authorization")
+				req.Header.Set("X-Auth-Token", token)
+			}
+			if code, b := s.do(req); code != want {
+				t.Errorf("%s, %s server: %d %s", what, name, code, b)
+			}
+		}
+	}
+	ask("a new key", 200, ak, sk, "")
+	resp, err := p.b.client.Post(p.b.url+"/v3/auth/tokens", "application/json", strings.NewReader(
+		fmt.Sprintf(`{"auth":{"identity":{"methods":["hw_ak_sk"],"hw_ak_sk":{"access":{"key":%q},"secret":{"key":%q}}}}}`, ak, sk)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	token := resp.Header.Get("X-Subject-Token")
+	ask("its token", 200, ak, sk, token)
+
+	ak2, sk2 := keyOf(p.books(p.a, "key", "rotate", ak, "--overlap", "0s"))
+	ask("the key that was rotated", 401, ak, sk, "")
+	ask("the token of it", 401, ak, sk, token)
+	ask("the key in its place", 200, ak2, sk2, "")
+	p.books(p.b, "key", "disable", ak2)
+	ask("a disabled key", 401, ak2, sk2, "")
+	p.books(p.a, "key", "enable", ak2)
+	ask("an enabled key", 200, ak2, sk2, "")
+	p.books(p.b, "user", "disable", "clerk")
+	ask("the key of a disabled user", 401, ak2, sk2, "")
+	p.books(p.a, "user", "enable", "clerk")
+	p.books(p.a, "key", "delete", ak2)
+	ask("a deleted key", 401, ak2, sk2, "")
+}
+
+// TestKillWhileAnExportIsMade kills a server while it accepts an export, and again
+// while it makes the file. Tables are locked from outside, so that it is in the
+// middle of that.
+func TestKillWhileAnExportIsMade(t *testing.T) {
+	t.Parallel()
+	p := &pair{url: postgres.Database(t)}
+	data := filepath.Join(t.TempDir(), "a")
+	p.a = startServer(t, data, "--no-agent", "--database", p.url)
+	db, err := sql.Open("pgx", p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	hold := func(table string) *sql.Tx {
+		t.Helper()
+		tx, err := db.Begin()
+		if err == nil {
+			_, err = tx.Exec("LOCK TABLE " + table + " IN EXCLUSIVE MODE")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	killed := func(lock *sql.Tx) {
+		t.Helper()
+		p.a.kill()
+		if err := lock.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		p.a = startServer(t, data, "--no-agent", "--database", p.url)
+	}
+	const export = "/image/local-vulnerability/export?export_size=100"
+	const asked = "SELECT COUNT(*) FROM audit WHERE operation = 'BatchExportLocalVulTask'"
+
+	lock := hold("export_task")
+	req := p.a.request("POST", "/v5/"+p.a.project+export, `{"operate_all":true}`)
+	answered := make(chan bool)
+	go func() {
+		resp, err := p.a.client.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		answered <- err == nil
+	}()
+	within(t, patience, "the deed is not in the audit log before it is done", func() bool { return count(asked) == 1 })
+	killed(lock)
+	if <-answered {
+		t.Error("an answer for what was not stored")
+	}
+	if n := count("SELECT COUNT(*) FROM export_task"); n != 0 {
+		t.Errorf("%d exports of a request without an answer", n)
+	}
+
+	lock = hold("export_chunk")
+	var task struct {
+		ID string `json:"task_id"`
+	}
+	code, b := p.a.do(p.a.request("POST", "/v5/"+p.a.project+export, `{"operate_all":true}`))
+	if err := json.Unmarshal(b, &task); code != 200 || err != nil {
+		t.Fatalf("%d %s", code, b)
+	}
+	within(t, patience, "no server makes the file", func() bool { return count("SELECT COUNT(*) FROM export_task WHERE state = 'running'") == 1 })
+	begin := time.Now()
+	killed(lock)
+	var made struct {
+		State string `json:"task_status"`
+		File  string `json:"file_id"`
+	}
+	within(t, 40*time.Second, "the file is not made", func() bool {
+		p.a.get("/export-task/"+task.ID, &made)
+		return made.State == "success"
+	})
+	t.Logf("made %v after the kill", time.Since(begin).Round(time.Millisecond))
+	if code, b := p.a.do(p.a.request("GET", "/v5/"+p.a.project+"/download/"+made.File, "")); code != 200 || len(b) == 0 {
+		t.Errorf("download: %d, %d bytes", code, len(b))
+	}
+	var log struct {
+		Entries []struct {
+			Status int `json:"status"`
+		} `json:"entries"`
+	}
+	if err := json.Unmarshal([]byte(p.books(p.a, "audit", "--operation", "BatchExportLocalVulTask", "--format", "json")), &log); err != nil || len(log.Entries) != 2 {
+		t.Fatalf("%+v, %v", log, err)
+	}
+	statuses := []int{log.Entries[0].Status, log.Entries[1].Status}
+	if !slices.Contains(statuses, 0) {
+		t.Errorf("what was under way has a status: %v", statuses)
 	}
 }
