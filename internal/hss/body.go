@@ -2,6 +2,7 @@ package hss
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,31 +23,42 @@ const (
 	// maxDepth is how deep a body may nest. The deepest of the contract has
 	// five levels.
 	maxDepth = 64
+	// maxNoted is how many ids of a body are noted for the audit log.
+	maxNoted = 50
 )
 
-// decodeBody reads a JSON object into p. No body, blanks and null are all
-// "nothing given".
-func decodeBody(r *http.Request, p any) error {
+// A body is what a request carries, read and walked once.
+type body struct {
+	raw []byte
+	ids []string // that it names, for the audit log
+	err error    // what is wrong with it: told to the client when it is decoded
+}
+
+// readBody reads a request. No body, blanks and null are all "nothing given".
+func readBody(r *http.Request) (out body) {
 	if r.Body == nil {
-		return nil
+		return out
 	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return fault.Wrap(fault.Unparsable, err, "read the request body")
+	var err error
+	switch out.raw, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); {
+	case err != nil:
+		return body{err: fault.Wrap(fault.Unparsable, err, "read the request body")}
+	case len(out.raw) > maxBody:
+		return body{err: fault.New(fault.TooLarge, "the request body is larger than %d bytes", maxBody)}
 	}
-	if len(b) > maxBody {
-		return fault.New(fault.TooLarge, "the request body is larger than %d bytes", maxBody)
+	if out.raw = bytes.TrimSpace(out.raw); len(out.raw) > 0 {
+		out.ids, out.err = walk(out.raw)
+		out.err = cmp.Or(checkTexts(out.raw), out.err)
 	}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return nil
+	return out
+}
+
+// decode fills in p from a JSON object.
+func (b body) decode(p any) error {
+	if b.err != nil || len(b.raw) == 0 {
+		return b.err
 	}
-	if err := checkTexts(b); err != nil {
-		return err
-	}
-	if err := checkNames(b); err != nil {
-		return err
-	}
-	err = json.Unmarshal(b, p)
+	err := json.Unmarshal(b.raw, p)
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		return fault.New(fault.Invalid, "the request body: %s is a %s, which does not fit", fieldName(wrong.Field), wrong.Value)
@@ -110,54 +122,74 @@ func escaped(b []byte) rune {
 
 // A level is an object or a list that is being read.
 type level struct {
-	names map[string]bool // nil in a list
-	value bool            // a value comes next, and no name
+	names  map[string]bool // nil in a list
+	member string          // whose value comes next; in a list, that of the list
+	value  bool            // a value comes next, and no name
 }
 
-// checkNames refuses objects that name a member twice, of which another reader
-// may have taken the other one, and deep nesting. What is not JSON it leaves to
-// the parser.
-func checkNames(b []byte) error {
+// walk refuses objects that name a member twice, of which another reader may have
+// taken the other one, and deep nesting. What is not JSON it leaves to the parser.
+// On its way it finds ids: texts in members whose name ends in "id", "ids" or
+// "id_list". Nothing else is noted: a body may hold passwords.
+func walk(b []byte) (ids []string, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var levels []level
 	for {
 		token, err := d.Token()
 		if err != nil {
-			return nil
+			return ids, nil
 		}
 		if token == json.Delim('}') || token == json.Delim(']') {
 			levels = levels[:len(levels)-1]
 			if len(levels) == 0 {
-				return nil
+				return ids, nil
 			}
 			continue
 		}
-		if n := len(levels); n > 0 && levels[n-1].names != nil {
+		member := ""
+		if n := len(levels); n > 0 {
 			l := &levels[n-1]
-			l.value = !l.value
+			if l.names != nil {
+				l.value = !l.value
+			}
 			if l.value {
-				name := folded(token.(string))
+				l.member = token.(string)
+				name := folded(l.member)
 				if l.names[name] {
-					return fault.New(fault.Unparsable, "the request body names %.64q twice", token)
+					return ids, fault.New(fault.Unparsable, "the request body names %.64q twice", token)
 				}
 				l.names[name] = true
 				continue
 			}
+			member = l.member
 		}
 		switch token {
 		case json.Delim('{'):
 			levels = append(levels, level{names: map[string]bool{}})
 		case json.Delim('['):
-			levels = append(levels, level{})
+			levels = append(levels, level{member: member})
+		default:
+			if id, ok := token.(string); ok && isID(member) && len(ids) < maxNoted {
+				ids = append(ids, id)
+			}
 		}
 		if len(levels) == 0 {
-			return nil
+			return ids, nil
 		}
 		if len(levels) > maxDepth {
-			return fault.New(fault.Unparsable, "the request body nests deeper than %d levels", maxDepth)
+			return ids, fault.New(fault.Unparsable, "the request body nests deeper than %d levels", maxDepth)
 		}
 	}
+}
+
+func isID(name string) bool {
+	for _, suffix := range []string{"id", "ids", "id_list"} {
+		if before, ok := strings.CutSuffix(name, suffix); ok && (before == "" || strings.HasSuffix(before, "_")) {
+			return true
+		}
+	}
+	return false
 }
 
 // folded makes equal what encoding/json takes for the same member: names that

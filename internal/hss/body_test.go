@@ -8,6 +8,27 @@ import (
 	"github.com/onceover/onceover/internal/fault"
 )
 
+func TestIDsOfABody(t *testing.T) {
+	for _, tc := range []struct{ name, body, want string }{
+		{"members", `{"task_id":"a","id":"b","image_id_list":["c","d"],"name":"x","valid":"x","count_id":7}`, "a b c d"},
+		{"within", `{"image_info":[{"image_id":"a","image_name":"x"},{"image_id":"b"}],"vul_ids":[["c"],{"name":"x"}]}`, "a b c"},
+		{"a name in a list", `{"ids":["id","x"]}`, "id x"},
+		{"before a mistake", `{"id":"a","id":"b"}`, "a"},
+		{"before the end is missing", `{"id":"a","ids":["b",`, "a b"},
+		{"no object", `"id"`, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ids, _ := walk([]byte(tc.body))
+			if got := strings.Join(ids, " "); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+	if ids, _ := walk([]byte(`{"ids":[` + strings.Repeat(`"x",`, 100) + `"x"]}`)); len(ids) != maxNoted {
+		t.Errorf("%d ids, want %d", len(ids), maxNoted)
+	}
+}
+
 func TestDecodeBody(t *testing.T) {
 	nested := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
 	for _, tc := range []struct {
@@ -49,7 +70,7 @@ func TestDecodeBody(t *testing.T) {
 			var into struct {
 				A string `json:"a"`
 			}
-			err = decodeBody(r, &into)
+			err = readBody(r).decode(&into)
 			if got := fault.CodeOf(err); err == nil && tc.want != 0 || err != nil && got != tc.want {
 				t.Errorf("got %v (%v), want %v", got, err, tc.want)
 			}

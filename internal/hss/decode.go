@@ -121,15 +121,15 @@ func parseBool(v string) (bool, error) {
 // decode fills in, a pointer to a struct, from a request that check has let
 // pass: fields with a tag "form" from the query, with a tag "path" from the
 // path, and one with a tag "body" from the body. Empty values are not given.
-func decode(r *http.Request, op *operation, in any) error {
-	return decodeStruct(r, op, r.URL.Query(), reflect.ValueOf(in).Elem())
+func decode(r *http.Request, op *operation, b body, in any) error {
+	return decodeStruct(r, op, b, r.URL.Query(), reflect.ValueOf(in).Elem())
 }
 
-func decodeStruct(r *http.Request, op *operation, q url.Values, v reflect.Value) error {
+func decodeStruct(r *http.Request, op *operation, b body, q url.Values, v reflect.Value) error {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if field.Anonymous {
-			if err := decodeStruct(r, op, q, v.Field(i)); err != nil {
+			if err := decodeStruct(r, op, b, q, v.Field(i)); err != nil {
 				return err
 			}
 			continue
@@ -142,7 +142,7 @@ func decodeStruct(r *http.Request, op *operation, q url.Values, v reflect.Value)
 			v.Field(i).SetString(s)
 		}
 		if _, ok := field.Tag.Lookup("body"); ok {
-			if err := decodeBody(r, v.Field(i).Addr().Interface()); err != nil {
+			if err := b.decode(v.Field(i).Addr().Interface()); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,7 @@ type call struct {
 	tenant.Call
 	// empty says that a parameter has a value that selects nothing.
 	empty bool
+	body  body
 }
 
 // New makes the handler for everything below /v5/. It authenticates, routes,
@@ -112,7 +113,7 @@ func Operations() []Operation {
 func Handle[In, Out any](f func(ctx context.Context, c call, in *In) (*Out, error)) endpoint {
 	return func(r *http.Request, op *operation, c call) (any, error) {
 		var in In
-		if err := decode(r, op, &in); err != nil {
+		if err := decode(r, op, c.body, &in); err != nil {
 			return nil, err
 		}
 		out, err := f(r.Context(), c, &in)
@@ -138,12 +139,16 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 		if err == nil {
 			err = check(r, op, &c)
 		}
-		if err == nil && needs[op.ID] != auth.Viewer {
-			err = audited(r, op, c)
-		}
 		if err != nil {
 			a.fail(w, r, err)
 			return
+		}
+		c.body = readBody(r)
+		if needs[op.ID] != auth.Viewer {
+			if err := audited(r, op, c); err != nil {
+				a.fail(w, r, err)
+				return
+			}
 		}
 		out, err := run(r, op, c)
 		file, isFile := out.(*stream)
@@ -162,10 +167,19 @@ func (a *api) serve(op *operation) http.HandlerFunc {
 	}
 }
 
-// audited writes a call down before it is done.
+// audited writes a call down before it is done, with the ids that stand in its path
+// and its body.
 func audited(r *http.Request, op *operation, c call) error {
+	var ids []string
+	if rc := chi.RouteContext(r.Context()); rc != nil {
+		for i, name := range rc.URLParams.Keys {
+			if name != "project_id" && name != "*" && i < len(rc.URLParams.Values) {
+				ids = append(ids, rc.URLParams.Values[i])
+			}
+		}
+	}
 	note := audit.From(r.Context())
-	note.What(op.ID, c.Project, c.Enterprise, namedIn(r)...)
+	note.What(op.ID, c.Project, c.Enterprise, append(ids, c.body.ids...)...)
 	return note.Begin(r.Context())
 }
 
