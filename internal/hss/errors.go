@@ -29,12 +29,6 @@ var answers = map[fault.Code]answer{
 	fault.Unsupported:     {http.StatusNotImplemented, "Onceover.0501"},
 }
 
-// Codes of requests that reach no operation.
-const (
-	codeNoRoute  = "APIGW.0101"
-	codeNoMethod = "APIGW.0101"
-)
-
 // fail answers with an error. The text of an internal error is logged and not
 // shown.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {

@@ -2,10 +2,8 @@ package hss
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/go-chi/chi/v5"
 
@@ -54,14 +52,7 @@ func New(cfg Config) http.Handler {
 		a.log = slog.Default()
 	}
 	a.routes()
-	r := chi.NewRouter()
-	r.Use(wire.WithRequestID, a.recoverPanics, cfg.Authenticate)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		wire.WriteError(w, r, http.StatusNotFound, codeNoRoute, "the API does not exist: "+r.URL.Path)
-	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		wire.WriteError(w, r, http.StatusMethodNotAllowed, codeNoMethod, "the API does not know the method "+r.Method)
-	})
+	r := wire.NewRouter(cfg.Authenticate, a.fail)
 	for i := range operations {
 		op := &operations[i]
 		r.MethodFunc(op.Method, op.Path, a.serve(op))
@@ -181,21 +172,4 @@ func audited(r *http.Request, op *operation, c call) error {
 	note := audit.From(r.Context())
 	note.What(op.ID, c.Project, c.Enterprise, append(ids, c.body.ids...)...)
 	return note.Begin(r.Context())
-}
-
-// recoverPanics answers 500 where a handler fails badly.
-func (a *api) recoverPanics(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if v == http.ErrAbortHandler {
-				panic(v)
-			}
-			a.fail(w, r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
-		}()
-		next.ServeHTTP(w, r)
-	})
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/go-chi/chi/v5"
 
@@ -20,19 +19,6 @@ import (
 type answers struct {
 	tenants tenant.Lookup
 	log     *slog.Logger
-}
-
-// router answers what is not found, and lets through what is authenticated.
-func (a answers) router(authenticate func(http.Handler) http.Handler) chi.Router {
-	r := chi.NewRouter()
-	r.Use(wire.WithRequestID, a.recoverPanics, authenticate)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		wire.WriteError(w, r, http.StatusNotFound, "APIGW.0101", "the API does not exist: "+r.URL.Path)
-	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		wire.WriteError(w, r, http.StatusMethodNotAllowed, "APIGW.0101", "the API does not know the method "+r.Method)
-	})
-	return r
 }
 
 // serve answers those who may read.
@@ -98,21 +84,4 @@ func (a answers) fail(w http.ResponseWriter, r *http.Request, err error) {
 		message = "internal error; the server's log has more under the request id"
 	}
 	wire.WriteError(w, r, status, fmt.Sprintf("Onceover.%04d", status), message)
-}
-
-// recoverPanics answers 500 where a handler fails badly.
-func (a answers) recoverPanics(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if v == http.ErrAbortHandler {
-				panic(v)
-			}
-			a.fail(w, r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
-		}()
-		next.ServeHTTP(w, r)
-	})
 }

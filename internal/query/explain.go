@@ -54,7 +54,7 @@ func Explain(cfg ExplainConfig) http.Handler {
 		cfg.Log = slog.Default()
 	}
 	e := explainer{answers{cfg.Tenants, cfg.Log}, cfg}
-	r := e.router(cfg.Authenticate)
+	r := wire.NewRouter(cfg.Authenticate, e.fail)
 	r.Get(ExplainPath, e.serve(e.explain))
 	return r
 }

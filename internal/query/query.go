@@ -9,6 +9,7 @@ import (
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/store"
 	"github.com/onceover/onceover/internal/tenant"
+	"github.com/onceover/onceover/internal/wire"
 )
 
 // Prefix is what the paths of the API begin with.
@@ -58,7 +59,7 @@ func New(cfg Config) http.Handler {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
-	r := a.router(cfg.Authenticate)
+	r := wire.NewRouter(cfg.Authenticate, a.fail)
 	for path, f := range map[string]func(r *http.Request, c tenant.Call) (any, error){
 		"vulnerabilities":      a.vulnerabilities,
 		"vulnerabilities/{id}": a.vulnerability,
