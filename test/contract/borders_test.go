@@ -49,8 +49,8 @@ func (b border) taskOf(op specOperation) string {
 	return b.task
 }
 
-// A question is an operation, asked about what a border has.
-type question struct {
+// A crossing is an operation, asked about what a border has.
+type crossing struct {
 	op    ohss.Operation
 	takes bool // an enterprise project, by its description
 	ask   func(t *testing.T, key auth.Key, project, enterprise string, about border) (status int, body string)
@@ -112,7 +112,7 @@ func TestBorders(t *testing.T) {
 		if !op.built || slices.Contains(op.Tags, "registry-images") {
 			continue
 		}
-		m.cross(t, op.ID, question{
+		m.cross(t, op.ID, crossing{
 			op: known[op.ID], takes: slices.ContainsFunc(op.Params, func(p specParam) bool { return p.Name == "enterprise_project_id" }),
 			ask: func(t *testing.T, key auth.Key, project, enterprise string, about border) (int, string) {
 				return s.askAs(t, spec, op, key, project, enterprise, about.image, about.taskOf(op))
@@ -135,7 +135,7 @@ type matrix struct {
 
 // cross asks with every key in every project and enterprise project, about what is
 // there, and about what another tenant has.
-func (m *matrix) cross(t *testing.T, name string, q question) {
+func (m *matrix) cross(t *testing.T, name string, q crossing) {
 	borders, w := m.borders, m.watcher
 	enterprises := []string{"", "0", "all_granted_eps", borders[1].enterprise, borders[3].enterprise, borders[1].tenant, "11111111-2222-4333-8444-555555555555"}
 	t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestOwnBorders(t *testing.T) {
 	asked := 0
 	for _, op := range ownOperations(t) {
 		told := m.told
-		m.cross(t, op.ID, question{op: op, ask: func(t *testing.T, key auth.Key, project, enterprise string, about border) (int, string) {
+		m.cross(t, op.ID, crossing{op: op, ask: func(t *testing.T, key auth.Key, project, enterprise string, about border) (int, string) {
 			return s.askOwn(t, op, key, project, enterprise, about)
 		}})
 		if told == m.told && op.ID != "deleteVEX" {
