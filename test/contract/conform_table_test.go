@@ -23,34 +23,41 @@ type conformRow struct {
 	// member is the member to compare with count; if it is empty total_num,
 	// and the page must have as many rows.
 	member string
-	// absent says that the server has nothing of the kind.
-	absent bool
+	// contained says that containers have to run.
+	contained bool
 	// says checks what is no number.
 	says func(c *conformer, answer map[string]any) bool
 	// before is done before each call.
 	before func(c *conformer)
 }
 
-// installed are the places of software of images; seen are the findings there.
-const (
-	installed = `(SELECT i.id AS image, i.name AS image_name, pp.part_id, pp.n, pp.package_id, pp.counted, p.type, p.name, p.version FROM image i JOIN content_part cp ON cp.content_id = i.content_id
-JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id WHERE pp.declared = 0)`
-	seen = `(SELECT x.*, v.advisory, f.vul_type FROM ` + installed + ` x JOIN finding f ON f.package_id = x.package_id JOIN vulnerability v ON v.id = f.vul_id WHERE x.counted = 1)`
-	// asked are the rules that images were asked.
-	asked = `(SELECT i.id AS image, b.check_name, b.standard, r.rule_id, r.failed FROM image i JOIN content_baseline h ON h.content_id = i.content_id
-JOIN baseline b ON b.id = h.baseline_id JOIN baseline_rule r ON r.baseline_id = b.id)`
-)
+// with names what the questions of the table are about: installed are places of
+// software of images, seen the findings there, asked the rules that images were
+// asked.
+const with = `WITH installed AS (
+	SELECT i.id AS image, i.name AS image_name, i.version AS image_version, i.content_id, pp.part_id, pp.n, pp.package_id, pp.counted, pp.path, pp.owned_by, p.type, p.name, p.version
+	FROM image i JOIN content_part cp ON cp.content_id = i.content_id JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id
+	WHERE pp.declared = 0),
+seen AS (
+	SELECT x.*, v.advisory, f.vul_id, f.vul_type, f.severity, f.first_seen,
+		CASE WHEN EXISTS (SELECT 1 FROM vul_handled h WHERE h.content_id = x.content_id AND h.vul_id = f.vul_id) THEN 'handled' ELSE 'unhandled' END AS state
+	FROM installed x JOIN finding f ON f.package_id = x.package_id JOIN vulnerability v ON v.id = f.vul_id
+	WHERE x.counted = 1),
+asked AS (
+	SELECT i.id AS image, i.name AS image_name, i.version AS image_version, b.check_name, b.standard, r.rule_id, r.failed, r.severity
+	FROM image i JOIN content_baseline h ON h.content_id = i.content_id JOIN baseline b ON b.id = h.baseline_id JOIN baseline_rule r ON r.baseline_id = b.id)
+`
 
 func one() *int64 { return new(int64(1)) }
 
 func conformTable() map[string]conformRow {
 	return map[string]conformRow{
 		"ListImageLocal":           {count: "SELECT COUNT(*) FROM image"},
-		"ListLocalImageAppInfo":    {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM " + installed + " WHERE image = $image_id AND counted = 1)"},
-		"ListImageApps":            {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM " + installed + " WHERE image = $image_id AND counted = 1)"},
-		"ListGlobalImageApps":      {count: "SELECT COUNT(*) FROM " + installed},
-		"ListLocalImageHosts":      {count: "SELECT COUNT(*) FROM (SELECT DISTINCT agent_id, engine FROM image_host)"},
-		"ListLocalImageContainers": {count: "SELECT COUNT(*) FROM container"},
+		"ListLocalImageAppInfo":    {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM installed WHERE image = $image_id AND counted = 1) x"},
+		"ListImageApps":            {count: "SELECT COUNT(*) FROM (SELECT DISTINCT type, name, version FROM installed WHERE image = $image_id AND counted = 1) x"},
+		"ListGlobalImageApps":      {count: "SELECT COUNT(*) FROM installed"},
+		"ListLocalImageHosts":      {count: "SELECT COUNT(*) FROM (SELECT DISTINCT agent_id, engine FROM image_host) x"},
+		"ListLocalImageContainers": {contained: true, count: "SELECT COUNT(*) FROM container"},
 		"ListContainerImages":      {count: "SELECT COUNT(*) FROM image"},
 		"ListContainerImageLogs":   {count: "SELECT COUNT(*) FROM image_log"},
 		"ListImageScanTask":        {count: "SELECT COUNT(*) FROM scan_task"},
@@ -60,17 +67,16 @@ func conformTable() map[string]conformRow {
 		"ShowImageAssetStatistics":      {count: "SELECT COUNT(*) FROM image", member: "local_num"},
 		"ShowImagePayPerScanStatistics": {count: "SELECT COUNT(*) FROM image", member: "total.local"},
 
-		"ListImageVulnerabilities":     {count: "SELECT COUNT(*) FROM " + seen + " WHERE image = $image_id"},
+		"ListImageVulnerabilities":     {count: "SELECT COUNT(*) FROM seen WHERE image = $image_id"},
 		"ListVulnerabilityCve":         {count: "SELECT COUNT(*) FROM vulnerability_cve e JOIN vulnerability v ON v.id = e.vul_id WHERE v.advisory = $vul_id"},
-		"ListGlobalVulnerabilities":    {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen},
-		"ListGeneralImageVuls":         {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen + " WHERE vul_type = $type"},
-		"ListVulAffectImages":          {count: "SELECT COUNT(DISTINCT image) FROM " + seen + " WHERE advisory = $vul_id"},
-		"ListVulAffectImageApps":       {count: "SELECT COUNT(DISTINCT name) FROM " + seen + " WHERE advisory = $vul_id AND image = $image_id"},
-		"ListVulRepoImage":             {count: "SELECT COUNT(*) FROM (SELECT DISTINCT image_name, name, version FROM " + seen + " WHERE advisory = $vul_id)"},
-		"ListVulAffectImageContainers": {count: "SELECT COUNT(*) FROM container WHERE image_id = $image_id"},
-		"ListVulContainers":            {count: "SELECT COUNT(DISTINCT k.container_id) FROM container k JOIN " + seen + " s ON s.image = k.image_id WHERE k.running = 1 AND s.advisory = $vul_id"},
-		// No container runs an image of an archive.
-		"ListVulContainerApps": {absent: true},
+		"ListGlobalVulnerabilities":    {count: "SELECT COUNT(DISTINCT advisory) FROM seen"},
+		"ListGeneralImageVuls":         {count: "SELECT COUNT(DISTINCT advisory) FROM seen WHERE vul_type = $type"},
+		"ListVulAffectImages":          {count: "SELECT COUNT(DISTINCT image) FROM seen WHERE advisory = $vul_id"},
+		"ListVulAffectImageApps":       {count: "SELECT COUNT(DISTINCT name) FROM seen WHERE advisory = $vul_id AND image = $image_id"},
+		"ListVulRepoImage":             {count: "SELECT COUNT(*) FROM (SELECT DISTINCT image_name, name, version FROM seen WHERE advisory = $vul_id) x"},
+		"ListVulAffectImageContainers": {contained: true, count: "SELECT COUNT(*) FROM container WHERE image_id = $image_id"},
+		"ListVulContainers":            {contained: true, count: "SELECT COUNT(DISTINCT k.container_id) FROM container k JOIN seen s ON s.image = k.image_id WHERE k.running = 1 AND s.advisory = $vul_id"},
+		"ListVulContainerApps":         {contained: true, count: "SELECT COUNT(DISTINCT s.name) FROM container k JOIN seen s ON s.image = k.image_id WHERE k.container_id = $container_id AND s.advisory = $vul_id"},
 
 		"ListImageMalware":  {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id WHERE i.id = $image_id"},
 		"ListGlobalMalware": {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id"},
@@ -80,13 +86,13 @@ func conformTable() map[string]conformRow {
 		"ListGlobalImageFiles":     {says: func(_ *conformer, a map[string]any) bool { return a["total_num"].(float64) > 0 }},
 		"ListImageSensitive":       {count: "SELECT COUNT(*) FROM content_secret s JOIN image i ON i.content_id = s.content_id WHERE i.id = $image_id"},
 		"ListImageSensitiveInfo":   {count: "SELECT COUNT(DISTINCT s.secret_id) FROM content_secret s JOIN image i ON i.content_id = s.content_id"},
-		"ListImageNonCompliantApp": {count: "SELECT COUNT(*) FROM (SELECT DISTINCT d.part_id, d.n FROM non_compliant d JOIN content_part cp ON cp.part_id = d.part_id JOIN image i ON i.content_id = cp.content_id WHERE i.id = $image_id)"},
+		"ListImageNonCompliantApp": {count: "SELECT COUNT(*) FROM (SELECT DISTINCT d.part_id, d.n FROM non_compliant d JOIN content_part cp ON cp.part_id = d.part_id JOIN image i ON i.content_id = cp.content_id WHERE i.id = $image_id) x"},
 		"ListImageBasicImage":      {says: func(_ *conformer, a map[string]any) bool { return a["total_num"] == 1. }},
 
-		"ListImageRiskConfigs":     {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard FROM " + asked + ")"},
-		"ListImageRiskConfigRules": {count: "SELECT COUNT(DISTINCT rule_id) FROM " + asked + " WHERE check_name = $check_name AND standard = $standard"},
-		"ListCheckRulesInfo":       {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard, rule_id FROM " + asked + ")"},
-		"ListCheckRuleResources":   {count: "SELECT COUNT(*) FROM " + asked + " WHERE check_name = $check_name AND standard = $standard AND rule_id = $check_rule_id"},
+		"ListImageRiskConfigs":     {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard FROM asked) x"},
+		"ListImageRiskConfigRules": {count: "SELECT COUNT(DISTINCT rule_id) FROM asked WHERE check_name = $check_name AND standard = $standard"},
+		"ListCheckRulesInfo":       {count: "SELECT COUNT(*) FROM (SELECT DISTINCT check_name, standard, rule_id FROM asked) x"},
+		"ListCheckRuleResources":   {count: "SELECT COUNT(*) FROM asked WHERE check_name = $check_name AND standard = $standard AND rule_id = $check_rule_id"},
 		"ShowImageCheckRuleDetail": {says: func(_ *conformer, a map[string]any) bool { return a["description"] != "" && a["remediation"] != "" }},
 		"ShowImageBaselineStatistic": {count: "SELECT COUNT(*) FROM image i JOIN password_account w ON w.content_id = i.content_id WHERE w.status IN ('weak', 'empty')",
 			member: "image_weak_pwd"},
@@ -113,8 +119,8 @@ func conformTable() map[string]conformRow {
 		}},
 
 		"ShowImageSecurityReportStatistic": {count: "SELECT COUNT(*) FROM malware m JOIN image i ON i.content_id = m.content_id", member: "total_num"},
-		"BatchExportLocalVulTask":          {count: "SELECT COUNT(*) FROM " + seen, member: "record_total_num"},
-		"BatchExportBaselineTask":          {count: "SELECT COUNT(*) FROM " + asked, member: "record_total_num"},
+		"BatchExportLocalVulTask":          {count: "SELECT COUNT(*) FROM seen", member: "record_total_num"},
+		"BatchExportBaselineTask":          {count: "SELECT COUNT(*) FROM asked", member: "record_total_num"},
 		"ExportImageSecurityReportTask":    {count: "SELECT COUNT(*) FROM export_task", more: one()},
 		"ListQueryExportTask":              {before: (*conformer).exported, says: exportTask},
 		"ShowLatestExportTaskByType":       {before: (*conformer).exported, says: exportTask},
@@ -122,9 +128,9 @@ func conformTable() map[string]conformRow {
 
 		"HandleImageVulnerability":             {count: "SELECT COUNT(*) FROM vul_operation", more: one()},
 		"ListImageHandleAffectVulnerabilities": {says: func(_ *conformer, a map[string]any) bool { return size(a["data_list"]) > 0 }},
-		"ListGeneralImageVulOperations":        {count: "SELECT COUNT(*) FROM vul_operation_image"},
+		"ListGeneralImageVulOperations":        {count: "SELECT COUNT(*) FROM vul_operation_image o JOIN vulnerability v ON v.id = o.vul_id WHERE v.advisory = $vul_id"},
 		"ListImageWhiteLists":                  {count: "SELECT COUNT(*) FROM whitelist"},
-		"ListVulWhiteListVulOptions":           {count: "SELECT COUNT(DISTINCT advisory) FROM " + seen + " WHERE vul_type = $type"},
+		"ListVulWhiteListVulOptions":           {count: "SELECT COUNT(DISTINCT advisory) FROM seen WHERE vul_type = $type"},
 		"AddImageWhiteLists":                   {says: whitelisted},
 		"ShowImageWhiteListDetail":             {before: (*conformer).whitelist, says: func(c *conformer, a map[string]any) bool { return a["id"] == c.known["id"] && a["vul_id"] == openssl }},
 		"ChangeImageWhiteList": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool {
@@ -198,7 +204,7 @@ func pageOf(all bool) int64 {
 // sql counts; $name is a known value.
 func (c *conformer) sql(query string) int64 {
 	c.t.Helper()
-	return c.db.count(os.Expand(query, func(name string) string {
+	return c.db.count(with + os.Expand(query, func(name string) string {
 		v, _ := c.known[name].(string)
 		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
 	}))

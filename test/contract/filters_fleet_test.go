@@ -178,7 +178,7 @@ func TestFilters(t *testing.T) {
 	}
 
 	sp, ops := readSpec(t)
-	c := newConformer(t, sp)
+	c := newConformer(t, sp, newHost(t, nil), "")
 	types = typesOf(t, c.HssClient)
 	image := c.known["image_id"].(string)
 	onPlanted := append(resultLists(image, openssl, types), checkLists(image)...)

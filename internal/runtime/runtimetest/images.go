@@ -127,9 +127,15 @@ func Debian(t testing.TB, ref string, c Compression) Image {
 	)
 }
 
-// Sleeper makes an image with one program that never ends, or at once if it is
-// given an argument.
+// Sleeper makes an image with one program, SleeperProgram.
 func Sleeper(t testing.TB, ref string) Image {
+	t.Helper()
+	return Build(t, ref, Gzip, map[string]string{"sleeper": string(SleeperProgram(t))})
+}
+
+// SleeperProgram is a static program that never ends, or at once if it is given
+// an argument.
+func SleeperProgram(t testing.TB) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	const program = "package main\n\nimport (\n\"os\"\n\"time\"\n)\n\nfunc main() {\nif len(os.Args) == 1 {\ntime.Sleep(1 << 62)\n}\n}\n"
@@ -143,8 +149,7 @@ func Sleeper(t testing.TB, ref string) Image {
 	}
 	b, err := os.ReadFile(bin)
 	must(t, err)
-	img := Build(t, ref, Gzip, map[string]string{"sleeper": string(b)})
-	return img
+	return b
 }
 
 // Alpine makes an image from a real Alpine root file system of the shared test

@@ -1,0 +1,15 @@
+package contract
+
+import (
+	"os"
+	"testing"
+
+	"github.com/onceover/onceover/test/postgres"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		defer postgres.Stop()
+		return m.Run()
+	}())
+}
