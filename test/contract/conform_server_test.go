@@ -140,7 +140,7 @@ func newConformer(t *testing.T, sp *spec, h *host, url string) *conformer {
 }
 
 // decide leaves decisions and a history: zlib is ignored in one image, requests
-// was and is on a whitelist.
+// was and is on a whitelist, two paths are.
 func (c *conformer) decide() {
 	c.t.Helper()
 	for _, d := range []struct{ vul, typ, action, remark string }{
@@ -155,6 +155,10 @@ func (c *conformer) decide() {
 	}
 	if _, err := c.AddImageWhiteLists(&model.AddImageWhiteListsRequest{GlobalImageType: "local", Type: "vulnerability",
 		Body: &model.AddImageWhiteListsRequestBody{RuleType: "all_images", VulIds: &[]string{requests}, Description: new("of all")}}); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.ChangeFilePathWhiteLists(&model.ChangeFilePathWhiteListsRequest{
+		Body: &model.ChangeFilePathWhiteDetailRequestInfo{CustomizedPath: &[]string{"/srv/nowhere", "/elsewhere/*"}}}); err != nil {
 		c.t.Fatal(err)
 	}
 }

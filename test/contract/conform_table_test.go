@@ -3,7 +3,10 @@ package contract
 import (
 	"cmp"
 	"encoding/json"
-	"os"
+	"fmt"
+	"slices"
+	"strconv"
+
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +15,8 @@ import (
 )
 
 // A conformRow says what an operation must answer or do. Of a request with
-// everything it knows, which selects less, only that it is answered is checked,
-// and that it lists no more.
+// everything it knows, members that exclude each other among it, only that it is
+// answered is checked, and that it lists no more; questions say the rest.
 type conformRow struct {
 	// count is SQL; in it $name is a known value. It tells total_num, or for
 	// what writes how much more there must be afterwards.
@@ -31,16 +34,21 @@ type conformRow struct {
 	before func(c *conformer)
 }
 
-// with names what the questions of the table are about: installed are places of
-// software of images, seen the findings there, asked the rules that images were
+// with names what SQL asks about: images, with what is kept of their contents;
+// places of software in images, and the findings there; rules that images were
 // asked.
-const with = `WITH installed AS (
-	SELECT i.id AS image, i.name AS image_name, i.version AS image_version, i.content_id, pp.part_id, pp.n, pp.package_id, pp.counted, pp.path, pp.owned_by, p.type, p.name, p.version
-	FROM image i JOIN content_part cp ON cp.content_id = i.content_id JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id
+const with = `WITH images AS (
+	SELECT i.id, i.name, i.version, i.local_type, i.size, i.updated_at, i.content_id, c.config_digest, c.scan_status, c.first_scan_time, c.latest_scan_time, c.vul_num, c.severity_level
+	FROM image i JOIN content c ON c.id = i.content_id),
+installed AS (
+	SELECT i.id AS image, i.name AS image_name, i.version AS image_version, i.content_id, i.first_scan_time, pp.part_id, pp.n, pp.package_id, pp.counted, pp.path, pp.owned_by, p.type, p.name, p.version
+	FROM images i JOIN content_part cp ON cp.content_id = i.content_id JOIN part_package pp ON pp.part_id = cp.part_id JOIN package p ON p.id = pp.package_id
 	WHERE pp.declared = 0),
 seen AS (
-	SELECT x.*, v.advisory, f.vul_id, f.vul_type, f.severity, f.first_seen,
-		CASE WHEN EXISTS (SELECT 1 FROM vul_handled h WHERE h.content_id = x.content_id AND h.vul_id = f.vul_id) THEN 'handled' ELSE 'unhandled' END AS state
+	SELECT x.*, v.advisory, f.vul_id, f.vul_type, f.severity,
+		CASE WHEN f.first_seen > x.first_scan_time THEN f.first_seen ELSE x.first_scan_time END AS first_seen,
+		CASE WHEN EXISTS (SELECT 1 FROM vul_handled h WHERE h.content_id = x.content_id AND h.vul_id = f.vul_id)
+			OR EXISTS (SELECT 1 FROM whitelist w WHERE w.vul_id = f.vul_id AND w.rule_type = 'all_images') THEN 'handled' ELSE 'unhandled' END AS state
 	FROM installed x JOIN finding f ON f.package_id = x.package_id JOIN vulnerability v ON v.id = f.vul_id
 	WHERE x.counted = 1),
 asked AS (
@@ -104,12 +112,8 @@ func conformTable() map[string]conformRow {
 		"ShowExtendedWeakPassword": {says: func(c *conformer, a map[string]any) bool {
 			return words(a) == c.db.count("SELECT COUNT(*) FROM weak_words")
 		}},
-		"ShowFilePathWhiteLists": {says: func(c *conformer, a map[string]any) bool {
-			return paths(a) == c.db.count("SELECT COUNT(*) FROM path_whitelist")
-		}},
-		"ShowFilePathWhiteDetail": {says: func(c *conformer, a map[string]any) bool {
-			return paths(a) == c.db.count("SELECT COUNT(*) FROM path_whitelist")
-		}},
+		"ShowFilePathWhiteLists":  {count: "SELECT COUNT(*) FROM path_whitelist", member: "customized_path"},
+		"ShowFilePathWhiteDetail": {count: "SELECT COUNT(*) FROM path_whitelist", member: "customized_path"},
 
 		"BatchScanLocalImage":       {count: "SELECT COUNT(*) FROM scan_task", more: one(), before: (*conformer).rest},
 		"CreateManualImageScanTask": {count: "SELECT COUNT(*) FROM scan_task", more: one(), before: (*conformer).rest},
@@ -127,16 +131,20 @@ func conformTable() map[string]conformRow {
 		"ListDownloadExportedFile":         {before: (*conformer).exported, count: "SELECT SUM(LENGTH(body)) FROM export_chunk WHERE file_id = $file_id", member: "bytes"},
 
 		"HandleImageVulnerability":             {count: "SELECT COUNT(*) FROM vul_operation", more: one()},
-		"ListImageHandleAffectVulnerabilities": {says: func(_ *conformer, a map[string]any) bool { return size(a["data_list"]) > 0 }},
+		"ListImageHandleAffectVulnerabilities": {count: "SELECT COUNT(*) FROM (SELECT DISTINCT image, advisory FROM seen WHERE vul_type = $type) x", member: "total_vul_num"},
 		"ListGeneralImageVulOperations":        {count: "SELECT COUNT(*) FROM vul_operation_image o JOIN vulnerability v ON v.id = o.vul_id WHERE v.advisory = $vul_id"},
 		"ListImageWhiteLists":                  {count: "SELECT COUNT(*) FROM whitelist"},
 		"ListVulWhiteListVulOptions":           {count: "SELECT COUNT(DISTINCT advisory) FROM seen WHERE vul_type = $type"},
 		"AddImageWhiteLists":                   {says: whitelisted},
-		"ShowImageWhiteListDetail":             {before: (*conformer).whitelist, says: func(c *conformer, a map[string]any) bool { return a["id"] == c.known["id"] && a["vul_id"] == openssl }},
+		"ShowImageWhiteListDetail": {before: (*conformer).whitelist, says: func(c *conformer, a map[string]any) bool {
+			return a["id"] == c.known["id"] && a["vul_id"] == c.known["listed"]
+		}},
 		"ChangeImageWhiteList": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool {
 			return c.db.count("SELECT COUNT(*) FROM whitelist WHERE description = 'of the test'") > 0
 		}},
-		"DeleteImageWhiteLists": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool { return c.db.count("SELECT COUNT(*) FROM whitelist") == 0 }},
+		"DeleteImageWhiteLists": {before: (*conformer).whitelist, says: func(c *conformer, _ map[string]any) bool {
+			return !slices.Contains(c.whitelists(), c.known["id"].(string))
+		}},
 
 		"ChangeExtendedWeakPassword": {says: func(c *conformer, _ map[string]any) bool {
 			return c.db.count("SELECT COUNT(*) FROM weak_words WHERE words LIKE '%a word of the test%'") == 1
@@ -154,60 +162,61 @@ func conformTable() map[string]conformRow {
 }
 
 func words(a map[string]any) int64 { return size(a["extended_weak_password"]) }
-func paths(a map[string]any) int64 { return size(a["customized_path"]) }
 
 func size(v any) int64 {
 	list, _ := v.([]any)
 	return int64(len(list))
 }
 
-// check compares an answer with the database. before is count from before the
-// call.
-func (r conformRow) check(c *conformer, t *testing.T, all bool, before int64, answer map[string]any) {
+// check compares an answer with the database, exactly or, if more was asked for
+// than what count says, as a bound. before is count from before the call, limit
+// the length of the page that was asked for.
+func (r conformRow) check(c *conformer, t *testing.T, exactly bool, limit, before int64, answer map[string]any) {
 	t.Helper()
 	if r.says != nil && !r.says(c, answer) {
-		t.Errorf("all=%v: the database says otherwise: %.1500s", all, asJSON(answer))
+		t.Errorf("exactly=%v: the database says otherwise: %.1500s", exactly, asJSON(answer))
 	}
 	if r.count == "" {
 		return
 	}
 	now := c.sql(r.count)
 	if r.more != nil {
-		if !all && now != before+*r.more {
-			t.Errorf("all=%v: %d after %d in the database", all, now, before)
+		if exactly && now != before+*r.more {
+			t.Errorf("%d after %d in the database", now, before)
 		}
 		return
 	}
 	member := cmp.Or(r.member, "total_num")
-	var v any = answer
-	for key := range strings.SplitSeq(member, ".") {
-		m, _ := v.(map[string]any)
-		v = m[key]
+	n := numberOf(answer, member)
+	if n < 0 || n > now || exactly && n != now {
+		t.Errorf("exactly=%v: %s is %v, %d in the database: %.1500s", exactly, member, n, now, asJSON(answer))
 	}
-	n, ok := v.(float64)
-	if !ok || int64(n) > now || !all && int64(n) != now {
-		t.Errorf("all=%v: %s is %v, %d in the database: %.1500s", all, member, v, now, asJSON(answer))
-	}
-	if list, ok := answer["data_list"].([]any); r.member == "" && (!ok || int64(len(list)) != min(int64(n), pageOf(all))) {
-		t.Errorf("all=%v: total_num %v, %d rows", all, n, len(list))
+	if list, ok := answer["data_list"].([]any); r.member == "" && (!ok || int64(len(list)) != min(n, limit)) {
+		t.Errorf("exactly=%v: total_num %v, %d rows", exactly, n, len(list))
 	}
 }
 
-// pageOf is how long the page is that conformer.call asks for.
-func pageOf(all bool) int64 {
-	if all {
-		return 200
+// numberOf is a number of an answer by its path, or the length of a list, -1 if
+// there is neither.
+func numberOf(answer map[string]any, path string) int64 {
+	var v any = answer
+	for key := range strings.SplitSeq(path, ".") {
+		m, _ := v.(map[string]any)
+		v = m[key]
 	}
-	return 10
+	switch v := v.(type) {
+	case float64:
+		return int64(v)
+	case []any:
+		return int64(len(v))
+	}
+	return -1
 }
 
 // sql counts; $name is a known value.
 func (c *conformer) sql(query string) int64 {
 	c.t.Helper()
-	return c.db.count(with + os.Expand(query, func(name string) string {
-		v, _ := c.known[name].(string)
-		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
-	}))
+	return c.db.count(with + c.expand(query, nil))
 }
 
 // rest waits until nothing is left to scan.
@@ -264,16 +273,33 @@ func whitelisted(c *conformer, _ map[string]any) bool {
 	return c.db.count("SELECT COUNT(*) FROM whitelist w JOIN vulnerability v ON v.id = w.vul_id WHERE v.advisory = '"+openssl+"'") > 0
 }
 
-// whitelist makes sure that there is a rule, and remembers it.
+// whitelist makes sure that there is a rule, and remembers one.
 func (c *conformer) whitelist() {
 	c.t.Helper()
-	if c.db.count("SELECT COUNT(*) FROM whitelist") == 0 {
+	if len(c.whitelists()) == 0 {
 		if _, err := c.AddImageWhiteLists(&model.AddImageWhiteListsRequest{GlobalImageType: "local", Type: "vulnerability",
 			Body: &model.AddImageWhiteListsRequestBody{RuleType: "all_images", VulType: new("linux_vul"), VulIds: &[]string{openssl}}}); err != nil {
 			c.t.Fatal(err)
 		}
 	}
-	for r := range rowsOf(c.t, c.HssClient, "ListImageWhiteLists", members("global_image_type", "local", "type", "vulnerability")) {
-		c.known["id"] = r["id"]
+	rule := c.whitelists()[0]
+	id, err := strconv.ParseInt(rule, 16, 64)
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	c.known["id"] = rule
+	c.known["listed"] = c.db.strings(fmt.Sprintf("SELECT v.advisory FROM whitelist w JOIN vulnerability v ON v.id = w.vul_id WHERE w.id = %d", id))[0]
+}
+
+// whitelists are the ids of rules, as the API writes them.
+func (c *conformer) whitelists() (out []string) {
+	c.t.Helper()
+	for _, id := range c.db.strings("SELECT id FROM whitelist ORDER BY id") {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		out = append(out, fmt.Sprintf("%016x", n))
+	}
+	return out
 }

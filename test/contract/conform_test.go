@@ -28,6 +28,9 @@ type conformer struct {
 	db   *database
 	// known are values of parameters and members by name.
 	known map[string]any
+	// asked are optional members that were set in a question that found
+	// something, idle those of questions that cannot.
+	asked, idle memberSet
 }
 
 // TestConformance calls every operation that is not about registry images with
@@ -48,7 +51,8 @@ func TestConformance(t *testing.T) {
 
 func (c *conformer) run(t *testing.T, ops []specOperation) {
 	c.decide()
-	table := conformTable()
+	table, asks := conformTable(), questions()
+	c.asked, c.idle = memberSet{}, memberSet{}
 	called := 0
 	for _, op := range ops {
 		t.Run(op.ID, func(t *testing.T) {
@@ -87,13 +91,21 @@ func (c *conformer) run(t *testing.T, ops []specOperation) {
 					t.Errorf("all=%v: %v", all, err)
 					continue
 				}
-				says.check(c, t, all, before, answer)
+				limit := int64(10) // of the server
+				if all {
+					limit = 200
+				}
+				says.check(c, t, !all, limit, before, answer)
+			}
+			for _, q := range asks.of(op.ID) {
+				c.ask(t, op, says, q)
 			}
 		})
 	}
 	if called != 68 {
 		t.Errorf("%d operations called", called)
 	}
+	t.Run("every optional member", func(t *testing.T) { c.complete(t, ops) })
 }
 
 // order puts what writes after what reads, and what asks for a file after what
@@ -111,8 +123,15 @@ func order(op specOperation) int {
 	return 1
 }
 
-// call fills the request of the SDK and calls.
+// call asks with what is required, or with everything that it knows.
 func (c *conformer) call(op specOperation, all bool) (map[string]any, error) {
+	_, answer, err := c.send(op, c.members(op, all))
+	return answer, err
+}
+
+func (c *conformer) required(op specOperation) map[string]any { return c.members(op, false) }
+
+func (c *conformer) members(op specOperation, all bool) map[string]any {
 	members := map[string]any{}
 	for _, p := range op.Params {
 		// The SDK always sends members that are no pointers.
@@ -132,22 +151,27 @@ func (c *conformer) call(op specOperation, all bool) (map[string]any, error) {
 			}
 		}
 	}
+	return members
+}
+
+// send fills the request of the SDK and calls.
+func (c *conformer) send(op specOperation, members map[string]any) (reflect.Value, map[string]any, error) {
 	method := reflect.ValueOf(c.HssClient).MethodByName(op.ID)
 	req := reflect.New(method.Type().In(0).Elem())
 	if err := json.Unmarshal(asJSON(members), req.Interface()); err != nil {
-		return nil, fmt.Errorf("fill the request: %w", err)
+		return req.Elem(), nil, fmt.Errorf("fill the request: %w", err)
 	}
 	out := method.Call([]reflect.Value{req})
 	if err, _ := out[1].Interface().(error); err != nil {
-		return nil, err
+		return req.Elem(), nil, err
 	}
 	answer := map[string]any{}
 	if file, ok := out[0].Interface().(*model.ListDownloadExportedFileResponse); ok {
 		n, err := file.Consume(io.Discard)
 		answer["bytes"] = float64(n)
-		return answer, err
+		return req.Elem(), answer, err
 	}
-	return answer, json.Unmarshal(asJSON(out[0].Interface()), &answer)
+	return req.Elem(), answer, json.Unmarshal(asJSON(out[0].Interface()), &answer)
 }
 
 func (c *conformer) body(x *schema, all bool) map[string]any {
