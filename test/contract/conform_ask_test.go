@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
 )
 
 // A question sets optional members of a request and says by SQL what has to
@@ -20,7 +21,8 @@ type question struct {
 	// request: "image_name", "query_info.host_id", and "vul_id_list" for the
 	// one entry of a list.
 	row string
-	// with are further members, as "severity=high has_vul=true".
+	// with are further members, as "severity=high has_vul=true"; those whose
+	// value is beside do not select.
 	with string
 	// want is SQL for the keys of all rows in the order of the list. In it and
 	// in row, $name is a member's value or a known one. Without it the
@@ -38,6 +40,10 @@ type question struct {
 	// nothing is why no row can be found: the number in the answer is 0.
 	nothing string
 }
+
+// beside is the value of a member that does not select beside the others: of
+// the name of an image beside its id.
+const beside = "none"
 
 // everywhere is set in each request that has such a member.
 func everywhere(rows int) map[string]string {
@@ -69,10 +75,7 @@ func (c *conformer) ask(t *testing.T, op specOperation, says conformRow, q quest
 			drawn[name] = v
 		}
 	}
-	members := c.required(op)
-	for path, v := range drawn {
-		c.set(op, members, strings.Split(path, "."), v)
-	}
+	members := c.with(op, drawn)
 	var before int64
 	if says.more != nil {
 		before = c.sql(says.count)
@@ -82,12 +85,13 @@ func (c *conformer) ask(t *testing.T, op specOperation, says conformRow, q quest
 		t.Errorf("%s: %v", asJSON(members), err)
 		return
 	}
+	done := maps.Clone(drawn)
 	for name, v := range answer {
-		drawn["answered_"+name] = text(v)
+		done["answered_"+name] = text(v)
 	}
 	switch {
 	case q.after != "":
-		if d := gocmp.Diff(want, c.rows(q.after, drawn)); d != "" {
+		if d := gocmp.Diff(want, c.rows(q.after, done)); d != "" {
 			t.Errorf("%s (-want +done):\n%s", asJSON(members), d)
 		}
 	case q.nothing != "":
@@ -107,6 +111,60 @@ func (c *conformer) ask(t *testing.T, op specOperation, says conformRow, q quest
 		return
 	}
 	c.asked.add(op.ID, optional(req.Type(), req, "")...)
+	if q.want != "" && q.after == "" {
+		c.each(t, op, says, drawn, named)
+	}
+}
+
+// each asks again with each text that selects replaced by one that is nowhere:
+// nothing is found then, or the question is refused.
+func (c *conformer) each(t *testing.T, op specOperation, says conformRow, drawn map[string]string, named []string) {
+	t.Helper()
+	for _, path := range named {
+		if drawn[path] == beside || len(c.leaf(op, path).Enum) > 0 || c.leaf(op, path).Type != "string" {
+			continue
+		}
+		other := maps.Clone(drawn)
+		other[path] = "no-such-value"
+		_, answer, err := c.send(op, c.with(op, other))
+		if e, ok := err.(*sdkerr.ServiceResponseError); ok && e.StatusCode == 400 {
+			continue
+		}
+		if n := numberOf(answer, cmp.Or(says.member, "total_num")); err != nil || n > 0 {
+			t.Errorf("%s does not select: %d found, %v", path, n, err)
+		}
+	}
+}
+
+// with is a request with what is required and some members more, by their paths.
+func (c *conformer) with(op specOperation, drawn map[string]string) map[string]any {
+	c.t.Helper()
+	members := c.required(op)
+	for path, v := range drawn {
+		c.set(op, members, strings.Split(path, "."), v)
+	}
+	return members
+}
+
+// leaf is the schema of a member, of the entries of a list.
+func (c *conformer) leaf(op specOperation, path string) *schema {
+	x, rest := c.spec.body(op), strings.Split(path, ".")
+	for _, p := range op.Params {
+		if p.Name == rest[0] {
+			x, rest = c.spec.of(p.Schema), nil
+			break
+		}
+	}
+	for {
+		if x.Type == "array" {
+			x = c.spec.of(x.Items)
+			continue
+		}
+		if len(rest) == 0 {
+			return x
+		}
+		x, rest = c.spec.of(x.Properties[rest[0]]), rest[1:]
+	}
 }
 
 // page compares the page that was asked for and the total.

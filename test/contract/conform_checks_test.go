@@ -55,15 +55,15 @@ func checkQuestions() asking {
 			want: "SELECT b.rule_id FROM images i JOIN build_risk b ON b.content_id = i.content_id WHERE i.id = $image_id AND b.rule_id = 'BC-PIPE-SHELL'"}},
 		"ListImageBuildCommandRisksImages": {{row: ids, key: "image_id", want: "SELECT i.id FROM images i JOIN build_risk b ON b.content_id = i.content_id WHERE i.id = $image_id AND b.rule_id = $rule_id"}},
 
-		"ListImageMalware":  {{with: "file_name=php tag_name=none" + beside, key: "file_path", want: "SELECT m.path " + bad + " AND i.id = $image_id ORDER BY m.n"}},
+		"ListImageMalware":  {{with: "file_name=php tag_name=none" + byID, key: "file_path", want: "SELECT m.path " + bad + " AND i.id = $image_id ORDER BY m.n"}},
 		"ListGlobalMalware": {{with: "file_name=php", key: "file_path", want: "SELECT m.path " + bad + " ORDER BY m.severity DESC, m.content_id, m.n, i.id"}},
 		// Which files are the last of a path is not in a column: these are, and
 		// one layer has them all.
-		"ListImageFiles":       {{with: "file_name=s.php tag_name=none" + beside, key: "file_path", want: "SELECT e.path " + files + " AND i.id = $image_id ORDER BY e.list_id, e.n"}},
+		"ListImageFiles":       {{with: "file_name=s.php tag_name=none" + byID, key: "file_path", want: "SELECT e.path " + files + " AND i.id = $image_id ORDER BY e.list_id, e.n"}},
 		"ListGlobalImageFiles": {{with: "file_name=s.php image_type=local", key: "file_path", want: "SELECT e.path " + files + " GROUP BY e.list_id, e.n, e.path ORDER BY e.list_id, e.n"}},
-		"ShowImageFilesStat":   {{with: "tag_name=none" + beside}},
+		"ShowImageFilesStat":   {{with: "tag_name=none" + byID}},
 		"ListImageSensitive": {
-			{with: "severity=high handle_status=unhandled file_path=/opt image_version=none" + beside, key: "file_path|position",
+			{with: "severity=high handle_status=unhandled file_path=/opt image_version=none" + byID, key: "file_path|position",
 				want: "SELECT s.path || '|' || s.layer FROM secret s JOIN content_secret cs ON cs.secret_id = s.id JOIN images i ON i.content_id = cs.content_id WHERE i.id = $image_id AND s.severity = 3 AND s.ignored + s.skipped = 0 AND " + has("s.path", "file_path") + " ORDER BY s.severity DESC, s.path, s.line, s.col, s.id"},
 		},
 		"ShowFilePathWhiteLists":  whitelisted,

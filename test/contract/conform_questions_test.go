@@ -31,8 +31,8 @@ func has(column, member string) string {
 const (
 	// ofRegistry is why nothing is found.
 	ofRegistry = "local images have none, so none is found"
-	// beside are members that do not select beside an image's id.
-	beside = " namespace=none image_name=none"
+	// byID are members that do not select beside an image's id.
+	byID = " namespace=none image_name=none"
 )
 
 // filtered selects images by what filters of their list say, and isFiltered
@@ -96,7 +96,7 @@ func fleetQuestions() asking {
 
 // vulQuestions are about vulnerabilities and software.
 func vulQuestions() asking {
-	named := []question{{with: "app_name=lib" + beside + " tag_name=none",
+	named := []question{{with: "app_name=lib" + byID + " tag_name=none",
 		want: "SELECT name || '|' || type || '|' || version FROM installed WHERE image = $image_id AND counted = 1 AND " + has("name", "app_name") + " GROUP BY name, type, version ORDER BY name, type, version", key: "app_name|app_type|app_version"}}
 	const here = "FROM seen s WHERE s.image = $image_id AND "
 	return asking{
@@ -109,9 +109,9 @@ func vulQuestions() asking {
 			{with: "app_name=tel is_compliant=false", key: "image_id|app_name|app_version",
 				want: "SELECT x.image || '|' || x.name || '|' || x.version FROM installed x JOIN non_compliant d ON d.part_id = x.part_id AND d.n = x.n WHERE " + has("x.name", "app_name") + " ORDER BY x.content_id"},
 		},
-		"ListImageNonCompliantApp": {{with: "app_name=tel image_version=none" + beside, key: "app_name|app_version",
+		"ListImageNonCompliantApp": {{with: "app_name=tel image_version=none" + byID, key: "app_name|app_version",
 			want: "SELECT x.name || '|' || x.version FROM installed x JOIN non_compliant d ON d.part_id = x.part_id AND d.n = x.n WHERE x.image = $image_id AND " + has("x.name", "app_name") + " ORDER BY x.name"}},
-		"ListImageBasicImage": {{with: "os_name=ebian image_version=none" + beside, key: "os_version",
+		"ListImageBasicImage": {{with: "os_name=ebian image_version=none" + byID, key: "os_version",
 			want: "SELECT '12' FROM images i JOIN content_detail d ON d.content_id = i.content_id WHERE i.id = $image_id AND " + has("d.distro", "os_name")}},
 
 		"ListImageVulnerabilities": {

@@ -33,7 +33,7 @@ func writeQuestions() asking {
 		return question{with: "is_all=true query_info." + member, want: "SELECT COUNT(*) FROM scan_task", after: "SELECT COUNT(*) FROM scan_task", nothing: why}
 	}
 	handle := []question{
-		{with: "select_type=specific_image_all_vul handle_status=unhandled remark=some", row: "SELECT id AS image_id_list" + base, want: pairs + "image = $image_id_list" + inOrder},
+		{with: "select_type=specific_image_all_vul handle_status=unhandled remark=none", row: "SELECT id AS image_id_list" + base, want: pairs + "image = $image_id_list" + inOrder},
 		{with: "select_type=specific_vul_all_image vul_id_list=" + openssl, want: pairs + "advisory = $vul_id_list" + inOrder},
 		{with: "select_type=vul_view vul_data_list.vul_id=" + openssl, row: "SELECT id AS \"vul_data_list.image_id_list\"" + base,
 			want: pairs + "advisory = ${vul_data_list.vul_id} AND image = ${vul_data_list.image_id_list}" + inOrder},
