@@ -116,16 +116,16 @@ func (c *conformer) ask(t *testing.T, op specOperation, says conformRow, q quest
 	}
 }
 
-// each asks again with each text that selects replaced by one that is nowhere:
+// each asks again with each member that selects replaced by one that is nowhere:
 // nothing is found then, or the question is refused.
 func (c *conformer) each(t *testing.T, op specOperation, says conformRow, drawn map[string]string, named []string) {
 	t.Helper()
 	for _, path := range named {
-		if drawn[path] == beside || len(c.leaf(op, path).Enum) > 0 || c.leaf(op, path).Type != "string" {
+		other := maps.Clone(drawn)
+		maps.Copy(other, elsewhere(c.leaf(op, path), path, drawn[path]))
+		if maps.Equal(drawn, other) {
 			continue
 		}
-		other := maps.Clone(drawn)
-		other[path] = "no-such-value"
 		_, answer, err := c.send(op, c.with(op, other))
 		if e, ok := err.(*sdkerr.ServiceResponseError); ok && e.StatusCode == 400 {
 			continue
@@ -134,6 +134,29 @@ func (c *conformer) each(t *testing.T, op specOperation, says conformRow, drawn 
 			t.Errorf("%s does not select: %d found, %v", path, n, err)
 		}
 	}
+}
+
+// elsewhere are members to replace one with, so that it finds nothing beside the
+// others; none for words, of which others may find something, and for what does
+// not select.
+func elsewhere(x *schema, path, v string) map[string]string {
+	const late = "4070880000000"
+	switch {
+	case v == beside || len(x.Enum) > 0 || path == "scan_scope":
+	case path == "latest_version" || path == "operate_all" || path == "is_compliant" || path == "is_handled":
+	case strings.HasPrefix(path, "start_latest_"):
+		// A pair, which selects if the first is the lower one.
+		return map[string]string{path: "1", strings.Replace(path, "start", "end", 1): "2"}
+	case path == "end_time" || path == "max_scan_time":
+		return map[string]string{path: "1"}
+	case x.Type == "integer" && !strings.HasPrefix(path, "end_latest_"):
+		return map[string]string{path: late}
+	case x.Type == "boolean":
+		return map[string]string{path: strconv.FormatBool(v == "false")}
+	case x.Type == "string":
+		return map[string]string{path: "no-such-value"}
+	}
+	return nil
 }
 
 // with is a request with what is required and some members more, by their paths.
