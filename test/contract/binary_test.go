@@ -74,13 +74,14 @@ func vulnerabilities(t *testing.T, c *hss.HssClient, imageID string) []model.Ima
 	}
 }
 
-// program is the built binary, made once for all tests.
+// program is the built binary, made once for all tests in a directory that
+// TestMain removes.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "onceover-contract-")
-	if err != nil {
+	var err error
+	if programDir, err = os.MkdirTemp("", "onceover-contract-"); err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "onceover")
+	bin := filepath.Join(programDir, "onceover")
 	build := exec.Command("go", "build", "-o", bin, "./cmd/onceover")
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -89,6 +90,8 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	return bin, nil
 })
+
+var programDir string // "" until it is built
 
 // A running server, with the data directory and the credentials that it left
 // there.

@@ -10,6 +10,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		defer postgres.Stop()
+		defer func() { _ = os.RemoveAll(programDir) }() // "" is nothing
 		return m.Run()
 	}())
 }
