@@ -20,6 +20,7 @@ type asker struct {
 	fleet *fleetmodel.Fleet
 	rng   *rand.Rand
 	vuls  []vulValue
+	lists []string // ids of whitelist rules
 	rules []ruleValue
 	apps  []string
 }
@@ -76,12 +77,15 @@ func eachRow(ctx context.Context, db *sql.DB, query string, scan func(*sql.Rows)
 	return rows.Err()
 }
 
+// opPreview is the one list that is asked for by POST.
+const opPreview = "ListImageHandleAffectVulnerabilities"
+
 // lists are the operations that are asked: those that read and are built, and
-// answer without an id that only another operation makes.
+// answer without an id that only an export makes.
 func lists() []hss.Operation {
 	var out []hss.Operation
 	for _, op := range hss.Operations() {
-		if op.Built && op.Method == "GET" && !strings.Contains(op.Path, "{file_id}") && !strings.Contains(op.Path, "export-task") {
+		if op.Built && (op.Method == "GET" || op.ID == opPreview) && !strings.Contains(op.Path, "{file_id}") && !strings.Contains(op.Path, "export-task") {
 			out = append(out, op)
 		}
 	}
@@ -97,9 +101,14 @@ var partners = map[string]string{
 // elsewhere are parameters of images that are not local.
 var elsewhere = []string{"enterprise_project_id", "namespace", "instance_id", "cluster_id", "registry_name", "registry_type", "instance_name", "label_list"}
 
-// ask makes the path and the query of a request. total is how many rows the
-// list had when it was asked last.
-func (a *asker) ask(op hss.Operation, project string, total int64) string {
+// ask makes the path and the query of a request, and the body if it has one. total
+// is how many rows the list had when it was asked last.
+func (a *asker) ask(op hss.Operation, project string, total int64) (target string, body []byte, err error) {
+	if op.ID == opPreview {
+		if body, err = a.preview(); err != nil {
+			return "", nil, err
+		}
+	}
 	values := a.values()
 	q := url.Values{}
 	var optional []hss.Param
@@ -132,11 +141,11 @@ func (a *asker) ask(op hss.Operation, project string, total int64) string {
 	for name, v := range values {
 		path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(v))
 	}
-	return path + "?" + q.Encode()
+	return path + "?" + q.Encode(), body, nil
 }
 
 // plain asks for the first page with what is required only.
-func (a *asker) plain(op hss.Operation, project string) string {
+func (a *asker) plain(op hss.Operation, project string) (target string, body []byte, err error) {
 	op.Params = slices.DeleteFunc(slices.Clone(op.Params), func(p hss.Param) bool { return !p.Required && p.Name != "image_type" && p.Name != "global_image_type" })
 	return a.ask(op, project, 0)
 }
@@ -188,7 +197,12 @@ func (a *asker) values() map[string]string {
 	task := a.rng.IntN(1000)
 	early, late := loadedAt-int64(a.rng.IntN(4000))*60_000-1, loadedAt-int64(a.rng.IntN(1000))*60_000
 	ms := func(n int64) string { return strconv.FormatInt(n, 10) }
+	rule := "1"
+	if len(a.lists) > 0 {
+		rule = a.lists[a.rng.IntN(len(a.lists))]
+	}
 	return map[string]string{
+		"id":       rule,
 		"image_id": imageID(i), "image_name": m.Name, "image_version": m.Tag, "tag_name": m.Tag, "image_digest": m.Digest, "keyword": m.Name[len(m.Name)-7:],
 		"image_size": ms(int64(i%997+20) << 20), "start_latest_update_time": ms(early), "end_latest_update_time": ms(late), "start_latest_scan_time": ms(early), "end_latest_scan_time": ms(late),
 		"create_time": ms(loadedAt), "end_time": ms(loadedAt + 600*60_000), "start_time": ms(early), "local_image_type": "other_image", "scan_scope": "15",

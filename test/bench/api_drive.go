@@ -64,6 +64,10 @@ func (r *apiRun) drive(ctx context.Context) error {
 	if d.ask, err = newAsker(ctx, r.raw, r.fleet); err != nil {
 		return err
 	}
+	if d.ask.lists, err = d.decide(ctx); err != nil {
+		return err
+	}
+	r.say("decided on some images and vulnerabilities")
 	for _, op := range lists() {
 		if strings.Contains(op.ID, r.s.only) {
 			d.ops = append(d.ops, &driven{op: op})
@@ -178,11 +182,14 @@ func (r *apiRun) serve(ctx context.Context) (d *driver, stop func(), err error) 
 	return d, stop, nil
 }
 
-// get makes one request; read is what it was answered.
-func (d *driver) get(ctx context.Context, target string, read *bytes.Buffer) (status int, took time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+target, nil)
+// send makes one request; read is what it was answered.
+func (d *driver) send(ctx context.Context, method, target string, body []byte, read *bytes.Buffer) (status int, took time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.base+target, bytes.NewReader(body))
 	if err != nil {
 		return 0, 0, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if err := auth.Sign(req, d.ak, d.sk, time.Now()); err != nil {
 		return 0, 0, err
@@ -201,9 +208,12 @@ func (d *driver) get(ctx context.Context, target string, read *bytes.Buffer) (st
 // askOne asks for a list with parameters drawn anew.
 func (d *driver) askOne(ctx context.Context, o *driven, read *bytes.Buffer) (took time.Duration, target string, err error) {
 	d.mu.Lock()
-	target = d.ask.ask(o.op, d.project, o.total)
+	target, body, err := d.ask.ask(o.op, d.project, o.total)
 	d.mu.Unlock()
-	status, took, err := d.get(ctx, target, read)
+	if err != nil {
+		return 0, "", err
+	}
+	status, took, err := d.send(ctx, o.op.Method, target, body, read)
 	if err != nil {
 		return 0, target, fmt.Errorf("%s: %w", target, err)
 	}
@@ -221,8 +231,11 @@ func (d *driver) askOne(ctx context.Context, o *driven, read *bytes.Buffer) (too
 // askAlone asks for one list with nothing else going on.
 func (d *driver) askAlone(ctx context.Context, o *driven, n int) error {
 	var read bytes.Buffer
-	plain := d.ask.plain(o.op, d.project)
-	_, took, err := d.get(ctx, plain, &read)
+	plain, body, err := d.ask.plain(o.op, d.project)
+	if err != nil {
+		return err
+	}
+	_, took, err := d.send(ctx, o.op.Method, plain, body, &read)
 	if err != nil {
 		return err
 	}
