@@ -90,11 +90,14 @@ func (s *Store) Handle(ctx context.Context, project string, h Handling, by Actor
 	return nil
 }
 
+// keeps reports whether an occurrence is of the kind that h acts on.
+func (h Handling) keeps(o occurrence) bool {
+	return strings.Contains(o.types, h.Type) && (h.Handled == nil || o.handled() == *h.Handled) && (h.Action != VulNotIgnore || o.decision != "")
+}
+
 // choose selects: what Handle acts on, and what Preview tells of.
 func choose(ctx context.Context, tx *sql.Tx, project string, h Handling) (c chosen, err error) {
-	keep := func(o occurrence) bool {
-		return strings.Contains(o.types, h.Type) && (h.Handled == nil || o.handled() == *h.Handled) && (h.Action != VulNotIgnore || o.decision != "")
-	}
+	keep := h.keeps
 	switch {
 	case len(h.Vuls) > 0:
 		var vuls []int64
@@ -305,8 +308,14 @@ type PreviewPair struct{ ImageID, ImageName, ImageVersion, VulID string }
 // images and vulnerabilities, by image and vulnerability.
 func (s *Store) Preview(ctx context.Context, project string, h Handling, imageName, vulName string, p Page) (out Preview, err error) {
 	var all []PreviewPair
-	err = s.inView(ctx, func(tx *sql.Tx) error {
-		c, err := choose(ctx, tx, project, h)
+	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) (err error) {
+		all = nil
+		var c chosen
+		if len(h.Vuls) > 0 && s.inMemory(VulFilter{}) {
+			c, err = s.chooseHeld(ctx, tx, project, revision, h)
+		} else {
+			c, err = choose(ctx, tx, project, h)
+		}
 		if err != nil {
 			return err
 		}

@@ -254,6 +254,7 @@ func plans(project string) map[string]struct {
 		"put owns":          {sqlPutOwns, []any{project, 1}},
 		"queue next":        {sqlQueueNext, []any{10}},
 		"named":             {sqlVulsNamed, []any{"n", "n"}},
+		"decisions on":      {sqlDecisionsOn, []any{1}},
 		"denied places":     {sqlDeniedPlaces, nil},
 		"denied packages":   {sqlDeniedPackages, nil},
 		"newer packages":    {sqlNewPackages, []any{1}},
