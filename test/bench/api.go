@@ -38,10 +38,10 @@ type apiSettings struct {
 	check    bool
 	keep     bool
 	plans    bool
+	exports  bool
 }
 
-// maxList is what -check holds the slowest list against, at p99, for clients that
-// ask once a second.
+// maxList is what -check holds the slowest list against, at p99.
 const maxList = 100 * time.Millisecond
 
 // apiBench makes a fleet with everything that the API lists, starts the program
@@ -60,6 +60,7 @@ func apiBench(ctx context.Context, args []string, out io.Writer) error {
 	f.DurationVar(&s.paced, "paced", time.Minute, "how long each client asks once a second")
 	f.BoolVar(&s.check, "check", false, "fail above the limits")
 	f.BoolVar(&s.plans, "plans", true, "have PostgreSQL explain the statements of all lists at the end, and fail if one reads a large table whole")
+	f.BoolVar(&s.exports, "exports", true, "measure two exports of which one has ten times the records, and fail if it takes more memory")
 	f.BoolVar(&s.keep, "keep", false, "leave the fleet in DIR, and use the one that was left there")
 	if err := f.Parse(args); err != nil {
 		return err
