@@ -223,7 +223,7 @@ func testBaselines(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got.String(), err)
 		}
 	}
-	for _, k := range []RuleKey{{"NOPE", "SSH", key.Standard}, {key.Rule, "Nginx", key.Standard}, {key.Rule, "SSH", "x"}} {
+	for _, k := range []RuleKey{{"NOPE", "SSH", key.Standard}, {key.Rule, "Nginx", key.Standard}, {key.Rule, "SSH", "x"}, {"ACC-01", "SSH", key.Standard}} {
 		if _, _, err := w.RuleImages(t.Context(), w.project(), k, nil, Page{Limit: 10}); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%v: %v", k, err)
 		}

@@ -208,7 +208,7 @@ func (s *Store) knownBaseline(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if name != baseline.CheckNameOS && slices.ContainsFunc(set.Rules(), func(r *baseline.Rule) bool { return r.CheckName == name }) {
+	if isService(set, name) {
 		return nil
 	}
 	var one int
@@ -222,6 +222,12 @@ func (s *Store) knownBaseline(ctx context.Context, name string) error {
 	return nil
 }
 
+// isService says whether a baseline is that of a service, and not of a
+// distribution.
+func isService(set *baseline.RuleSet, name string) bool {
+	return name != baseline.CheckNameOS && slices.ContainsFunc(set.Rules(), func(r *baseline.Rule) bool { return r.CheckName == name })
+}
+
 // RuleKey names a rule of a baseline and standard.
 type RuleKey struct{ Rule, CheckName, Standard string }
 
@@ -233,7 +239,13 @@ func (s *Store) ruleOf(ctx context.Context, k RuleKey) (*baseline.Rule, error) {
 		return nil, err
 	}
 	r := set.Rule(k.Rule)
-	if r == nil || r.CheckName != baseline.CheckNameOS && r.CheckName != k.CheckName || !slices.Contains(r.Standards, k.Standard) {
+	belongs := func() bool {
+		if r.CheckName == baseline.CheckNameOS {
+			return !isService(set, k.CheckName)
+		}
+		return r.CheckName == k.CheckName
+	}
+	if r == nil || !belongs() || !slices.Contains(r.Standards, k.Standard) {
 		return nil, fault.New(fault.NotFound, "there is no rule %s in baseline %s of %s", k.Rule, k.CheckName, k.Standard)
 	}
 	return r, s.knownBaseline(ctx, k.CheckName)
