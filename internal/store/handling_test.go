@@ -357,6 +357,14 @@ func testHandlingHistory(t *testing.T) {
 	if _, _, err := w.History(t.Context(), w.project(), "unknown", HistoryFilter{}, all); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("an unknown vulnerability: %v", err)
 	}
+	// What was handled stays known when its advisory is withdrawn.
+	w.table.replace("next", nil, rules[1:]...)
+	w.rematch()
+	for by, n := range map[string]int{"": len(want), "x": 0} {
+		if list, _, err := w.History(t.Context(), w.project(), ssl, HistoryFilter{By: by}, all); err != nil || len(list) != n {
+			t.Errorf("a withdrawn vulnerability, by %q: %d rows, %v", by, len(list), err)
+		}
+	}
 }
 
 func TestHandlingOfUnknown(t *testing.T) { onEngines(t, testHandlingOfUnknown) }

@@ -104,6 +104,7 @@ type HistoryFilter struct {
 const (
 	operatedFrom = `FROM vul_operation_image x CROSS JOIN vul_operation o CROSS JOIN operated_image i
 WHERE o.project_id = x.project_id AND o.id = x.operation_id AND i.id = x.image_id AND {where}`
+	sqlVulOperated   = `SELECT 1 FROM vul_operation_image x WHERE x.project_id = $1 AND x.vul_id = $2 LIMIT 1`
 	sqlCountOperated = `SELECT COUNT(*) ` + operatedFrom
 	sqlListOperated  = `SELECT t.image_id, t.name, t.version, t.config_digest, t.action, t.done_by, t.remark, t.done_at, t.handled, p.type, p.name, p.version,
 COALESCE((SELECT MIN(pp.path) FROM content_part cp CROSS JOIN part_package pp WHERE cp.content_id = t.content_id AND pp.part_id = cp.part_id AND pp.package_id = t.package_id AND pp.counted = 1), ''),
@@ -127,7 +128,10 @@ func (s *Store) History(ctx context.Context, project, advisory string, f History
 	})
 	if err == nil && total == 0 {
 		var one int
-		err = s.read.QueryRowContext(ctx, sqlVulKnown, project, text(advisory)).Scan(&one)
+		err = s.read.QueryRowContext(ctx, sqlVulOperated, project, vulID(advisory)).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = s.read.QueryRowContext(ctx, sqlVulKnown, project, text(advisory)).Scan(&one)
+		}
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, 0, fault.New(fault.NotFound, "vulnerability %s was not found in any image", advisory)
 		}

@@ -320,6 +320,7 @@ func plans(project string) map[string]struct {
 		"digests of image":  {sqlOtherNames, []any{"i"}},
 		"drop digests":      {sqlDropDigests, []any{"i"}},
 		"vul known":         {sqlVulKnown, []any{project, "v"}},
+		"vul operated":      {sqlVulOperated, []any{project, 1}},
 		"has layer":         {sqlHasLayer, []any{"d", "a"}},
 		"drop tokens":       {sqlDeleteTokens, []any{1}},
 		"agent keys":        {sqlDropAgentKey, []any{"a"}},
