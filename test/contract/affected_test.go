@@ -328,3 +328,35 @@ func TestShowImagePayPerScanStatistics(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownVulnerability asks for one that was never found. Lists of where it is
+// are empty, as they are once it is repaired everywhere; what is about itself is
+// refused.
+func TestUnknownVulnerability(t *testing.T) {
+	s := newServer(t)
+	a := &asker{client: s.client()}
+	id := s.imageID(web)
+	for op, ask := range map[string]terms{
+		"ListVulAffectImages":           members("image_type", "local", "type", "linux_vul", "is_handled", false),
+		"ListVulAffectImageApps":        members("image_type", "local", "is_handled", false, "image_id", id),
+		"ListVulRepoImage":              members(),
+		"ListVulContainers":             members("type", "linux_vul"),
+		"ListVulContainerApps":          members("container_id", container, "handle_status", "unhandled"),
+		"ListVulnerabilityCve":          nil,
+		"ListGeneralImageVulOperations": nil,
+	} {
+		t.Run(op, func(t *testing.T) {
+			about := ask == nil
+			if about {
+				ask = members("image_type", "local")
+			}
+			ask["vul_id"] = "CVE-1999-0001"
+			rows, total, err := a.ask(listing{op: op}, ask)
+			if about {
+				refused(t, err, 400, "HSS.0011")
+			} else if err != nil || len(rows) != 0 || total != 0 {
+				t.Errorf("%d rows, total_num %d, %v", len(rows), total, err)
+			}
+		})
+	}
+}

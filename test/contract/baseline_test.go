@@ -74,6 +74,16 @@ type plantedImage struct {
 // ids by name.
 func (s *server) scanPlanted(planted ...plantedImage) map[string]string {
 	s.t.Helper()
+	s.scanSettings(planted...)
+	ids := map[string]string{}
+	for _, p := range planted {
+		ids[p.name] = s.imageID(p.name + ":1")
+	}
+	return ids
+}
+
+func (s *server) scanSettings(planted ...plantedImage) {
+	s.t.Helper()
 	list, byDigest := images(), map[image.Digest]plantedImage{}
 	var wanted []store.ScanImage
 	for _, p := range planted {
@@ -114,11 +124,6 @@ func (s *server) scanPlanted(planted ...plantedImage) map[string]string {
 			s.t.Fatal(err)
 		}
 	}
-	ids := map[string]string{}
-	for _, p := range planted {
-		ids[p.name] = s.imageID(p.name + ":1")
-	}
-	return ids
 }
 
 // hash is a line of shadow's password, made when it is asked for.

@@ -1,19 +1,22 @@
 package contract
 
 import (
-	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	hss "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/hss/v5"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/hss/v5/model"
 
 	"github.com/onceover/onceover/internal/auth"
 	"github.com/onceover/onceover/internal/fleet"
 	"github.com/onceover/onceover/internal/image"
 	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/internal/store"
+	"github.com/onceover/onceover/test/postgres"
 )
 
 // A fleetHost is a host of a fleet and what it holds.
@@ -29,13 +32,19 @@ const fleetImages = 60
 // the server; most are scanned.
 func (s *server) fleetOf(r *rand.Rand) []*fleetHost {
 	s.t.Helper()
+	return s.fleetIn(r, s.first.Project.ID, "fleet")
+}
+
+// fleetIn is a fleet in a tenant.
+func (s *server) fleetIn(r *rand.Rand, tenant, prefix string) []*fleetHost {
+	s.t.Helper()
 	names := []string{"web", "shop/web", "Web", "api_1", "a%b", "数据库", "api"}
 	var hosts []*fleetHost
 	for h := range 3 {
-		host := &fleetHost{host: fleet.Host{ID: fmt.Sprintf("fleet-host-%d", h), Name: []string{"node-10", "Node_2", "db-node-1"}[h],
+		host := &fleetHost{host: fleet.Host{ID: fmt.Sprintf("%s-host-%d", prefix, h), Name: []string{"node-10", "Node_2", "db-node-1"}[h],
 			PrivateIP: fmt.Sprintf("10.0.0.%d", h), PublicIP: fmt.Sprintf("203.0.113.%d", h), OS: "linux", Arch: "amd64",
 			Engines: []fleet.Engine{{Name: "docker", Version: "20.10"}}}}
-		key, err := s.store.CreateEnrollKey(s.t.Context(), s.first.Project.ID, 1, 0)
+		key, err := s.store.CreateEnrollKey(s.t.Context(), tenant, 1, 0)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -51,10 +60,13 @@ func (s *server) fleetOf(r *rand.Rand) []*fleetHost {
 				continue
 			}
 			// An image is the same on each host, but for its containers.
-			i := fleet.ImageState{Engine: "docker", ConfigDigest: configDigest(1000 + n), Size: int64(1 + n%7*500), CreatedMS: 1_700_000_000_000 + int64(n%9)*1_000_000,
+			i := fleet.ImageState{Engine: "docker", ConfigDigest: configDigest(1000 + n), Size: int64(1 + n%7*500), CreatedMS: 1_700_000_000_000 + int64(n%5)*1_000_000,
 				Names: []image.Ref{{Name: names[n%len(names)], Tag: fmt.Sprint(n / len(names))}}}
+			if n%8 == 3 {
+				i.Names = append(i.Names, image.Ref{Name: "twin", Tag: fmt.Sprint(n)})
+			}
 			for k := range r.IntN(3) {
-				i.Containers = append(i.Containers, image.Container{ID: fmt.Sprintf("%064x", h*10_000+n*10+k), Name: fmt.Sprintf("Front_%d-%d", n%5, k),
+				i.Containers = append(i.Containers, image.Container{ID: fmt.Sprintf("%x%058x", prefix[:3], h*10_000+n*10+k), Name: fmt.Sprintf("Front_%d-%d", n%5, k),
 					PodID: fmt.Sprintf("pod-%d", n%4), PodName: fmt.Sprintf("front%%%d", n%6), EntryPoint: "nginx", Running: r.IntN(2) == 0})
 			}
 			host.images = append(host.images, i)
@@ -70,7 +82,7 @@ func (s *server) fleetOf(r *rand.Rand) []*fleetHost {
 			list = append(list, store.ScanImage{Digest: string(configDigest(1000 + n))})
 		}
 	}
-	if _, err := s.store.Scan(s.t.Context(), s.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, Scope: 0x7fffffff, List: list}); err != nil {
+	if _, err := s.store.Scan(s.t.Context(), tenant, store.ScanRequest{TaskType: store.TaskManual, Scope: 0x7fffffff, List: list}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.workFleet(hosts)
@@ -138,18 +150,89 @@ func fleetLayer(n int) *report.LayerReport {
 	return l
 }
 
-// facts are rows of the database by the names of their columns.
-func (d *database) facts(query string) []fact {
-	d.t.Helper()
-	var out []fact
-	for _, s := range d.strings("SELECT json_object(" + query) {
-		f := fact{}
-		if err := json.Unmarshal([]byte(s), &f); err != nil {
-			d.t.Fatal(err)
-		}
-		out = append(out, f)
+// decide makes decisions about the vulnerabilities of a fleet, of every kind and
+// by two users, and rules of the whitelist of both types.
+func (s *server) decide(client *hss.HssClient) {
+	s.t.Helper()
+	var ids []string
+	for r := range rowsOf(s.t, client, "ListVulAffectImages", members("image_type", "local", "type", "linux_vul", "is_handled", false, "vul_id", openssl)) {
+		ids = append(ids, text(r["image_id"]))
 	}
-	return out
+	key, err := s.store.CreateAccessKey(s.t.Context(), s.first.Project.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	other := s.clientOf(key.AK, key.Secret, s.first.Project.ID)
+	for _, d := range []struct {
+		by                  *hss.HssClient
+		typ, action, remark string
+		vul                 string
+		images              []string
+	}{
+		{client, "linux_vul", "ignore", "accepted: 100% of the risk_1", openssl, ids[:9]},
+		{other, "linux_vul", "not_ignore", "not Accepted any more", openssl, ids[:4]},
+		{other, "linux_vul", "ignore", "风险可接受", openssl, ids[2:3]},
+		{client, "linux_vul", "manual_repair", "by hand", openssl, ids[10:12]},
+		{other, "app_vul", "ignore", "", requests, ids},
+		{client, "app_vul", "not_ignore", "", requests, ids[:len(ids)/2]},
+		{client, "linux_vul", "add_to_whitelist", "ticket 7", zlib, ids},
+	} {
+		body := &model.HandleImageVulnerabilityRequestBody{ImageType: "local", Type: d.typ, OperateType: d.action, SelectType: "vul_view", Remark: &d.remark,
+			VulDataList: &[]model.HandleImageVulnerabilityRequestBodyVulDataList{{VulId: &d.vul, ImageIdList: &d.images}}}
+		if _, err := d.by.HandleImageVulnerability(&model.HandleImageVulnerabilityRequest{Body: body}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	var images []model.AddImageWhiteListsRequestBodyImageInfo
+	for _, id := range ids[12:16] {
+		images = append(images, model.AddImageWhiteListsRequestBodyImageInfo{ImageId: &id})
+	}
+	for _, b := range []model.AddImageWhiteListsRequestBody{
+		{RuleType: "specific_images", VulIds: &[]string{openssl, requests}, ImageInfo: &images, Description: new("of some")},
+		{RuleType: "specific_images", VulIds: &[]string{openssl}, VulType: new("linux_vul"), ImageInfo: &images},
+		{RuleType: "all_images", VulIds: &[]string{zlib}, Description: new("of all")},
+	} {
+		if _, err := client.AddImageWhiteLists(&model.AddImageWhiteListsRequest{GlobalImageType: "local", Type: "vulnerability", Body: &b}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// second makes an enterprise project with a fleet, and decides something there.
+func (s *server) second(r *rand.Rand, client *hss.HssClient) {
+	s.t.Helper()
+	ep, err := s.store.As("test").CreateEnterpriseProject(s.t.Context(), s.first.Project.ID, "second")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	hosts := s.fleetIn(r, ep.Tenant, "second")
+	// Bad settings in both, and good ones in one.
+	s.scanSettings(plantedImage{name: "soft", n: 11, files: soft(s.t)})
+	there := *s
+	there.first.Project.ID, there.agent = ep.Tenant, hosts[0].key
+	there.scanSettings(plantedImage{name: "soft", n: 11, files: soft(s.t)}, plantedImage{name: "hard", n: 12, files: hard(s.t)})
+	body := &model.HandleImageVulnerabilityRequestBody{ImageType: "local", Type: "linux_vul", OperateType: "ignore", SelectType: "specific_vul_all_image", VulIdList: &[]string{zlib}}
+	if _, err := client.HandleImageVulnerability(&model.HandleImageVulnerabilityRequest{EnterpriseProjectId: &ep.ID, Body: body}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// longRule is the rule of the whitelist for the most images.
+func (s *server) longRule(client *hss.HssClient) (id any) {
+	s.t.Helper()
+	for r := range rowsOf(s.t, client, "ListImageWhiteLists", members("global_image_type", "local", "type", "vulnerability", "vul_name", zlib)) {
+		if r["rule_type"] == "specific_images" {
+			id = r["id"]
+		}
+	}
+	return id
+}
+
+// onDatabases runs a test with SQLite, for which the URL is empty, and with
+// PostgreSQL.
+func onDatabases(t *testing.T, test func(t *testing.T, url func(testing.TB) string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, func(testing.TB) string { return "" }) })
+	t.Run("postgres", func(t *testing.T) { test(t, postgres.Database) })
 }
 
 // TestFilters asks every list for each documented filter alone and in pairs,
@@ -158,125 +241,77 @@ func TestFilters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	s := newServer(t)
-	s.fleetOf(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
-	db := openDatabase(t, s.dir)
-	holders := db.facts(`'image_id', i.id, 'image_name', i.name, 'image_version', i.version, 'digest', c.config_digest, 'agent_id', a.id, 'host_id', a.host_id,
-'host_name', a.host_name, 'private_ip', a.private_ip, 'public_ip', a.public_ip) FROM image_host h JOIN image i ON i.id = h.image_id JOIN content c ON c.id = i.content_id JOIN agent a ON a.id = h.agent_id`)
-	containers := db.facts(`'image_id', i.id, 'image_name', i.name, 'image_version', i.version, 'digest', c.config_digest, 'agent_id', k.agent_id, 'container_id', k.container_id,
-'container_name', k.name, 'pod_id', k.pod_id, 'pod_name', k.pod_name) FROM container k JOIN image i ON i.id = k.image_id JOIN content c ON c.id = i.content_id`)
-	apps := map[string][]string{}
-	client := s.client()
-	for r := range rowsOf(t, client, "ListGlobalImageApps", members("image_type", "local_image")) {
-		id := text(r["image_id"])
-		apps[id] = append(apps[id], text(r["app_name"]))
-	}
-	types := typesOf(t, client)
-	onFleet := append(fleetLists(holders, containers, apps), resultLists(s.imageID(web), openssl, types)...)
-	for _, l := range onFleet {
-		t.Run("fleet/"+l.op, func(t *testing.T) { l.check(t, client) })
-	}
-
 	sp, ops := readSpec(t)
-	c := newConformer(t, sp, newHost(t, nil), "")
-	types = typesOf(t, c.HssClient)
-	image := c.known["image_id"].(string)
-	onPlanted := append(resultLists(image, openssl, types), checkLists(image)...)
-	for _, l := range onPlanted {
-		t.Run("planted/"+l.op, func(t *testing.T) { l.check(t, c.HssClient) })
-	}
-	everyFilter(t, ops, append(onFleet, onPlanted...))
+	onDatabases(t, func(t *testing.T, url func(testing.TB) string) {
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		a := &asker{share: 1, most: 3, r: rand.New(rand.NewPCG(seed, 0)), asked: map[string]bool{}}
+		if strings.HasSuffix(t.Name(), "/postgres") {
+			a.share, a.most = 1./3, 1
+		}
+		filtersOn(t, a, sp, url(t), url(t))
+		if a.share == 1 {
+			t.Run("every filter", func(t *testing.T) { everyFilter(t, sp, ops, a.asked) })
+		}
+	})
 }
 
-// everyFilter holds that each filter of each list is asked for, or stands among
-// those that are not, with a reason.
-func everyFilter(t *testing.T, ops []specOperation, lists []listing) {
+// filtersOn asks the lists of two servers, on databases at these URLs.
+func filtersOn(t *testing.T, a *asker, sp *spec, fleetDB, plantedDB string) {
 	t.Helper()
-	asked := map[string]bool{}
-	for _, l := range lists {
-		for name := range l.base {
-			asked[l.op+" "+name] = true
-		}
-		for _, f := range l.filters {
-			asked[l.op+" "+f.param] = true
-		}
-	}
-	for _, op := range ops {
-		if !op.built || op.method != "GET" || !strings.HasPrefix(op.ID, "List") || slices.Contains(op.Tags, "registry-images") {
-			continue
-		}
-		for _, p := range op.Params {
-			switch name := op.ID + " " + p.Name; {
-			case p.In != "query" || p.Name == "limit" || p.Name == "offset" || p.Name == "enterprise_project_id":
-			case !asked[name] && notAsked[name] == "" && notAsked[p.Name] == "":
-				t.Errorf("%s: nothing asks for it", name)
-			}
-		}
-	}
-}
-
-func typesOf(t *testing.T, client any) vulTypes {
-	t.Helper()
-	types := vulTypes{}
-	for _, typ := range []string{"linux_vul", "app_vul"} {
-		for r := range rowsOf(t, client, "ListGeneralImageVuls", members("image_type", "local", "handle_status", "unhandled", "type", typ)) {
-			types[text(r["vul_id"])] = typ
-		}
-	}
-	return types
-}
-
-// TestPagingWhileWriting pages through lists as Terraform does while images are scanned,
-// change their state and come: it ends, and each image that was there all the
-// time comes once.
-func TestPagingWhileWriting(t *testing.T) {
-	s := newServer(t)
-	hosts := s.fleetOf(rand.New(rand.NewPCG(1, 2)))
+	s := newServerOn(t, fleetDB)
+	s.fleetOf(a.r)
 	client := s.client()
-	was := map[string]bool{}
-	for r := range rowsOf(t, client, "ListImageLocal", nil) {
-		was[text(r["image_id"])] = true
+	s.decide(client)
+	k := learnFacts(t, s.dir, fleetDB)
+	a.client = client
+	for _, l := range slices.Concat(k.fleetLists(), k.resultLists(s.imageID(web), openssl), k.keptLists(openssl), []listing{ruleImages(s.longRule(client))}, k.fleetExports(sp, localImages(t, a))) {
+		t.Run("fleet/"+l.op, func(t *testing.T) { l.check(t, a) })
 	}
-	stop, done := make(chan struct{}), make(chan struct{})
-	writes := 0
-	go func() {
-		defer close(done)
-		for ; ; writes++ {
-			select {
-			case <-stop:
-				return
-			default:
+
+	if fleetDB == "" {
+		s.second(a.r, client)
+		k = learnFacts(t, s.dir, fleetDB)
+		checks := slices.DeleteFunc(k.checkLists(s.imageID("soft:1"), titles(t, client)), func(l listing) bool {
+			return !strings.Contains(l.op, "Rule") && !strings.Contains(l.op, "RiskConfig") && !strings.Contains(l.op, "Pwd") && !strings.Contains(l.op, "BuildCommand")
+		})
+		for _, l := range slices.Concat(k.fleetLists(), k.resultLists(s.imageID(web), openssl), k.keptLists(openssl), checks) {
+			if l.op == "ListVulRepoImage" {
+				continue // has a row for each enterprise project
 			}
-			// Beyond the end of the list, which is by name.
-			hosts[0].images = append(hosts[0].images, fleet.ImageState{Engine: "docker", ConfigDigest: configDigest(5000 + writes), Size: 1, CreatedMS: 1,
-				Names: []image.Ref{{Name: "\u9fff" + strings.Repeat("z", 9), Tag: fmt.Sprint(writes)}}})
-			if _, err := s.syncHost(hosts[0]); err != nil {
-				t.Error(err)
-				return
+			l.base = maps.Clone(l.base)
+			if l.base == nil {
+				l.base = terms{}
 			}
-			if _, err := s.store.Scan(t.Context(), s.first.Project.ID, store.ScanRequest{TaskType: store.TaskManual, Scope: 0x7fffffff,
-				List: []store.ScanImage{{Digest: string(configDigest(1000 + writes%fleetImages))}}}); err != nil {
-				// One that no host holds, or that is queued.
-				continue
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	for range 20 {
-		seen := map[string]int{}
-		for _, limit := range []int{10, 200} {
-			clear(seen)
-			for r := range rowsOf(t, client, "ListImageLocal", members("limit", limit)) {
-				seen[text(r["image_id"])]++
-			}
-			for id := range was {
-				if seen[id] != 1 {
-					t.Errorf("limit %d: image %s comes %d times", limit, id, seen[id])
-				}
-			}
+			l.base["enterprise_project_id"] = "all_granted_eps"
+			t.Run("several/"+l.op, func(t *testing.T) {
+				l.check(t, &asker{client: client, share: 1. / 2, most: 1, r: a.r, asked: map[string]bool{}})
+			})
 		}
 	}
-	close(stop)
-	<-done
-	t.Logf("%d writes", writes)
+
+	p := newConformer(t, sp, newHost(t, nil), plantedDB)
+	a.client = p.HssClient
+	if _, err := p.ChangeFilePathWhiteLists(&model.ChangeFilePathWhiteListsRequest{Body: &model.ChangeFilePathWhiteDetailRequestInfo{CustomizedPath: &[]string{"/etc", "/srv/Data_1", "**/*.pem"}}}); err != nil {
+		t.Fatal(err)
+	}
+	k = learnFacts(t, p.data, plantedDB)
+	image := text(k.called("planted")["image_id"])
+	for _, l := range slices.Concat(k.resultLists(image, openssl), k.checkLists(image, titles(t, p.HssClient)), pathLists(), k.plantedExports(sp, localImages(t, a))) {
+		t.Run("planted/"+l.op, func(t *testing.T) { l.check(t, a) })
+	}
+}
+
+// titles are what the server says of rules of baselines and of build commands, by
+// id.
+func titles(t *testing.T, client *hss.HssClient) map[string]row {
+	t.Helper()
+	out := map[string]row{}
+	for r := range rowsOf(t, client, "ListCheckRulesInfo", members("image_type", "local", "type", "image")) {
+		out[text(r["check_rule_id"])] = members("check_rule_name", r["check_rule_name"])
+	}
+	for r := range rowsOf(t, client, "ListImageBuildCommandRisks", members("image_type", "local")) {
+		out[text(r["rule_id"])] = members("risk_name", r["risk_name"], "risk_level", r["risk_level"])
+	}
+	return out
 }

@@ -68,12 +68,19 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
+	return newServerOn(t, "")
+}
+
+// newServerOn is a server on the PostgreSQL database of a URL, or on SQLite if it
+// is empty.
+func newServerOn(t *testing.T, database string) *server {
+	t.Helper()
 	db := buildAdvisories(t)
 	s := &server{t: t, dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	var err error
 	s.store, err = store.Open(t.Context(), store.Config{
-		DataDir: s.dir, SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
+		URL: database, DataDir: s.dir, SealKey: []byte(strings.Repeat("s", store.SealKeyBytes)), Log: log,
 		Advisories: store.OneGeneration(db),
 	})
 	if err != nil {

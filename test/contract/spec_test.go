@@ -31,6 +31,11 @@ type specOperation struct {
 			Schema *schema `yaml:"schema"`
 		} `yaml:"content"`
 	} `yaml:"requestBody"`
+	Responses map[string]struct {
+		Content map[string]struct {
+			Schema *schema `yaml:"schema"`
+		} `yaml:"content"`
+	} `yaml:"responses"`
 
 	method, path string
 	built        bool
