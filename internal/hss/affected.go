@@ -1,6 +1,7 @@
 package hss
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -121,8 +122,13 @@ func (a *api) listVulRepoImage(ctx context.Context, c call, in *vulRepoIn) (*Lis
 	if value(in.Namespace) == "" { // which is part of the name of a local image
 		f := store.RepoFilter{Name: value(in.ImageName), ImageID: value(in.ImageId), App: value(in.AppName)}
 		var err error
-		rows, total, err = tenant.Listed(c.Call, func(t string, p store.Page) ([]store.RepoImage, int64, error) {
+		// Images of one name may lie in several tenants.
+		rows, total, err = tenant.Merged(c.Call, func(t string, p store.Page) ([]store.RepoImage, int64, error) {
 			return a.store.RepoImages(ctx, t, in.VulID, f, p)
+		}, func(a, b *store.RepoImage) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.App, b.App), strings.Compare(a.AppVersion, b.AppVersion))
+		}, func(r *store.RepoImage) [3]string { return [3]string{r.Name, r.App, r.AppVersion} }, func(into, r *store.RepoImage) {
+			into.Tags = append(into.Tags, r.Tags...)
 		})
 		if err != nil {
 			return nil, err
