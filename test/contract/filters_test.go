@@ -67,7 +67,7 @@ type filter struct {
 
 // filesOf is of how many questions about exports with two filters one is asked by
 // exporting.
-const filesOf = 20
+const filesOf = 40
 
 // mostValues bounds how many values of a filter are asked for.
 const mostValues = 4
