@@ -49,15 +49,19 @@ WHERE pt.id = cp.part_id AND pp.part_id = pt.id AND pp.declared = 0 AND p.id = p
 ORDER BY cp.content_id, p.name, p.type, p.version, pp.path, pt.layer, pp.part_id, pp.n LIMIT ? OFFSET ?`
 )
 
-// of is the query of some places of contents, all of which lie in the parts
-// named if there are any.
-func (f AppFilter) of(contents, parts []int64, limit, offset int64) (query string, args []any) {
+// of is the query of some places of contents, all of which lie in the parts, and
+// are of the packages, that are named if there are any.
+func (f AppFilter) of(contents, parts, packages []int64, limit, offset int64) (query string, args []any) {
 	w := &where{}
 	among(w, "cp.content_id", contents)
 	if len(parts) > 0 {
 		among(w, "cp.part_id", parts)
 	}
-	w.contains("p.name", f.Name)
+	if len(packages) > 0 {
+		among(w, "pp.package_id", packages)
+	} else {
+		w.contains("p.name", f.Name)
+	}
 	if f.NonCompliant {
 		w.add("pt.denied > 0 AND EXISTS (SELECT 1 FROM non_compliant x WHERE x.part_id = pp.part_id AND x.n = pp.n)")
 	}
@@ -71,7 +75,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 	version := policyVersion(s.policy.Load())
 	err = s.inFleet(ctx, func(tx *sql.Tx, revision int64) error {
 		out = nil
-		places, err := s.readPlaces(ctx, tx, f)
+		places, packages, err := s.readPlaces(ctx, tx, f)
 		if err != nil {
 			return err
 		}
@@ -100,7 +104,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 				break // each has many
 			}
 			// Few rows of each: they are read whole, for many at a time.
-			rows, err := f.readTogether(ctx, tx, group, parts, places, version)
+			rows, err := f.readTogether(ctx, tx, group, parts, places, packages, version)
 			if err != nil {
 				return err
 			}
@@ -126,7 +130,7 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 				if n <= 0 {
 					continue
 				}
-				query, args := f.of([]int64{c.id}, nil, n, from)
+				query, args := f.of([]int64{c.id}, nil, nil, n, from)
 				err := each(ctx, tx, query, args, func(r *sql.Rows) error {
 					_, a, err := scanAppPlace(r, version)
 					a.ImageID, a.ImageName, a.ImageVersion, a.ScanTime = im.ImageID, im.ImageName, im.ImageVersion, im.ScanTime
@@ -146,12 +150,18 @@ func (s *Store) AllApps(ctx context.Context, project string, f AppFilter, p Page
 	return out, total, nil
 }
 
-// maxTogether is how many contents one statement is asked for the software of.
-const maxTogether = 64
+const (
+	// maxTogether is how many contents one statement is asked for the software
+	// of.
+	maxTogether = 64
+	// maxNamed is how many packages it is asked for instead of for a part of
+	// their name.
+	maxNamed = 256
+)
 
 // readTogether reads the places that the filter selects of some contents, in the
 // order of lists.
-func (f AppFilter) readTogether(ctx context.Context, tx *sql.Tx, group []piled, parts map[int64][]int64, places map[int64]int64, version string) (map[int64][]AppPlace, error) {
+func (f AppFilter) readTogether(ctx context.Context, tx *sql.Tx, group []piled, parts map[int64][]int64, places map[int64]int64, packages []int64, version string) (map[int64][]AppPlace, error) {
 	with := map[int64]bool{}
 	for _, c := range group {
 		for _, p := range parts[c.id] {
@@ -161,7 +171,10 @@ func (f AppFilter) readTogether(ctx context.Context, tx *sql.Tx, group []piled, 
 		}
 	}
 	out := map[int64][]AppPlace{}
-	query, args := f.of(idsOf(group), slices.Sorted(maps.Keys(with)), math.MaxInt64, 0)
+	if len(packages) > maxNamed {
+		packages = nil
+	}
+	query, args := f.of(idsOf(group), slices.Sorted(maps.Keys(with)), packages, math.MaxInt64, 0)
 	err := each(ctx, tx, query, args, func(r *sql.Rows) error {
 		content, a, err := scanAppPlace(r, version)
 		out[content] = append(out[content], a)
@@ -182,13 +195,13 @@ func scanAppPlace(r *sql.Rows, version string) (content int64, a AppPlace, err e
 	return content, a, err
 }
 
-// readPlaces counts the places in each part that a filter selects; nil for all
-// of them.
-func (s *Store) readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[int64]int64, error) {
+// readPlaces counts the places in each part that a filter selects, nil for all
+// of them, and finds the packages that it names.
+func (s *Store) readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (places map[int64]int64, packages []int64, err error) {
 	if f == (AppFilter{}) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	places := map[int64]int64{}
+	places = map[int64]int64{}
 	count := func(r *sql.Rows) error {
 		var part, n int64
 		err := r.Scan(&part, &n)
@@ -196,14 +209,13 @@ func (s *Store) readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[in
 		return err
 	}
 	if f.Name == "" {
-		return places, each(ctx, tx, sqlDeniedPlaces, nil, count)
+		return places, nil, each(ctx, tx, sqlDeniedPlaces, nil, count)
 	}
-	packages, err := s.packageNames.with(ctx, tx, f.Name)
-	if err != nil {
-		return nil, err
+	if packages, err = s.packageNames.with(ctx, tx, f.Name); err != nil {
+		return nil, nil, err
 	}
 	if f.NonCompliant {
-		return places, each(ctx, tx, sqlDeniedPackages, nil, func(r *sql.Rows) error {
+		return places, packages, each(ctx, tx, sqlDeniedPackages, nil, func(r *sql.Rows) error {
 			var part, pkg int64
 			err := r.Scan(&part, &pkg)
 			if _, is := slices.BinarySearch(packages, pkg); is {
@@ -214,10 +226,10 @@ func (s *Store) readPlaces(ctx context.Context, tx *sql.Tx, f AppFilter) (map[in
 	}
 	for _, query := range []string{sqlNamedCounted, sqlNamedOwned} {
 		if err := eachIn(ctx, tx, query, packages, count); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return places, nil
+	return places, packages, nil
 }
 
 // readPlacedImages are the images of some contents, as rows without software.

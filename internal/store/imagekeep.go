@@ -47,7 +47,7 @@ func (s *Store) keep(ctx context.Context, tx *sql.Tx, revision int64, project st
 	}
 	var with map[int64]bool // contents
 	if f.AppName != "" {
-		places, err := s.readPlaces(ctx, tx, AppFilter{Name: f.AppName})
+		places, _, err := s.readPlaces(ctx, tx, AppFilter{Name: f.AppName})
 		if err != nil {
 			return nil, err
 		}

@@ -138,11 +138,6 @@ func plans(project string) map[string]struct {
 		w.contains("m.name", file)
 		add("malware of image "+name, w, sqlListImageMalware, 10, 0)
 		add("count malware of image "+name, w, sqlCountImageMalware)
-		w = &where{}
-		w.add("m.project_id = ?", project)
-		w.contains("m.name", file)
-		add("malware "+name, w, sqlListAllMalware, 10, 0)
-		add("count malware "+name, w, sqlCountAllMalware)
 	}
 	for name, app := range map[string]string{"all": "", "named": "a"} {
 		add("non-compliant "+name, nonCompliantWhere(1, app), sqlListNonCompliant, 10, 0)
@@ -150,8 +145,10 @@ func plans(project string) map[string]struct {
 		for _, denied := range []bool{false, true} {
 			f := AppFilter{Name: app, NonCompliant: denied}
 			name := fmt.Sprint(name, " ", denied)
-			text, all := f.of([]int64{1, 2}, []int64{1, 2}, 10, 0)
+			text, all := f.of([]int64{1, 2}, []int64{1, 2}, nil, 10, 0)
 			out["software of one "+name] = q{text, all}
+			text, all = f.of([]int64{1, 2}, []int64{1, 2}, []int64{3}, 10, 0)
+			out["packages of some "+name] = q{text, all}
 		}
 	}
 	reportPlans(project, every, add, func(name, text string, args ...any) { out[name] = q{text, args} })
@@ -255,6 +252,8 @@ func plans(project string) map[string]struct {
 		"queue next":        {sqlQueueNext, []any{10}},
 		"named":             {sqlVulsNamed, []any{"n", "n"}},
 		"decisions on":      {sqlDecisionsOn, []any{1}},
+		"malware in order":  {sqlMalwareInOrder, []any{project}},
+		"page of malware":   {strings.Replace(sqlPageMalware, "{keys}", tuples(2, 3), 1), []any{1, 1, "i", 1, 2, "i"}},
 		"denied places":     {sqlDeniedPlaces, nil},
 		"denied packages":   {sqlDeniedPackages, nil},
 		"newer packages":    {sqlNewPackages, []any{1}},

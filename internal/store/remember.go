@@ -12,7 +12,7 @@ const (
 	maxRemembered = 32
 	maxSets       = 1024
 	// maxSelections is how many filters keep what the database selects by them.
-	maxSelections = 32
+	maxSelections = 64
 )
 
 // remembered keeps what was worked out of a state of the fleet until that

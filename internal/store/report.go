@@ -236,7 +236,7 @@ func (r *reporter) malware(ctx context.Context, tx *sql.Tx, i *ReportImage) erro
 }
 
 func (r *reporter) apps(ctx context.Context, tx *sql.Tx, i *ReportImage) error {
-	q, args := AppFilter{}.of([]int64{i.content}, nil, math.MaxInt64, 0)
+	q, args := AppFilter{}.of([]int64{i.content}, nil, nil, math.MaxInt64, 0)
 	return each(ctx, tx, q, args, func(rows *sql.Rows) error {
 		_, a, err := scanAppPlace(rows, r.policy)
 		if err != nil {
