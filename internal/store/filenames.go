@@ -25,22 +25,35 @@ type fileNames struct {
 	mu    sync.Mutex
 	lists map[int64]string // names by number, each with a "/" before and behind
 	last  *fileList        // the first of the lists that were asked for last
-	names []string         // of these
+	names joinedNames      // of these
+}
+
+// joinedNames are the names of lists one behind the other, and where each list
+// starts; the last start is the end of all.
+type joinedNames struct {
+	text   string
+	starts []int
 }
 
 // of are the names of some lists, in their order.
-func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) ([]string, error) {
+func (f *fileNames) of(ctx context.Context, tx *sql.Tx, lists []fileList) (joinedNames, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(lists) == 0 || f.last == &lists[0] {
-		return f.names[:len(lists)], nil
+		return f.names, nil
 	}
 	if err := f.read(ctx, tx, lists); err != nil {
-		return nil, err
+		return joinedNames{}, err
 	}
-	f.last, f.names = &lists[0], make([]string, len(lists))
+	var text strings.Builder
+	starts := make([]int, 0, len(lists)+1)
+	for _, l := range lists {
+		starts = append(starts, text.Len())
+		text.WriteString(f.lists[l.id])
+	}
+	f.last, f.names = &lists[0], joinedNames{text.String(), append(starts, text.Len())}
 	for i, l := range lists {
-		f.names[i] = f.lists[l.id]
+		f.lists[l.id] = f.names.text[starts[i]:f.names.starts[i+1]] // one copy
 	}
 	return f.names, nil
 }
@@ -101,9 +114,10 @@ func (f *fileNames) read(ctx context.Context, tx *sql.Tx, lists []fileList) erro
 	return nil
 }
 
-// matches calls do with the number of each name that has a text in it. end is what
-// stands before and behind each name, and in none.
-func matches(names, part, end string, do func(n int64)) {
+// matches calls do for each name that has a text in it, with the number of ends
+// before it but for the first, and its place. end is what stands before and behind
+// each name, and in none.
+func matches(names, part, end string, do func(n int64, at int)) {
 	if strings.Contains(part, end) {
 		return
 	}
@@ -115,7 +129,7 @@ func matches(names, part, end string, do func(n int64)) {
 		}
 		i += at
 		n += int64(strings.Count(names[at:i], end))
-		do(n - 1)
+		do(n-1, i)
 		next := strings.Index(names[i:], end)
 		if next < 0 {
 			return
@@ -139,21 +153,30 @@ func (s *Store) searchNames(ctx context.Context, tx *sql.Tx, lists []fileList, n
 	}
 	var page []filePlace
 	name = text(name)
-	for i, l := range lists {
-		var hidden []int64
-		matches(names[i], name, "/", func(n int64) {
-			if hidden == nil && len(l.hidden) > 0 {
-				hidden = unpackNumbers(l.hidden)
-			}
-			if _, is := slices.BinarySearch(hidden, n); is {
-				return
-			}
-			if total >= p.Offset && int64(len(page)) < p.Limit {
-				page = append(page, filePlace{l.id, n})
-			}
-			total++
-		})
+	if len(lists) == 0 {
+		return nil, 0, nil
 	}
+	last, before := 0, int64(0) // the list of the last match, and the names before it
+	var hidden []int64
+	matches(names.text, name, "/", func(number int64, at int) {
+		if at >= names.starts[last+1] || hidden == nil {
+			from := names.starts[last]
+			for at >= names.starts[last+1] {
+				last++
+			}
+			// Each list has one "/" more than names.
+			before += int64(strings.Count(names.text[from:names.starts[last]], "/"))
+			hidden = unpackNumbers(lists[last].hidden)
+		}
+		n := number - before
+		if _, is := slices.BinarySearch(hidden, n); is {
+			return
+		}
+		if total >= p.Offset && int64(len(page)) < p.Limit {
+			page = append(page, filePlace{lists[last].id, n})
+		}
+		total++
+	})
 	out, err = readFilesAt(ctx, tx, page)
 	return out, total, err
 }

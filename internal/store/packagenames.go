@@ -27,7 +27,7 @@ func (p *packageNames) with(ctx context.Context, tx *sql.Tx, part string) (out [
 	if err != nil {
 		return nil, fmt.Errorf("read names of packages: %w", err)
 	}
-	matches(names, text(part), "\x00", func(n int64) { out = append(out, ids[n]) })
+	matches(names, text(part), "\x00", func(n int64, _ int) { out = append(out, ids[n]) })
 	return out, nil
 }
 
