@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -140,11 +142,22 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	if !given {
 		reads.RuntimeParams["plan_cache_mode"] = "auto"
 	}
-	s.read = newTurns(stdlib.OpenDB(*reads))
+	n := readersFar()
+	if isHere(cfg.Host) {
+		n = readers()
+	}
+	s.read = newTurns(stdlib.OpenDB(*reads), n)
 	if err := s.checkPostgres(ctx); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	return nil
+}
+
+// isHere reports whether a host of a database is this machine: a directory with a
+// socket, or an address of the loopback.
+func isHere(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 const sqlEncoding = `SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = current_database()`

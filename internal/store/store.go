@@ -28,8 +28,6 @@ const (
 	// DefaultWaitTimeout is how long a job waits for a host that is
 	// offline before it fails.
 	DefaultWaitTimeout = 24 * time.Hour
-	// readers is how many reads run beside the one writer.
-	readers = 4
 	// busyTimeout is how long a connection waits for a lock held by
 	// another process.
 	busyTimeout = 10 * time.Second
@@ -182,7 +180,7 @@ func (s *Store) openSQLite() error {
 	if err != nil {
 		return errors.Join(err, s.write.Close())
 	}
-	s.read = newTurns(read)
+	s.read = newTurns(read, readers())
 	return nil
 }
 

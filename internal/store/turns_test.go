@@ -53,3 +53,14 @@ func TestLine(t *testing.T) {
 		}
 	})
 }
+
+func TestIsHere(t *testing.T) {
+	for host, want := range map[string]bool{
+		"/var/run/postgresql": true, "@socket": true, "localhost": true, "127.0.0.1": true, "::1": true,
+		"db.example.org": false, "10.0.0.7": false, "": false,
+	} {
+		if got := isHere(host); got != want {
+			t.Errorf("%q is here: %t, want %t", host, got, want)
+		}
+	}
+}
