@@ -44,13 +44,17 @@ func (w *world) listening() {
 	w.awaitListeners(1)
 }
 
-const sqlListeners = `FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'onceover listens'`
+const (
+	sqlListeners = `FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'onceover listens'`
+	// A connection has its name before it listens.
+	sqlListening = sqlListeners + ` AND state = 'idle' AND query <> ''`
+)
 
 func (w *world) awaitListeners(want int) {
 	w.t.Helper()
 	var n int
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if err := w.read.QueryRow("SELECT COUNT(*) " + sqlListeners).Scan(&n); err != nil {
+		if err := w.read.QueryRow("SELECT COUNT(*) " + sqlListening).Scan(&n); err != nil {
 			w.t.Fatal(err)
 		}
 		if n >= want {
