@@ -152,13 +152,49 @@ type world struct {
 	batch int    // of a re-match
 }
 
+// migratedURL and migratedFile are databases with the schema: to make it takes
+// longer than most tests. Those of migrations start from an empty one.
+var (
+	migratedURL = postgres.Copies(func(ctx context.Context, url string) error {
+		return makeSchema(ctx, Config{URL: url})
+	})
+	migratedFile = sync.OnceValues(func() ([]byte, error) {
+		dir, err := os.MkdirTemp("", "onceover-store")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // left for the system's sweeper otherwise
+		path := filepath.Join(dir, FileName)
+		if err := makeSchema(context.Background(), Config{Path: path}); err != nil {
+			return nil, err
+		}
+		return os.ReadFile(path)
+	})
+)
+
+func makeSchema(ctx context.Context, cfg Config) error {
+	cfg.SealKey, cfg.Log = []byte(strings.Repeat("k", SealKeyBytes)), slog.New(slog.DiscardHandler)
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, table: newTable()}
 	if strings.Contains(t.Name()+"/", "/postgres/") {
-		w.url = postgres.Database(t)
+		w.url = migratedURL(t)
 	} else {
 		w.path = filepath.Join(t.TempDir(), FileName)
+		b, err := migratedFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.open()
 	created, first, err := w.Bootstrap(t.Context())

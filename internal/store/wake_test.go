@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/onceover/onceover/internal/auth"
-	"github.com/onceover/onceover/test/postgres"
 )
 
 // onPostgres is a world on PostgreSQL with a second server that listens.
@@ -17,7 +16,7 @@ func onPostgres(t *testing.T) (a, b *world) {
 	if testing.Short() {
 		t.Skip("-short leaves engines out, PostgreSQL among them")
 	}
-	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, table: newTable(), url: postgres.Database(t)}
+	w := &world{t: t, clk: &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, table: newTable(), url: migratedURL(t)}
 	w.open()
 	t.Cleanup(func() { _ = w.Store.Close() })
 	_, first, err := w.Bootstrap(t.Context())

@@ -1,7 +1,7 @@
 // Package postgres gives tests PostgreSQL databases of their own: one
 // throw-away server for each test binary, started when the first test asks,
-// reached by a socket in a temporary directory and by nothing else, and ended
-// with the binary, however that ends. It needs initdb and postgres, as Debian's
+// reached by a socket in a temporary directory (in memory if there is enough)
+// and by nothing else, and ended with the binary, however that ends. It needs initdb and postgres, as Debian's
 // package postgresql-15 brings them; ONCEOVER_POSTGRES_BIN names another
 // directory. Without them a test is skipped, or fails where REQUIRE_RUNTIMES=1
 // says that they must be there.
@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -61,8 +62,55 @@ var shared struct {
 	err    error
 }
 
-// Database is the URL of an empty database of the shared server.
+// Database is the URL of an empty database of the shared server, which is
+// there as long as the test.
 func Database(t testing.TB) string {
+	t.Helper()
+	return database(t, "")
+}
+
+// Copies fills one database of the shared server, and gives every test that
+// asks a copy of it, which is there as long as the test: to copy 20 migrations
+// is far less work than to make them.
+func Copies(fill func(ctx context.Context, url string) error) func(testing.TB) string {
+	const name = "filled"
+	var once sync.Once
+	var err error
+	return func(t testing.TB) string {
+		t.Helper()
+		s := server(t)
+		once.Do(func() {
+			var u string
+			if u, err = s.Create(t.Context(), name); err == nil {
+				err = fill(t.Context(), u)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return database(t, name)
+	}
+}
+
+// database makes a copy of a template, or an empty database.
+func database(t testing.TB, template string) string {
+	t.Helper()
+	s := server(t)
+	name := fmt.Sprintf("t%d", s.n.Add(1))
+	if err := s.exec(t.Context(), createSQL(name, template)); err != nil {
+		t.Fatal(err)
+	}
+	// The server looks after every database that is there, again and again.
+	t.Cleanup(func() {
+		if err := s.exec(context.Background(), "DROP DATABASE "+quoted(name)+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.url(name)
+}
+
+// server is the one that tests share.
+func server(t testing.TB) *Server {
 	t.Helper()
 	shared.Do(func() { shared.server, shared.err = Start(Config{}) })
 	if errors.Is(shared.err, errMissing) && os.Getenv("REQUIRE_RUNTIMES") != "1" {
@@ -71,11 +119,7 @@ func Database(t testing.TB) string {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	u, err := shared.server.Create(t.Context(), fmt.Sprintf("t%d", shared.server.n.Add(1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
+	return shared.server
 }
 
 // Stop ends the shared server, if one was started. A TestMain calls it.
@@ -111,7 +155,7 @@ func Start(cfg Config) (*Server, error) {
 	dir := cfg.Dir
 	if dir == "" {
 		var err error
-		if dir, err = os.MkdirTemp("", "onceover-pg"); err != nil {
+		if dir, err = temporary(); err != nil {
 			return nil, err
 		}
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -151,6 +195,36 @@ func Start(cfg Config) (*Server, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// memory is where files lie in memory, and room what a server of tests may need
+// there: a database is more than a thousand files, and to make them on a disk is
+// half of the work of a test.
+const (
+	memory = "/dev/shm"
+	room   = 2 << 30
+)
+
+// temporary makes a directory in memory, or on disk if there is little of it. A
+// process that was killed has left its own: that is removed here, since nobody
+// sweeps memory.
+func temporary() (string, error) {
+	const prefix = "onceover-pg-"
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < room {
+		return os.MkdirTemp("", prefix)
+	}
+	left, err := filepath.Glob(filepath.Join(memory, prefix+"*-*"))
+	if err != nil {
+		return "", err
+	}
+	for _, d := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(d), prefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(d) // another process may do so as well
+		}
+	}
+	return os.MkdirTemp(memory, fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 }
 
 // owner gives the directory to the user that the server runs as: it refuses to
@@ -225,13 +299,29 @@ func (s *Server) Stop() { s.stop() }
 
 // Create makes an empty database and returns its URL.
 func (s *Server) Create(ctx context.Context, name string) (string, error) {
+	return s.url(name), s.exec(ctx, createSQL(name, ""))
+}
+
+// exec runs a statement outside of the databases of tests.
+func (s *Server) exec(ctx context.Context, statement string) error {
 	c, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = c.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
-	return s.url(name), errors.Join(err, c.Close(ctx))
+	_, err = c.Exec(ctx, statement)
+	return errors.Join(err, c.Close(ctx))
 }
+
+func createSQL(name, template string) string {
+	q := "CREATE DATABASE " + quoted(name)
+	if template != "" {
+		// By files, not through the log of changes, which is more to write.
+		q += " STRATEGY FILE_COPY TEMPLATE " + quoted(template)
+	}
+	return q
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 func (s *Server) url(name string) string {
 	q := url.Values{"host": {s.dir}}
