@@ -183,34 +183,44 @@ func scan(t *testing.T, within time.Duration, args ...string) measured {
 // that one of them has ever had. Pages that they share count for each. (What
 // wait4(2) tells begins with the memory of the process that forked.)
 func treeRSS(root int) (sum, largest int64) {
-	parents := map[int]int{}
-	names, _ := filepath.Glob("/proc/[0-9]*/stat")
-	rss := map[int]int64{}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
+	for _, pid := range tree(root) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
-			continue
+			continue // it has ended
 		}
 		_, rest, ok := strings.Cut(string(b), ") ")
 		f := strings.Fields(rest)
 		if !ok || len(f) < 22 {
 			continue
 		}
-		pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
-		parents[pid], _ = strconv.Atoi(f[1])
 		pages, _ := strconv.ParseInt(f[21], 10, 64)
-		rss[pid] = pages * int64(os.Getpagesize())
+		n := pages * int64(os.Getpagesize())
+		sum += n
+		largest = max(largest, n, highWater(pid))
 	}
-	for pid, n := range rss {
-		for p := pid; p > 1; p = parents[p] {
-			if p == root {
-				sum += n
-				largest = max(largest, n, highWater(pid))
-				break
+	return sum, largest
+}
+
+// tree is a process and all beneath it. The kernel tells the children of each
+// thread: to look through all processes of the machine, a hundred times a
+// second, took as long as the scans.
+func tree(root int) []int {
+	all := []int{root}
+	for i := 0; i < len(all); i++ {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
+		for _, l := range lists {
+			b, err := os.ReadFile(l)
+			if err != nil {
+				continue // it has ended
+			}
+			for _, f := range strings.Fields(string(b)) {
+				if pid, err := strconv.Atoi(f); err == nil {
+					all = append(all, pid)
+				}
 			}
 		}
 	}
-	return sum, largest
+	return all
 }
 
 // highWater is the most resident memory that a process has had since it was
