@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,27 +103,31 @@ func manyEntries(n int) []byte {
 
 var anySkip = []string{"damaged", "too-large", "out-of-memory", "out-of-time", "unreadable"}
 
+// gigabyte and hundred are zeros, which are made once.
+var (
+	gigabyte = sync.OnceValue(func() []byte { return deflated(1 << 30) })
+	hundred  = sync.OnceValue(func() []byte { return deflated(100 << 20) })
+)
+
 // bombs are files that harm a careless reader, with what may be said of them:
 // nothing, where a careful one reads what matters and is not harmed.
 func bombs() map[string][]byte {
-	gigabyte := deflated(1 << 30)
-	hundred := deflated(100 << 20)
 	var wide []member
 	for i := range 300 {
-		wide = append(wide, member{fmt.Sprintf("BOOT-INF/lib/x%d-1.0.jar", i), hundred, zip.Deflate, 100 << 20})
+		wide = append(wide, member{fmt.Sprintf("BOOT-INF/lib/x%d-1.0.jar", i), hundred(), zip.Deflate, 100 << 20})
 	}
 	return map[string][]byte{
-		"opt/manifest.jar":   jar(member{"META-INF/MANIFEST.MF", gigabyte, zip.Deflate, 1 << 30}),
-		"opt/lying.jar":      jar(member{"META-INF/MANIFEST.MF", gigabyte, zip.Deflate, 100}),
-		"opt/pom.jar":        jar(member{"META-INF/maven/g/a/pom.properties", gigabyte, zip.Deflate, 50}),
-		"opt/inner.jar":      jar(member{"BOOT-INF/lib/inner-1.0.jar", gigabyte, zip.Deflate, 1 << 30}),
-		"opt/innerlying.jar": jar(member{"BOOT-INF/lib/inner-1.0.jar", gigabyte, zip.Deflate, 1000}),
+		"opt/manifest.jar":   jar(member{"META-INF/MANIFEST.MF", gigabyte(), zip.Deflate, 1 << 30}),
+		"opt/lying.jar":      jar(member{"META-INF/MANIFEST.MF", gigabyte(), zip.Deflate, 100}),
+		"opt/pom.jar":        jar(member{"META-INF/maven/g/a/pom.properties", gigabyte(), zip.Deflate, 50}),
+		"opt/inner.jar":      jar(member{"BOOT-INF/lib/inner-1.0.jar", gigabyte(), zip.Deflate, 1 << 30}),
+		"opt/innerlying.jar": jar(member{"BOOT-INF/lib/inner-1.0.jar", gigabyte(), zip.Deflate, 1000}),
 		"opt/wide.jar":       jar(wide...),
 		"opt/deep.jar":       nested(60),
 		"opt/doubling.jar":   doubling(4, 12),
 		"opt/entries.jar":    manyEntries(120_000),
 		"opt/claims.jar":     claimsEntries(),
-		"opt/huge.whl":       jar(member{"x-1.0.dist-info/METADATA", gigabyte, zip.Deflate, 10}),
+		"opt/huge.whl":       jar(member{"x-1.0.dist-info/METADATA", gigabyte(), zip.Deflate, 10}),
 
 		"app/node_modules/deepjson/package.json":              []byte(`{"name":` + strings.Repeat("[", 1<<20)),
 		"app/node_modules/longjson/package.json":              []byte(`{"name":"` + strings.Repeat("x", 40<<20) + `","version":"1"}`),

@@ -26,7 +26,7 @@ func traps() map[string][]byte {
 	deep := strings.Repeat("server { location / { if ($x) { ", 100_000)
 	elf := append([]byte("\x7fELF\x02\x01\x01"), random(8<<20)...)
 	php := "<?php " + strings.Repeat("eval(base64_decode(str_rot13($_POST['x'].", 200_000)
-	gigabyte := deflated(1 << 30)
+	gigabyte := gigabyte()
 	return map[string][]byte{
 		"srv/line.env":                           []byte(line),
 		"srv/line.json":                          []byte(`{"auths":{"` + line),
