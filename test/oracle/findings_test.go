@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onceover/onceover/internal/report"
 	"github.com/onceover/onceover/test/fixture"
 	"github.com/onceover/onceover/test/shareddata"
 )
@@ -19,7 +20,8 @@ var update = flag.Bool("update", false, "write docs/oracle-findings.md")
 // A findingImage is compared finding by finding.
 type findingImage struct {
 	name string
-	// rhel is whose records stand for Red Hat's, none for AlmaLinux.
+	// rhel is whose records stand for Red Hat's, alone in grype's database:
+	// the image has nothing else. None means AlmaLinux, beside all others.
 	rhel string
 	// quiet says that the records name nothing in the image: the comparison
 	// shows that neither side makes something up.
@@ -72,6 +74,11 @@ func TestFindings(t *testing.T) {
 				t.Fatal(err)
 			}
 			ours := scan(t, bin, target, "--db", ourDB)
+			for p := range ours.Packages {
+				if i.rhel != "" && p.Type != report.TypeRPM {
+					t.Errorf("%s %s: grype has no records but %s's here", p.Type, p.Name, i.rhel)
+				}
+			}
 			theirs, err := tools.GrypeFindings(t.Context(), peer, grypeDB)
 			if err != nil {
 				t.Fatal(err)

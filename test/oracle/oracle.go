@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -160,38 +161,50 @@ var Quiet = []string{
 // Database writes grype's database from the OSV archives in osv, and returns
 // the directory for GRYPE_DB_CACHE_DIR. It is kept for as long as the archives
 // do not change. rhel is the ecosystem whose records stand for Red Hat
-// Enterprise Linux and its rebuilds, "AlmaLinux" if it is empty: grype looks
-// all of them up in one place.
+// Enterprise Linux and its rebuilds: grype looks all of them up in one place.
+// Empty means AlmaLinux, beside everything else; any other stands alone.
 func (t Tools) Database(ctx context.Context, osv, rhel string) (string, error) {
-	if rhel == "" {
-		rhel = "AlmaLinux"
+	pattern := "*.zip"
+	if rhel != "" {
+		pattern = strings.ReplaceAll(rhel, " ", "") + ".zip"
 	}
-	h := sha256.New()
-	fmt.Fprintln(h, filepath.Base(t.GrypeDB), rhel)
-	entries, err := os.ReadDir(osv)
+	archives, err := filepath.Glob(filepath.Join(osv, pattern))
 	if err != nil {
 		return "", err
 	}
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintln(h, e.Name(), fi.Size(), fi.ModTime().UnixNano())
+	if len(archives) == 0 {
+		return "", fmt.Errorf("no records %s in %s", pattern, osv)
 	}
-	dir := filepath.Join(t.dir, "db-"+hex.EncodeToString(h.Sum(nil)[:8]))
+	key, err := keyOf(archives...)
+	if err != nil {
+		return "", err
+	}
 	unlock, err := lock(t.dir)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
+	dir := filepath.Join(t.dir, "db-"+strings.TrimPrefix(filepath.Base(t.GrypeDB), "grypedb-")+"-"+key)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
+	}
+	from, err := os.MkdirTemp("", "onceover-osv-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(from) }() // left for the system's sweeper otherwise
+	for _, a := range archives {
+		if a, err = filepath.Abs(a); err != nil {
+			return "", err
+		}
+		if err := os.Symlink(a, filepath.Join(from, filepath.Base(a))); err != nil {
+			return "", err
+		}
 	}
 	if err := os.RemoveAll(dir + ".tmp"); err != nil {
 		return "", err
 	}
-	if _, err := t.run(ctx, nil, t.GrypeDB, "-from", osv, "-to", dir+".tmp", "-rhel", rhel); err != nil {
+	if _, err := t.run(ctx, nil, t.GrypeDB, "-from", from, "-to", dir+".tmp", "-rhel", cmp.Or(rhel, "AlmaLinux")); err != nil {
 		return "", err
 	}
 	return dir, os.Rename(dir+".tmp", dir)
