@@ -31,7 +31,7 @@ func TestMergeAgainstKernel(t *testing.T) {
 	p := newPipeline(t)
 	root := t.TempDir()
 	// The chroot below is of this thread alone, which ends with the test.
-	errs := make(chan error)
+	errs, seed := make(chan error), first(t)
 	go func() {
 		runtime.LockOSThread()
 		errs <- func() error {
@@ -39,7 +39,7 @@ func TestMergeAgainstKernel(t *testing.T) {
 				return fmt.Errorf("unshare: %w", err)
 			}
 			total, files, refused := stacks(200), 0, 0
-			for done, seed := 0, 0; done < total; {
+			for done := 0; done < total; {
 				n, f, r, err := batch(p, root, &seed, min(perMount, total-done))
 				if err != nil {
 					return err
