@@ -39,7 +39,7 @@ demo: build ## README command one: serve, scan the images of this host, show the
 
 test: ## README command two: every test there is
 	$(MAKE) build binaries format lint race
-	$(MAKE) -j3 --output-sync=line unit e2e contract matrix hostile oracle
+	$(MAKE) -j3 --output-sync=line unit e2e oracle hostile matrix contract # the longest first
 	$(MAKE) fuzz
 
 binaries: ## fetch programs of Debian packages, for the tests of analyze/binary
