@@ -60,7 +60,7 @@ short: ## unit tests, short of engines and fixtures
 	$(TEST) -short $(UNITS)
 
 race: ## the same with the race detector
-	CGO_ENABLED=1 $(TEST) $(RACE) -short $(UNITS)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=20 $(TEST) $(RACE) -short $(UNITS)
 
 unit: ## every unit test, engines included, without the race detector
 	$(TEST) -timeout 20m -p 1 $(UNITS) ./test/engine ./test/overlay ./test/fleetmodel ./test/vunnel

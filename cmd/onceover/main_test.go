@@ -76,6 +76,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("DATA", data)
+			e.Setenv("GORACE", os.Getenv("GORACE")) // or each command sleeps for a second at its end
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "data"))
