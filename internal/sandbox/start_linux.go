@@ -102,8 +102,10 @@ func (c Command) environment() []string {
 		// The collector works harder before the limit hits.
 		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(m*goMemoryPercent/100, 10))
 	}
-	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
-		env = append(env, "GOCOVERDIR="+dir)
+	for _, name := range []string{"GOCOVERDIR", "GORACE"} { // of programs that are built for tests
+		if v := os.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
 	}
 	return env
 }
