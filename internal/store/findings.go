@@ -73,8 +73,8 @@ GROUP BY v.advisory, t.vul_type, t.severity, t.fixed, v.score, v.summary, v.url 
 	sqlPageCVEs  = `SELECT e.cve_id, e.score, e.published, e.description FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE {where} ORDER BY e.cve_id LIMIT ? OFFSET ?`
 	sqlCountCVEs = `SELECT COUNT(*) FROM vulnerability v JOIN vulnerability_cve e ON e.vul_id = v.id WHERE {where}`
 	// One that concerns contents whose images have left is known as well.
-	sqlVulKnown = `SELECT 1 FROM vulnerability v JOIN finding f ON f.vul_id = v.id JOIN project_package pj ON pj.package_id = f.package_id
-WHERE pj.project_id = $1 AND v.advisory = $2 LIMIT 1`
+	sqlVulKnown = `SELECT 1 FROM vulnerability v CROSS JOIN finding f CROSS JOIN project_package pj
+WHERE f.vul_id = v.id AND pj.package_id = f.package_id AND pj.project_id = $1 AND v.advisory = $2 LIMIT 1`
 	sqlCountAffected = `SELECT COUNT(DISTINCT i.id) FROM vulnerability v CROSS JOIN finding f CROSS JOIN part_package pp CROSS JOIN content_part cp CROSS JOIN image i
 WHERE f.vul_id = v.id AND pp.package_id = f.package_id AND pp.counted = 1 AND cp.part_id = pp.part_id AND i.content_id = cp.content_id AND {where}`
 	sqlListAffected = `SELECT t.id, t.name, t.version, c.config_digest, t.size, c.latest_scan_time, t.severity,

@@ -88,7 +88,7 @@ FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?`
 // ImageLog lists what happened to the images of a project, newest first.
 func (s *Store) ImageLog(ctx context.Context, project string, f LogFilter, p Page) (out []LogEntry, total int64, err error) {
 	err = s.inView(ctx, func(tx *sql.Tx) (err error) {
-		if total, err = countLog(ctx, tx, project, f); err != nil {
+		if total, err = s.logCounts.of(ctx, tx, project, f); err != nil {
 			return err
 		}
 		q, args := f.where(project).query(sqlListLog, p.Limit, p.Offset)
@@ -105,22 +105,6 @@ func (s *Store) ImageLog(ctx context.Context, project string, f LogFilter, p Pag
 		return nil, 0, fmt.Errorf("list image log: %w", err)
 	}
 	return out, total, nil
-}
-
-// countLog counts entries. Without a filter they need not be read: the numbers of
-// a project have no gaps.
-func countLog(ctx context.Context, tx *sql.Tx, project string, f LogFilter) (n int64, err error) {
-	if f != (LogFilter{}) {
-		q, args := f.where(project).query(sqlCountLog)
-		err := tx.QueryRowContext(ctx, q, args...).Scan(&n)
-		return n, err
-	}
-	var first int64
-	if err := tx.QueryRowContext(ctx, sqlFirstLog, project).Scan(&first); err != nil {
-		return 0, err
-	}
-	err = tx.QueryRowContext(ctx, sqlLastLog, project).Scan(&n)
-	return n - first + 1, err
 }
 
 func (f LogFilter) where(project string) *where {

@@ -164,8 +164,7 @@ func (s *Store) Hosts(ctx context.Context, project string, k ImageKey, hostName 
 	if k == (ImageKey{AgentID: k.AgentID}) {
 		return s.allHosts(ctx, project, k.AgentID, hostName, p)
 	}
-	w := &where{}
-	w.add("h.project_id = ?", project)
+	w := &where{} // from the images, of which there are few, to their hosts
 	k.add(w, project, "h.agent_id")
 	w.contains("a.host_name", hostName)
 	total, err = s.list(ctx, w, sqlCountHosts, sqlListHosts, []any{p.Limit, p.Offset}, func(r *sql.Rows) error {
@@ -221,7 +220,9 @@ func (s *Store) Containers(ctx context.Context, project string, k ImageKey, cont
 		return s.allContainers(ctx, project, p)
 	}
 	w := &where{}
-	w.add("k.project_id = ?", project)
+	if containerID != "" || k == (ImageKey{AgentID: k.AgentID}) {
+		w.add("k.project_id = ?", project)
+	}
 	k.add(w, project, "k.agent_id")
 	w.equal("k.container_id", containerID)
 	if out, total, err = s.containers(ctx, w, p); err != nil {

@@ -46,12 +46,10 @@ func plans(project string) map[string]struct {
 	add("agents filtered", agentsWhere(project, "a", "h"), sqlAgentsInOrder)
 	for name, k := range map[string]ImageKey{"filtered": key} {
 		w := &where{}
-		w.add("h.project_id = ?", project)
 		k.add(w, project, "h.agent_id")
 		add("hosts "+name, w, sqlListHosts, 10, 0)
 		add("count hosts "+name, w, sqlCountHosts)
 		w = &where{}
-		w.add("k.project_id = ?", project)
 		k.add(w, project, "k.agent_id")
 		add("containers "+name, w, sqlListContainers, 10, 0)
 		add("count containers "+name, w, sqlCountContainers)
