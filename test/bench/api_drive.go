@@ -383,10 +383,15 @@ func (d *driver) print(out io.Writer) error {
 }
 
 // judge is an error if a list is slower than it may be, for clients that ask as
-// fast as they are answered or once a second.
+// fast as they are answered or once a second. What is no list is not held to it:
+// the words that passwords are guessed with are read by administrators, and each
+// time is written to the audit log, and to the disk, twice.
 func (d *driver) judge() error {
 	var slow []string
 	for _, o := range d.ops {
+		if !strings.HasPrefix(o.op.ID, "List") {
+			continue
+		}
 		if p99 := max(at(o.together, 0.99), at(o.paced, 0.99)); p99 > maxList {
 			slow = append(slow, fmt.Sprintf("%s %.0f ms", o.op.ID, ms(p99)))
 		}
