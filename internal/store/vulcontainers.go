@@ -84,8 +84,10 @@ func (s *Store) VulContainers(ctx context.Context, project, advisory string, f V
 		}
 		if f.Name == "" {
 			ids, skip := h.slice(p, func(c weighed) int64 { return c.running })
-			query, args := ofContents(ids).query(sqlRunningOf, p.Limit, skip)
-			err = each(ctx, tx, query, args, add)
+			if len(ids) > 0 { // none past the end
+				query, args := ofContents(ids).query(sqlRunningOf, p.Limit, skip)
+				err = each(ctx, tx, query, args, add)
+			}
 		} else {
 			var found []contentRunning
 			found, err = s.runningNamed(ctx, tx, revision, project, f, byID)
