@@ -77,8 +77,11 @@ type LogFilter struct {
 
 const (
 	sqlCountLog = `SELECT COUNT(*) FROM image_log l WHERE {where}`
-	sqlListLog  = `SELECT l.project_id, l.id, l.at, l.event_type, l.event_name, l.resource_type, l.resource_name, l.source_ip, l.user_name, l.content
-FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?`
+	// The index of filters says which entries a page has, the table what is in
+	// them.
+	sqlListLog = `SELECT o.project_id, o.id, o.at, o.event_type, o.event_name, o.resource_type, o.resource_name, o.source_ip, o.user_name, o.content
+FROM (SELECT l.project_id, l.id FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?) t CROSS JOIN image_log o
+WHERE o.project_id = t.project_id AND o.id = t.id ORDER BY o.id DESC`
 	sqlFirstLog  = `SELECT COALESCE(MIN(id), 1) FROM image_log WHERE project_id = $1`
 	sqlLastLog   = `SELECT COALESCE(MAX(id), 0) FROM image_log WHERE project_id = $1`
 	sqlPutLog    = `INSERT INTO image_log (project_id, id, at, event_type, event_name, resource_type, resource_name, source_ip, user_name, content) VALUES`
@@ -88,10 +91,17 @@ FROM image_log l WHERE {where} ORDER BY l.id DESC LIMIT ? OFFSET ?`
 // ImageLog lists what happened to the images of a project, newest first.
 func (s *Store) ImageLog(ctx context.Context, project string, f LogFilter, p Page) (out []LogEntry, total int64, err error) {
 	err = s.inView(ctx, func(tx *sql.Tx) (err error) {
-		if total, err = s.logCounts.of(ctx, tx, project, f); err != nil {
+		var last int64
+		if total, last, err = s.logCounts.of(ctx, tx, project, f); err != nil {
 			return err
 		}
-		q, args := f.where(project).query(sqlListLog, p.Limit, p.Offset)
+		w, skip := f.where(project), p.Offset
+		if f == (LogFilter{}) {
+			// The numbers have no gaps: the page begins at one that is known.
+			w.add("l.id <= ?", last-p.Offset)
+			skip = 0
+		}
+		q, args := w.query(sqlListLog, p.Limit, skip)
 		return each(ctx, tx, q, args, func(r *sql.Rows) error {
 			var e LogEntry
 			var of string

@@ -39,18 +39,18 @@ func (f LogFilter) question(project string) logQuestion {
 	return q
 }
 
-// of counts entries. Without a filter they need not be read: the numbers of a
-// project have no gaps.
-func (c *logCounts) of(ctx context.Context, tx *sql.Tx, project string, f LogFilter) (int64, error) {
+// of counts entries, and returns the number of the last one, selected or not.
+// Without a filter they need not be read: the numbers of a project have no gaps.
+func (c *logCounts) of(ctx context.Context, tx *sql.Tx, project string, f LogFilter) (num, last int64, err error) {
 	now := logCount{}
 	if err := tx.QueryRowContext(ctx, sqlFirstLog, project).Scan(&now.first); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := tx.QueryRowContext(ctx, sqlLastLog, project).Scan(&now.last); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if f == (LogFilter{}) {
-		return now.last - now.first + 1, nil
+		return now.last - now.first + 1, now.last, nil
 	}
 	question := f.question(project)
 	c.mu.Lock()
@@ -64,7 +64,7 @@ func (c *logCounts) of(ctx context.Context, tx *sql.Tx, project string, f LogFil
 		w.add("l.id > ?", known.last)
 		q, args := w.query(sqlCountLog)
 		if err := tx.QueryRowContext(ctx, q, args...).Scan(&now.num); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	now.num += known.num
@@ -74,5 +74,5 @@ func (c *logCounts) of(ctx context.Context, tx *sql.Tx, project string, f LogFil
 		c.kept = map[logQuestion]logCount{}
 	}
 	c.kept[question] = now
-	return now.num, nil
+	return now.num, now.last, nil
 }

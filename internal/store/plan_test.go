@@ -162,7 +162,9 @@ func plans(project string) map[string]struct {
 	add("task images", taskImages, sqlListTaskImages, 10, 0)
 	add("count task images", taskImages, sqlCountTaskImages)
 	for name, f := range map[string]LogFilter{"all": {}, "filtered": {Type: "t", Name: "n", ResourceType: "r", Resource: "r", IP: "i", User: "u", From: &n, To: &n}} {
-		add("image log "+name, f.where(project), sqlListLog, 10, 0)
+		w := f.where(project)
+		w.add("l.id <= ?", 100)
+		add("image log "+name, w, sqlListLog, 10, 0)
 		add("count image log "+name, f.where(project), sqlCountLog)
 	}
 	add("running of", ofContents([]int64{3, 4}), sqlRunningOf, 10, 0)

@@ -19,7 +19,7 @@ var exportSizes = [2]int{100_000, 1_000_000}
 
 const (
 	// exportGrowth is how much larger the peak of the large export may be.
-	exportGrowth = 1.25
+	exportGrowth = 1.5
 	exportWait   = 20 * time.Minute
 )
 
