@@ -186,30 +186,10 @@ type filePlace struct{ list, n int64 }
 
 // readFilesAt reads some files, in their order.
 func readFilesAt(ctx context.Context, tx *sql.Tx, places []filePlace) ([]ImageFile, error) {
-	rows := make(map[filePlace]ImageFile, len(places))
-	for rest := places; len(rest) > 0; {
-		var list []filePlace
-		list, rest = takeList(rest)
-		var args []any
-		for _, p := range list {
-			args = append(args, p.list, p.n)
-		}
-		err := each(ctx, tx, strings.Replace(sqlFilesAt, "{keys}", tuples(len(list), 2), 1), args, func(r *sql.Rows) error {
-			var p filePlace
-			var f ImageFile
-			err := r.Scan(&p.list, &p.n, &f.Path, &f.Size)
-			rows[p] = f
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	var out []ImageFile
-	for _, p := range places {
-		if f, ok := rows[p]; ok {
-			out = append(out, f)
-		}
-	}
-	return out, nil
+	args := func(p filePlace) []any { return []any{p.list, p.n} }
+	rows, err := readKeyed(ctx, tx, sqlFilesAt, places, args, func(r *sql.Rows) (p filePlace, f ImageFile, err error) {
+		err = r.Scan(&p.list, &p.n, &f.Path, &f.Size)
+		return p, f, err
+	})
+	return arrange(places, rows), err
 }

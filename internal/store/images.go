@@ -109,13 +109,7 @@ func inOrder[K string | int64, T any](ctx context.Context, tx *sql.Tx, query str
 	if err != nil {
 		return nil, err
 	}
-	var out []T
-	for _, k := range keys {
-		if row, ok := rows[k]; ok {
-			out = append(out, row)
-		}
-	}
-	return out, nil
+	return arrange(keys, rows), nil
 }
 
 // ImageNum counts the local images of a project.

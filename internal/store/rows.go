@@ -93,6 +93,39 @@ func eachIn[T int64 | string](ctx context.Context, tx *sql.Tx, query string, val
 	})
 }
 
+// readKeyed reads rows by keys of several columns: args are the columns of a key,
+// which stand in the query in the place of "{keys}".
+func readKeyed[K comparable, T any](ctx context.Context, tx *sql.Tx, query string, keys []K, args func(K) []any, scan func(*sql.Rows) (K, T, error)) (map[K]T, error) {
+	rows := make(map[K]T, len(keys))
+	for len(keys) > 0 {
+		var list []K
+		list, keys = takeList(keys)
+		var all []any
+		for _, k := range list {
+			all = append(all, args(k)...)
+		}
+		err := each(ctx, tx, strings.Replace(query, "{keys}", tuples(len(list), len(all)/len(list)), 1), all, func(r *sql.Rows) error {
+			k, row, err := scan(r)
+			rows[k] = row
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// arrange puts rows in the order of their keys; a key without a row is left out.
+func arrange[K comparable, T any](keys []K, rows map[K]T) (out []T) {
+	for _, k := range keys {
+		if row, ok := rows[k]; ok {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
 // execIn runs a statement that has "{in}" in the place of a list of values.
 func execIn[T int64 | string](ctx context.Context, tx *sql.Tx, query string, values []T) error {
 	return inChunks(query, values, func(q string, args []any) error {

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // A VulContainer is a running container made from an image that a vulnerability
@@ -234,26 +233,16 @@ func readSeen(ctx context.Context, tx *sql.Tx, byID map[int64]*exposed, ids []in
 
 // readRunning reads the rows of some containers, in the order of their keys.
 func readRunning(ctx context.Context, tx *sql.Tx, keys []runningKey) ([]VulContainer, error) {
-	rows := make(map[runningKey]VulContainer, len(keys))
-	for rest := keys; len(rest) > 0; {
-		var list []runningKey
-		list, rest = takeList(rest)
-		var args []any
-		for _, k := range list {
-			args = append(args, k.image, k.agent, k.engine, k.container)
-		}
-		err := each(ctx, tx, strings.Replace(sqlRunningRows, "{keys}", tuples(len(list), 4), 1), args, func(r *sql.Rows) error {
-			var c VulContainer
-			err := r.Scan(&c.ImageID, &c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName,
-				&c.PrivateIP, &c.PublicIP, &c.EntryPoint, &c.ImageName, &c.ImageVersion)
-			rows[runningKey{c.ImageID, c.AgentID, c.Engine, c.ID}] = c
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	args := func(k runningKey) []any { return []any{k.image, k.agent, k.engine, k.container} }
+	rows, err := readKeyed(ctx, tx, sqlRunningRows, keys, args, func(r *sql.Rows) (k runningKey, c VulContainer, err error) {
+		err = r.Scan(&c.ImageID, &c.AgentID, &c.Engine, &c.ID, &c.Name, &c.HostID, &c.HostName, &c.PodID, &c.PodName,
+			&c.PrivateIP, &c.PublicIP, &c.EntryPoint, &c.ImageName, &c.ImageVersion)
+		return runningKey{c.ImageID, c.AgentID, c.Engine, c.ID}, c, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	out := make([]VulContainer, len(keys))
+	out := make([]VulContainer, len(keys)) // a row for each, in step with the caller's
 	for i, k := range keys {
 		out[i] = rows[k]
 	}
