@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/onceover/onceover/internal/hss"
@@ -53,14 +51,9 @@ func (d *driver) decide(ctx context.Context) (rules []string, err error) {
 
 // rules are the ids of the whitelist rules.
 func (d *driver) rules(ctx context.Context) (ids []string, err error) {
-	var read bytes.Buffer
-	status, _, err := d.send(ctx, http.MethodGet, "/v5/"+d.project+pathWhitelists, nil, &read)
-	if err != nil {
-		return nil, err
-	}
 	var list hss.ListImageWhiteListsResponse
-	if err := json.Unmarshal(read.Bytes(), &list); err != nil || status != http.StatusOK || list.DataList == nil {
-		return nil, fmt.Errorf("list whitelists: %d: %s: %w", status, read.String(), err)
+	if err := d.ask200(ctx, http.MethodGet, pathWhitelists, nil, &list); err != nil {
+		return nil, err
 	}
 	for _, r := range *list.DataList {
 		ids = append(ids, *r.Id)
@@ -68,18 +61,13 @@ func (d *driver) rules(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// post sends a body that is to be accepted.
+// post sends a body that is to be accepted, with nothing in the answer.
 func (d *driver) post(ctx context.Context, path string, body any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	var read bytes.Buffer
-	status, _, err := d.send(ctx, http.MethodPost, "/v5/"+d.project+path, b, &read)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s: %d: %s", path, status, read.String())
-	}
-	return err
+	return d.ask200(ctx, http.MethodPost, path, b, nil)
 }
 
 // preview is the body of a question what handling something would touch: all of

@@ -72,7 +72,7 @@ func (d *driver) export(ctx context.Context, size int) (e exported, err error) {
 	return e, err
 }
 
-// ask200 makes a request that is to succeed.
+// ask200 makes a request that is to succeed; a nil answer is one without content.
 func (d *driver) ask200(ctx context.Context, method, path string, body []byte, answer any) error {
 	var read bytes.Buffer
 	status, _, err := d.send(ctx, method, "/v5/"+d.project+path, body, &read)
@@ -81,6 +81,8 @@ func (d *driver) ask200(ctx context.Context, method, path string, body []byte, a
 		return err
 	case status != http.StatusOK:
 		return fmt.Errorf("%s: %d: %s", path, status, read.String())
+	case answer == nil:
+		return nil
 	}
 	return json.Unmarshal(read.Bytes(), answer)
 }
